@@ -1,0 +1,169 @@
+"""What a policy may know of answer lengths during a replay.
+
+- `true`: the distribution of other answers to the same prompt, as a perfect predictor would give it. Never
+the answer
+  that happens.
+- `predictor`: the predictor of the product, learning from the replay's own answers as they finish, warmed
+before on
+  other prompts if wanted.
+- `none`: nothing, ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from sagesched_predictor import LengthDistribution, Outcome, PromptFeatures
+from sagesched_predictor.history import History
+from sagesched_predictor.predictor import Embedder, Predictor
+from sagesched_predictor.ring import FloatMatrix
+
+from sagesched_emulator.dataset import Record
+from sagesched_emulator.trace import Trace, TraceRequest, prompt_tokens_of
+
+KINDS = ("true", "predictor", "none")
+
+EMBEDDED_AT_ONCE = 256
+
+
+class Knowledge(Protocol):
+    """Source of predictions of one replayed run."""
+
+    def pool(self) -> LengthDistribution | None:
+        """What is assumed of every request before the first arrival."""
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """What is known of a request when it arrives."""
+
+    def observe(self, request: TraceRequest) -> LengthDistribution | None:
+        """Note a finished answer; returns what is now assumed of every request, where that changed."""
+
+
+class Ignorance:
+    """`none`."""
+
+    def pool(self) -> LengthDistribution | None:
+        """Nothing."""
+        return None
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """Nothing."""
+        return None
+
+    def observe(self, request: TraceRequest) -> LengthDistribution | None:
+        """Learns nothing."""
+        return None
+
+
+class OtherAnswers(Ignorance):
+    """`true`."""
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """Lengths of the other answers to this prompt."""
+        return request.known
+
+
+class Learned:
+    """`predictor`: the product's own."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Use, and go on teaching, this predictor."""
+        self._predictor = predictor
+
+    def pool(self) -> LengthDistribution | None:
+        """The lengths of the whole history."""
+        return self._predictor.pool(_MODEL).news()
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """Lengths of answers to similar prompts."""
+        (prediction,) = self._predictor.predict([_features(request)])
+        return prediction.distribution
+
+    def observe(self, request: TraceRequest) -> LengthDistribution | None:
+        """Add the answer to the history."""
+        outcome = Outcome(output_tokens=request.output_tokens, censored=request.censored)
+        self._predictor.observe(_features(request), outcome)
+        return self._predictor.pool(_MODEL).news()
+
+
+_MODEL = "replayed"  # one engine serves one model, whatever the lines call it
+
+
+class RememberedEmbeddings:
+    """An encoder that runs once per prompt text, however many policies ask."""
+
+    def __init__(self, encoder: Embedder) -> None:
+        """Remember what this encoder gives."""
+        self._encoder = encoder
+        self._known: dict[str, FloatMatrix] = {}
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        """Unit vectors, float32 (len(texts), dimension)."""
+        new = list({text: None for text in texts if text not in self._known})
+        if new:
+            self._known.update(zip(new, self._encoder.embed(new), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+    def prepare(self, texts: Iterable[str], on_embedded: Callable[[int], object]) -> None:
+        """Run the encoder over all texts, telling how many are done after each batch."""
+        distinct = list(dict.fromkeys(texts))
+        for start in range(0, len(distinct), EMBEDDED_AT_ONCE):
+            batch = distinct[start : start + EMBEDDED_AT_ONCE]
+            self.embed(batch)
+            on_embedded(len(batch))
+
+
+def learned(embeddings: Embedder, dimension: int, warm: Sequence[Record], *, seed: int) -> Learned:
+    """A fresh predictor that has seen one answer to each of the `warm` records, drawn by the seed."""
+    predictor = Predictor(embeddings, History(dimension))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+    for record in warm:
+        samples = record.output_samples
+        length = record.output_tokens or samples[int(rng.integers(len(samples)))]
+        features = PromptFeatures(
+            prompt=record.prompt,
+            prompt_tokens=prompt_tokens_of(record),
+            max_tokens=record.max_tokens,
+            model=_MODEL,
+        )
+        cut = min(length, record.max_tokens)
+        predictor.observe(features, Outcome(output_tokens=cut, censored=cut >= record.max_tokens))
+    return Learned(predictor)
+
+
+def knows_other_answers(trace: Trace) -> bool:
+    """Whether `true` would say anything about this trace."""
+    return any(request.known is not None for request in trace.requests)
+
+
+def open_encoder(folder: Path | None) -> tuple[RememberedEmbeddings, int]:
+    """The sentence encoder, and the length of its vectors.
+
+    Args:
+        folder: an exported encoder; None makes or finds one in the cache.
+
+    Raises:
+        PredictorError: the encoder cannot be made or used.
+    """
+    # Imported here, since only this kind of knowledge needs the ONNX runtime, and the exporter its own extra.
+    from sagesched_predictor.artifact import EncoderArtifact
+    from sagesched_predictor.encoder import Encoder
+
+    if folder is None:
+        from sagesched_predictor.training.export import export_encoder
+
+        folder = export_encoder()
+    encoder = Encoder(EncoderArtifact.load(folder))
+    return RememberedEmbeddings(encoder), encoder.dimension
+
+
+def _features(request: TraceRequest) -> PromptFeatures:
+    return PromptFeatures(
+        prompt=request.prompt,
+        prompt_tokens=request.prompt_tokens,
+        max_tokens=request.max_tokens,
+        model=_MODEL,
+    )

@@ -1,0 +1,62 @@
+"""The emulated model's answers: readable, the same for the same prompt, and of any length asked for.
+
+One endless text serves all requests; each reads it from an offset of its own. Every token is a whole word or a full
+stop, so no chunk ends inside a character, and the text encodes to exactly the tokens that it was made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import numpy as np
+import numpy.typing as npt
+
+from sagesched_emulator.tokenizer import EmulatorTokenizer
+
+WORDS = """
+the a each another every this one some any first second last small large simple common clear early late
+morning river garden letter village student teacher farmer doctor engine machine station market island
+picture answer question story reason method number system measure record table window paper music color
+follows keeps gives holds opens moves turns brings needs can will may
+and or but so then while because before after through under over near with without between
+together again always often sometimes perhaps almost well better more less still
+""".split()
+STOP = "."
+NUM_TOKENS = 16_384
+SENTENCE_WORDS = (5, 12)
+
+IntArray = npt.NDArray[np.int32]
+
+
+class AnswerText:
+    """Tokens of every answer."""
+
+    def __init__(self, tokenizer: EmulatorTokenizer) -> None:
+        """Make the endless text, the same each time."""
+        chance = random.Random(NUM_TOKENS)
+        words = [_single_token(tokenizer, " " + word) for word in WORDS]
+        stop = _single_token(tokenizer, STOP)
+        tokens: list[int] = []
+        while len(tokens) < NUM_TOKENS:
+            tokens += [*chance.choices(words, k=chance.randint(*SENTENCE_WORDS)), stop]
+        self._text: IntArray = np.array(tokens[:NUM_TOKENS], dtype=np.int32)
+
+    def offset(self, prompt: str) -> int:
+        """Where the answer to that prompt begins."""
+        digest = hashlib.sha256(prompt.encode("utf-8", errors="replace")).digest()
+        return int.from_bytes(digest[:4], "little") % NUM_TOKENS
+
+    def tokens(self, offset: int, begin: int, end: int) -> IntArray:
+        """Tokens `begin` to `end` (exclusive) of the answer that begins at `offset`."""
+        first, last = (offset + begin) % NUM_TOKENS, (offset + begin) % NUM_TOKENS + end - begin
+        if last <= NUM_TOKENS:
+            return self._text[first:last]
+        return np.take(self._text, np.arange(first, last), mode="wrap")
+
+
+def _single_token(tokenizer: EmulatorTokenizer, text: str) -> int:
+    ids = tokenizer.encode(text)
+    if len(ids) != 1:
+        raise ValueError(f"{text!r} is {len(ids)} tokens in the emulator's vocabulary; answers need it to be one")
+    return ids[0]

@@ -1,0 +1,165 @@
+"""From the engine's emissions to Triton responses, in the engine's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from sagesched_emulator.engine_report import EngineRequest, ReportWriter
+from sagesched_emulator.iteration import Emission, EngineStatistics
+from sagesched_emulator.triton_model.answer_text import AnswerText, IntArray
+from sagesched_emulator.triton_model.generation import Generation
+from sagesched_emulator.wall_clock import Tick, WallClock
+
+
+@dataclass(slots=True)
+class Open:
+    """A generation and the way back to its client.
+
+    Attributes:
+        generation: the request.
+        sender: Triton's response sender.
+        lock: held to send the final response and to ask whether the client is gone, never both at once.
+        closed: the final response is out; the sender must not be used any more.
+    """
+
+    generation: Generation
+    sender: Any
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What the metrics are to show: the engine's statistics and the prompt tokens prefilled in that iteration."""
+
+    statistics: EngineStatistics
+    context_tokens: int
+
+
+class Delivery:
+    """The requests inside the engine, by engine id, and what is sent for them.
+
+    Attributes:
+        latest: gauges to publish; replaced each 100 ms of engine time in which iterations ran.
+        finished_lengths: (prompt, output) tokens of finished requests, for whoever counts them.
+    """
+
+    def __init__(self, text: AnswerText, clock: WallClock, report: ReportWriter, block_tokens: int) -> None:
+        """Start with no request."""
+        self.latest: Gauges | None = None
+        self.finished_lengths: deque[tuple[int, int]] = deque()
+        self._text = text
+        self._clock = clock
+        self._report = report
+        self._block_tokens = block_tokens
+        self._open: dict[str, Open] = {}
+        self._context_tokens = 0  # prefilled by the iteration that runs now
+
+    def open(self, engine_id: str, entry: Open) -> None:
+        """Expect emissions under that id."""
+        self._open[engine_id] = entry
+
+    def entries(self) -> list[tuple[str, Open]]:
+        """All requests inside the engine."""
+        return list(self._open.items())
+
+    def on_tick(self, tick: Tick, late_s: float) -> None:
+        """Send what an iteration brought; called by the engine's loop."""
+        for engine_id, reason in tick.refused:
+            self._refuse(engine_id, reason)
+        if tick.finished is not None:
+            for emission in tick.finished.emissions:
+                self._emit(emission, tick.finished.ended_at)
+            if self._report.iteration(tick.finished, late_s):
+                self.latest = Gauges(tick.finished.statistics, self._context_tokens)
+        self._context_tokens = 0
+        for started in tick.started:
+            generation = self._open[started.request_id].generation
+            generation.first_scheduled_at = generation.submitted_at + started.wait_s
+            generation.queue_iterations = started.wait_iterations
+            self._context_tokens += generation.prompt_tokens
+            self._report.started(started.wait_iterations)
+
+    def _refuse(self, engine_id: str, reason: str) -> None:
+        entry = self._open.pop(engine_id)
+        message = f"Executor failed process requestId {engine_id} due to the following error: {reason}"
+        self._close(entry, pb_utils.InferenceResponse([], pb_utils.TritonError(message)))
+
+    def _emit(self, emission: Emission, at: float) -> None:
+        entry = self._open[emission.request_id]
+        generation = entry.generation
+        ids = generation.output_ids(emission, self._text)
+        if emission.first:
+            generation.first_token_at = at
+        if ids is None:
+            return
+        response = pb_utils.InferenceResponse(list(self._tensors(generation, ids, at, emission.final)))
+        if not emission.final:
+            entry.sender.send(response)
+            return
+        del self._open[emission.request_id]
+        self._close(entry, response)
+        self._record(generation, emission, at)
+
+    def _close(self, entry: Open, response: Any) -> None:
+        with entry.lock:
+            entry.closed = True
+            entry.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _tensors(self, generation: Generation, ids: IntArray, at: float, final: bool) -> Iterator[Any]:
+        """Outputs of one response; Triton drops those that the client did not ask for."""
+        yield pb_utils.Tensor("output_ids", ids.reshape(1, 1, -1))
+        yield pb_utils.Tensor("sequence_length", np.array([[ids.size]], np.int32))
+        wanted = generation.tensors
+        if wanted.return_num_input_tokens:
+            yield _count("num_input_tokens", generation.prompt_tokens)
+        if wanted.return_num_output_tokens:
+            yield _count("num_output_tokens", ids.size)
+        if wanted.return_perf_metrics:
+            yield from self._perf_metrics(generation, at, final)
+
+    def _perf_metrics(self, generation: Generation, at: float, final: bool) -> Iterator[Any]:
+        held_tokens = generation.prompt_tokens + generation.output_tokens
+        num_blocks = -(-held_tokens // self._block_tokens)
+        yield _count("kv_cache_alloc_new_blocks", num_blocks)
+        yield _count("kv_cache_reused_blocks", 0)
+        yield _count("kv_cache_alloc_total_blocks", num_blocks)
+        yield self._instant("arrival_time_ns", generation.submitted_at)
+        yield self._instant("first_scheduled_time_ns", generation.first_scheduled_at)
+        yield self._instant("first_token_time_ns", generation.first_token_at)
+        yield self._instant("last_token_time_ns", at if final else None)
+        yield pb_utils.Tensor("acceptance_rate", np.zeros((1, 1), np.float32))
+        yield _count("total_accepted_draft_tokens", 0)
+        yield _count("total_draft_tokens", 0)
+
+    def _instant(self, name: str, at: float | None) -> Any:
+        """An instant on the wall's monotonic clock; 0 while it lies ahead."""
+        return pb_utils.Tensor(name, np.array([[0 if at is None else self._clock.wall_ns(at)]], np.int64))
+
+    def _record(self, generation: Generation, emission: Emission, at: float) -> None:
+        self.finished_lengths.append((generation.prompt_tokens, emission.total_tokens))
+        self._report.finished(
+            EngineRequest(
+                order=generation.order,
+                id=generation.client_id,
+                submitted_at=generation.submitted_at,
+                first_scheduled_at=generation.first_scheduled_at,
+                queue_iterations=generation.queue_iterations,
+                finished_at=at,
+                prompt_tokens=generation.prompt_tokens,
+                max_tokens=generation.tensors.max_tokens,
+                output_tokens=emission.total_tokens,
+                stopped=emission.stopped,
+            )
+        )
+
+
+def _count(name: str, value: int) -> Any:
+    return pb_utils.Tensor(name, np.array([[value]], np.int32))

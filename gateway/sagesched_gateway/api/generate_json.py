@@ -1,0 +1,146 @@
+"""Triton's generate extension, both ways: JSON to a KServe request, a KServe response to JSON. Pure.
+
+Follows Triton's own front end, observed on 2.51: a key that names an input tensor becomes that tensor, `id`
+is the request's id (and, as there, a parameter), members of `parameters` are treated like top-level keys,
+anything else becomes a request parameter. A value is a scalar or a list, spread over the tensor's shape by
+`tensor_json.spread`, so that a leading batch dimension becomes 1.
+
+Where it differs, on purpose: what Triton answers with 500 (bad JSON, wrong type) is the caller's fault and
+raises `InvalidRequestError`; integers beyond their datatype are refused where Triton wraps them around;
+lists may be nested; parameters starting with `triton_` are refused, as on Triton's gRPC face.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+from sagesched_gateway.api.tensor_json import Json, flat, pack, spread, to_float, to_utf8, unpack
+from sagesched_gateway.errors import InternalError, InvalidRequestError
+from sagesched_gateway.kserve import (
+    FINAL_PARAMETER,
+    InferParameter,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelMetadataResponse,
+)
+
+_NESTED = "parameters"
+_INT64 = range(-(2**63), 2**63)
+
+
+def request_from_json(
+    body: bytes, metadata: ModelMetadataResponse, *, model: str, version: str = ""
+) -> ModelInferRequest:
+    """Build the request that Triton's front end would build from the same body.
+
+    Args:
+        body: the HTTP body.
+        metadata: the model's tensors.
+        model: name of the model as in the URL.
+        version: version as in the URL; empty lets Triton choose.
+
+    Raises:
+        InvalidRequestError: the body is not a JSON object, or a value does not fit its tensor.
+    """
+    members = _members(body)
+    request = ModelInferRequest(model_name=model, model_version=version)
+    inputs = {tensor.name: tensor for tensor in metadata.inputs}
+    nested = members.pop(_NESTED, {})
+    if not isinstance(nested, dict):
+        raise InvalidRequestError(f"Expected JSON object for keyword: '{_NESTED}'")
+    if "id" in members:
+        request.id = _id(members["id"])
+    for name, value in (*members.items(), *nested.items()):
+        tensor = inputs.get(name)
+        if tensor is None:
+            _add_parameter(request, name, value)
+            continue
+        if any(present.name == name for present in request.inputs):
+            raise InvalidRequestError(f"input '{name}' already exists in request")
+        values = list(flat(name, value))
+        shape = spread(name, tensor.shape, len(values))
+        request.inputs.add(name=name, datatype=tensor.datatype, shape=shape)
+        request.raw_input_contents.append(pack(name, tensor.datatype, values))
+    return request
+
+
+def response_to_json(response: ModelInferResponse) -> dict[str, Json]:
+    """The object that Triton's front end would return for a response; keys in its (sorted) order.
+
+    Raises:
+        InvalidRequestError: an output has a datatype that JSON cannot carry (FP16, BF16).
+        InternalError: an output's bytes do not match its shape.
+    """
+    if len(response.raw_output_contents) != len(response.outputs):
+        raise InternalError("the response's tensors came without their contents")
+    result: dict[str, Json] = {}
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        values = unpack(output.name, output.datatype, math.prod(output.shape), raw)
+        result[output.name] = values[0] if len(values) == 1 else values
+    for name, parameter in response.parameters.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if choice is not None and name != FINAL_PARAMETER:  # that one is added by Triton's gRPC face only
+            result[name] = getattr(parameter, choice)
+    # Where names collide Triton keeps its own fields, then parameters, then tensors.
+    result |= {"model_name": response.model_name, "model_version": response.model_version}
+    if response.id:
+        result["id"] = response.id
+    return dict(sorted(result.items()))
+
+
+def to_bytes(value: Json) -> bytes:
+    """JSON text as Triton writes it: UTF-8, no spaces, bytes that are not UTF-8 as they are."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _members(body: bytes) -> dict[str, Json]:
+    try:
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"the request body is not UTF-8 text (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at {error.pos}"
+        raise InvalidRequestError(f"failed to parse the request JSON buffer: {where}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        raise InvalidRequestError("failed to parse the request JSON buffer: too long or too deep") from error
+    if not isinstance(document, dict):
+        raise InvalidRequestError("the request body must be a JSON object of tensors and parameters")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequestError(f"input '{twice}' already exists in request")
+    return result
+
+
+def _id(value: Json) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequestError("Unable to parse 'id': it must be a string")
+    return to_utf8("id", value).decode()
+
+
+def _add_parameter(request: ModelInferRequest, name: str, value: Json) -> None:
+    to_utf8("a parameter's name", name)
+    if name.startswith("triton_"):
+        raise InvalidRequestError(f"parameter '{name}': keys starting with 'triton_' are reserved for Triton")
+    match value:
+        case bool():
+            parameter = InferParameter(bool_param=value)
+        case int() if value in _INT64:
+            parameter = InferParameter(int64_param=value)
+        case int() | float():
+            parameter = InferParameter(double_param=to_float(name, value))
+        case str():
+            parameter = InferParameter(string_param=to_utf8(name, value).decode())
+        case _:
+            raise InvalidRequestError(
+                f"parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'. "
+                "(The model has no input tensor of that name.)"
+            )
+    request.parameters[name].CopyFrom(parameter)

@@ -1,0 +1,221 @@
+"""One caller's `ModelStreamInfer` stream: many requests in, their responses merged onto it, tagged by id.
+
+Each message is a generation of its own, queued by dispatch; messages for models that do not generate text
+(and those that cannot be read, so that Triton itself says what is wrong) share one plain stream to Triton.
+One task reads, one writes; responses come in through `Listener` without a task per request, and wait here
+until the caller takes them.
+
+Failures are answered inside the stream (`error_message` with the request's id), which goes on for the others;
+a caller that sent the metadata `triton_grpc_error: true` gets a gRPC status instead, which ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from sagesched_gateway.api.grpc_passthrough import (
+    CallContext,
+    PassedStream,
+    RawUpstream,
+    abort,
+    forwarded_metadata,
+)
+from sagesched_gateway.api.response_order import ResponseOrder
+from sagesched_gateway.dispatch.dispatcher import Dispatcher
+from sagesched_gateway.dispatch.generation import Generation
+from sagesched_gateway.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequestError,
+    UpstreamError,
+)
+from sagesched_gateway.kserve import (
+    FINAL_PARAMETER,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelStreamInferResponse,
+)
+
+_LOG = logging.getLogger(__name__)
+
+GRPC_ERROR_KEY = "triton_grpc_error"
+_RESPONSE_TAG = b"\x12"  # field 2 (infer_response) of ModelStreamInferResponse, length-delimited
+
+
+class StreamSession:
+    """Serves one stream; `run` returns when it is over."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        upstream: RawUpstream,
+        context: CallContext,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._upstream = upstream
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._passed_metadata = forwarded_metadata(context)
+        self._metadata = tuple(item for item in self._passed_metadata if item[0] != GRPC_ERROR_KEY)
+        self._wants_status = (GRPC_ERROR_KEY, "true") in self._passed_metadata
+        remaining_s = context.time_remaining()
+        self._deadline_at = None if remaining_s is None else self._loop.time() + remaining_s
+        self._outbox: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._live: set[Generation] = set()
+        self._order = ResponseOrder(self._outbox.append)
+        self._passed: PassedStream | None = None
+        self._is_passing = False
+        self._is_half_closed = False
+        self._is_over = False
+        self._failure: GatewayError | None = None
+
+    async def run(self) -> None:
+        """Serve until both sides are done; on the caller's cancellation everything is cancelled with it."""
+        reader = self._loop.create_task(self._read())
+        try:
+            await self._write()
+        finally:
+            self._is_over = True
+            reader.cancel()
+            for generation in list(self._live):
+                generation.close()
+            if self._passed is not None and self._is_passing:
+                self._passed.close()
+
+    # --- Dispatch's side: see `Listener` ---
+
+    def responded(self, generation: Generation, response: ModelInferResponse) -> None:
+        """Put a response into the outbox."""
+        self._order.put(generation, _framed(response))
+        self._wake()
+
+    def ended(self, generation: Generation, error: GatewayError | None) -> None:
+        """A generation is over."""
+        self._live.discard(generation)
+        if error is not None:
+            self._report(error, generation.client_id, generation.model, generation)
+        self._order.end(generation)
+        self._wake()
+
+    # --- The caller's side ---
+
+    async def _read(self) -> None:
+        try:
+            while (body := await self._context.read()) is not grpc.aio.EOF:
+                await self._take(body)
+            if self._passed is not None:
+                await self._passed.done_writing()
+        except Exception as error:
+            if self._is_over:
+                return  # the call was ended while this waited for its next message
+            _LOG.exception("a stream failed inside the gateway")
+            self._failure = InternalError(f"{type(error).__name__}: {error}")
+        self._is_half_closed = True
+        self._wake()
+
+    async def _write(self) -> None:
+        outbox = self._outbox
+        while True:
+            while outbox:
+                await self._context.write(outbox.popleft())
+            if self._failure is not None:
+                self._is_over = True
+                await abort(self._context, self._failure)
+            if self._is_half_closed and not self._live and not self._is_passing:
+                return
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    async def _take(self, body: bytes) -> None:
+        """One message of the caller."""
+        try:
+            message = ModelInferRequest.FromString(body)
+        except DecodeError:
+            self._failure = InvalidRequestError("a message of the stream is no ModelInferRequest")
+            return
+        client_id, model = message.id, message.model_name
+        try:
+            if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
+                self._generate(message)
+                return
+        except InvalidRequestError:
+            pass  # Triton is the judge, in its own words
+        except GatewayError as error:
+            self._report(error, client_id, model)
+            return
+        await self._pass_on(body)
+
+    def _generate(self, message: ModelInferRequest) -> None:
+        is_decoupled = self._dispatcher.is_decoupled(message.model_name)
+        generation = self._dispatcher.generate(
+            message, deadline_at=self._deadline_at, metadata=self._metadata, listener=self
+        )
+        if not generation.is_ended:
+            self._live.add(generation)
+            if not is_decoupled:
+                self._order.begin(generation)
+
+    async def _pass_on(self, body: bytes) -> None:
+        if self._passed is None or not self._is_passing:
+            self._passed = PassedStream(
+                self._upstream, self._passed_metadata, self._received, self._passing_ended
+            )
+            self._is_passing = True
+        await self._passed.send(body)
+
+    def _received(self, body: bytes) -> None:
+        self._outbox.append(body)
+        self._wake()
+
+    def _passing_ended(self, error: GatewayError | None) -> None:
+        self._is_passing = False
+        if error is not None:
+            self._failure = error
+        self._wake()
+
+    def _report(
+        self, error: GatewayError, client_id: str, model: str, generation: Generation | None = None
+    ) -> None:
+        """Tell the caller of a failed request."""
+        if self._wants_status and not (isinstance(error, UpstreamError) and error.in_band):
+            self._failure = error
+        else:
+            self._order.put(generation, _in_band(error, client_id, model))
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+def _framed(response: ModelInferResponse) -> bytes:
+    """A ModelStreamInferResponse around a response, without copying it into one."""
+    body: bytes = response.SerializeToString()
+    return _RESPONSE_TAG + _varint(len(body)) + body
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _in_band(error: GatewayError, client_id: str, model: str) -> bytes:
+    """A failure as Triton tells it inside the stream; errors found before its queue carry the id alone."""
+    message = ModelStreamInferResponse(error_message=error.message)
+    message.infer_response.id = client_id
+    if not (isinstance(error, UpstreamError) and error.in_band):
+        message.infer_response.model_name = model
+        message.infer_response.parameters[FINAL_PARAMETER].bool_param = True
+    encoded: bytes = message.SerializeToString()
+    return encoded

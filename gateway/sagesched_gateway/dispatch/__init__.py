@@ -1,0 +1,1 @@
+"""The shell around the scheduling core: requests in, chunks out, one event loop."""

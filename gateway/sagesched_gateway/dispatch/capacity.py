@@ -1,0 +1,160 @@
+"""What fits into the engine and how fast it is: settings, model configuration and metrics put together.
+
+Settings win over metrics, metrics over the configuration. Most values stand still after the first scrape; the
+duration of an iteration moves with the load and is measured, from the engine's iteration counter where there
+is one, else from the time between chunks. The core hears of a new duration only when it moved by more than
+`HYSTERESIS`, since each change may put the whole queue into a new order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from sagesched_gateway.dispatch.ports import EngineGauges, EngineLimits
+from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+
+HYSTERESIS = 0.05
+"""Relative change of the iteration's duration below which the core is left alone."""
+
+WINDOW_S = 5.0
+"""Iterations are counted over about so long: gauges are refreshed each 100 ms, so the error is about 2 %."""
+
+LEAST_SPAN_S = 0.5
+"""A shorter span says nothing, for the same reason."""
+
+FIRST_GUESS_SLOTS = 32
+"""Places assumed while neither setting, configuration nor metrics tell: safe for the engine, and soon
+corrected.
+"""
+
+_GAP_WEIGHT = 0.02  # of one gap in the running mean; a few dozen streams settle it within a second
+_LONGEST_ITERATION_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Limits set by hand; None leaves one to the engine."""
+
+    slots: int | None = None
+    kv_blocks: int | None = None
+    block_tokens: int | None = None
+    kv_policy: KvPolicy | None = None
+    max_num_tokens: int | None = None
+    lookahead: int | None = None
+
+
+class CapacityModel:
+    """Holds the current `EngineCapacity` and says when it changed.
+
+    Attributes:
+        current: what the core should count with.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._limits = EngineLimits()
+        self._gauges = EngineGauges()
+        self._speed = IterationSpeed()
+        self._gap_s: float | None = None
+        self.current = self._composed(EngineCapacity(slots=FIRST_GUESS_SLOTS))
+
+    def told_limits(self, limits: EngineLimits) -> bool:
+        """Take what the configuration tells; returns whether `current` changed."""
+        self._limits = limits
+        return self._refresh()
+
+    def saw_gauges(self, gauges: EngineGauges, now: float, *, busy: bool) -> bool:
+        """Take what the metrics tell; returns whether `current` changed.
+
+        Args:
+            gauges: as read.
+            now: seconds, monotonic.
+            busy: the engine has had work without a break since the last call; only then do iterations measure
+                time.
+        """
+        self._gauges = _merged(self._gauges, gauges)
+        if gauges.iteration is not None:
+            self._speed.saw(gauges.iteration, now, busy=busy)
+        return self._refresh()
+
+    def saw_gap(self, seconds: float) -> None:
+        """Take the time between two tokens of one stream; used where the engine counts no iterations."""
+        if self._gap_s is None:
+            self._gap_s = seconds
+        else:
+            self._gap_s += _GAP_WEIGHT * (seconds - self._gap_s)
+
+    def admissible(self, prompt_tokens: int, max_tokens: int, *, is_exact: bool) -> int:
+        """The prompt length to count with: one that the core will not refuse for a limit or a length only guessed.
+
+        A request is refused here only on facts; where they are missing the engine itself is the judge.
+        """
+        capacity = self.current
+        if not is_exact or not (self._settings.max_num_tokens or self._limits.max_num_tokens):
+            prompt_tokens = min(prompt_tokens, capacity.max_num_tokens)
+        if not is_exact and capacity.kv_blocks is not None:
+            prompt_tokens = min(prompt_tokens, capacity.kv_blocks * capacity.block_tokens - max_tokens)
+        return max(prompt_tokens, 1)
+
+    def _refresh(self) -> bool:
+        composed = self._composed(self.current)
+        if composed == self.current:
+            return False
+        self.current = composed
+        return True
+
+    def _composed(self, before: EngineCapacity) -> EngineCapacity:
+        own, limits, gauges = self._settings, self._limits, self._gauges
+        return replace(
+            before,
+            slots=own.slots or gauges.max_requests or limits.slots or FIRST_GUESS_SLOTS,
+            kv_blocks=own.kv_blocks or gauges.kv_blocks,
+            block_tokens=own.block_tokens or gauges.block_tokens or before.block_tokens,
+            kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,
+            max_num_tokens=own.max_num_tokens or limits.max_num_tokens or before.max_num_tokens,
+            iteration_s=self._iteration_s(before.iteration_s),
+            lookahead=own.lookahead,
+        )
+
+    def _iteration_s(self, before: float) -> float:
+        measured = self._speed.seconds if self._speed.seconds is not None else self._gap_s
+        if measured is None or not 0 < measured < _LONGEST_ITERATION_S:
+            return before
+        return measured if abs(measured - before) > HYSTERESIS * before else before
+
+
+class IterationSpeed:
+    """Seconds per iteration, from a counter that is looked at now and then.
+
+    Attributes:
+        seconds: duration of one iteration; None until known.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def saw(self, iteration: int, now: float, *, busy: bool) -> None:
+        """Take a reading; `busy` as in `CapacityModel.saw_gauges`."""
+        seen = self._seen
+        if not busy or (seen and iteration < seen[-1][1]):
+            seen.clear()  # idle time would count as work, a restarted engine counts from zero
+        if seen and iteration == seen[-1][1]:
+            return  # not refreshed since: only an edge tells the time
+        seen.append((now, iteration))
+        while now - seen[0][0] > WINDOW_S:
+            seen.popleft()
+        (first_at, first), (last_at, last) = seen[0], seen[-1]
+        if last_at - first_at >= LEAST_SPAN_S and last > first:
+            self.seconds = (last_at - first_at) / (last - first)
+
+
+def _merged(before: EngineGauges, now: EngineGauges) -> EngineGauges:
+    """Sizes of the engine stay known when a scrape lacks them, or shows zero since no iteration ran yet."""
+    return replace(
+        now,
+        max_requests=now.max_requests or before.max_requests,
+        kv_blocks=now.kv_blocks or before.kv_blocks,
+        block_tokens=now.block_tokens or before.block_tokens,
+    )

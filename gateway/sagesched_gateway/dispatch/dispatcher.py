@@ -1,0 +1,398 @@
+"""`Dispatcher`: the one door between the faces and the engine.
+
+A request's way: `generate` reads it, counts its prompt and submits it to the core; the core says `Start`, at
+once when the engine has room; a pump then carries chunks from Triton to the caller until the engine's own
+end, which alone gives the place back. Meanwhile the predictor is asked, and whatever it answers in time moves
+the request in the queue. The caller's side (`Generation`) may end earlier: it goes away, or its deadline
+passes; the engine is then really stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Coroutine
+from itertools import count
+from typing import Any
+
+from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.features import Outcome, PromptFeatures
+
+from sagesched_gateway.dispatch.capacity import CapacityModel
+from sagesched_gateway.dispatch.generation import Generation, Listener
+from sagesched_gateway.dispatch.live_request import LiveRequest
+from sagesched_gateway.dispatch.loop import SchedulingLoop
+from sagesched_gateway.dispatch.ports import (
+    DispatchSnapshot,
+    LengthPredictor,
+    Prediction,
+    Telemetry,
+    Upstream,
+)
+from sagesched_gateway.dispatch.pump import Pump
+from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.errors import (
+    DeadlineError,
+    DrainingError,
+    GatewayError,
+    InternalError,
+    NeverFitsError,
+    StoppedError,
+)
+from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
+from sagesched_gateway.request import Metadata, StopOrderError
+from sagesched_gateway.scheduling.events import (
+    Cancelled,
+    CapacityChanged,
+    Finished,
+    PoolDistributionChanged,
+    Predicted,
+    Submitted,
+)
+from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_gateway.scheduling.settings import PolicySettings
+
+_LOG = logging.getLogger(__name__)
+
+_STOPPING_S = 3.0  # after a drain's end: what cancelling in the engine may take
+_COMPLETED = "completed"
+_CANCELLED = "cancelled"
+_COUNTERS = {_COMPLETED: "completed", _CANCELLED: "cancelled", NeverFitsError.word: "rejected"}
+
+
+class Dispatcher:
+    """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        predictor: LengthPredictor,
+        telemetry: Telemetry,
+        counter: TokenCounter,
+        capacity: CapacityModel,
+        policy: PolicySettings,
+    ) -> None:
+        """Start empty; must be called inside the running event loop.
+
+        Raises:
+            ValueError: unknown policy, or a knob out of its range.
+        """
+        self._upstream = upstream
+        self._predictor = predictor
+        self._telemetry = telemetry
+        self._counter = counter
+        self._capacity = capacity
+        self._scheduler = Scheduler(policy, capacity.current)
+        self._core = SchedulingLoop(self._scheduler, self)
+        self._loop = asyncio.get_running_loop()
+        self._live: dict[str, LiveRequest] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counters: Counter[str] = Counter()
+        self._pump = Pump(
+            core=self._core,
+            telemetry=telemetry,
+            capacity=capacity,
+            counter=counter,
+            counters=self._counters,
+            finish=self._finish,
+        )
+        self._num_rekeys = 0
+        self._is_draining = False
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        # Unique among gateways and their restarts: `stop` works by id.
+        self._id_prefix = f"sagesched-{os.urandom(4).hex()}-"
+        self._numbers = count(1)
+        predictor.listen(self)
+
+    # --- The faces' side ---
+
+    def is_generation(self, model_name: str) -> bool:
+        """Whether the model is queued here, from what is cached; `resolve` looks unknown ones up."""
+        return self._upstream.is_generation(model_name)
+
+    def is_decoupled(self, model_name: str) -> bool:
+        """Whether the model may answer a request with more than one response, from what is cached."""
+        return self._upstream.is_decoupled(model_name)
+
+    async def resolve(self, model_name: str) -> bool:
+        """Whether the model is queued here, looked up where it is not cached.
+
+        Raises:
+            UpstreamUnavailableError: it is not cached and Triton cannot be asked.
+        """
+        return await self._upstream.resolve(model_name)
+
+    async def metadata(self, model_name: str) -> ModelMetadataResponse:
+        """The model's tensors, cached; raises a GatewayError where Triton cannot tell them."""
+        return await self._upstream.metadata(model_name)
+
+    @property
+    def is_draining(self) -> bool:
+        """Refusing new requests."""
+        return self._is_draining
+
+    @property
+    def num_live(self) -> int:
+        """Requests queued or running."""
+        return len(self._live)
+
+    def generate(
+        self,
+        message: ModelInferRequest,
+        *,
+        deadline_at: float | None = None,
+        metadata: Metadata = (),
+        listener: Listener | None = None,
+    ) -> Generation:
+        """Take a request.
+
+        Args:
+            message: the caller's message; it is edited in place and belongs to the dispatcher from now on.
+            deadline_at: when the caller gives up, on the event loop's clock (`loop.time()`); None for never.
+            metadata: passed on to Triton.
+            listener: takes the responses instead of the iteration.
+
+        Raises:
+            DrainingError: no new requests are taken.
+            InvalidRequestError: the message cannot be read (as `StopOrderError` where it is no generation but
+                an order to stop one, which is carried out).
+        """
+        if self._is_draining:
+            raise DrainingError("the gateway is shutting down and takes no new requests")
+        arrival_at = self._loop.time()
+        try:
+            request = self._upstream.read(message, f"{self._id_prefix}{next(self._numbers)}", metadata)
+        except StopOrderError as order:
+            self._stop_by_client_id(order.client_id)
+            raise
+        generation = Generation(
+            client_id=request.client_id,
+            model=request.model,
+            close=lambda: self._close(live, None, _CANCELLED),
+            listener=listener,
+        )
+        live = LiveRequest(request=request, generation=generation, arrival_at=arrival_at)
+        self._live[live.job_id] = live
+        self._is_empty.clear()
+        self._counters["received"] += 1
+        self._telemetry.request_received(request.model)
+        if deadline_at is not None:
+            live.deadline = self._loop.call_at(deadline_at, self._expire, live)
+        if request.prompt_tokens is None and self._counter.is_slow(request.prompt):
+            self._keep(self._count_then_submit(live))
+        else:
+            self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
+        return generation
+
+    def snapshot(self) -> DispatchSnapshot:
+        """The state of dispatch now."""
+        self._note_rekeys()
+        core = self._scheduler.snapshot()
+        return DispatchSnapshot(
+            queued=core.num_queued,
+            in_flight=core.num_running,
+            policy=core.policy,
+            backlog_s=core.backlog_s,
+            gamma=core.gamma,
+            slots=core.slots,
+            kv_blocks_reserved=core.reserved_blocks,
+            kv_blocks=core.kv_blocks,
+            iteration_s=self._capacity.current.iteration_s,
+            draining=self._is_draining,
+            predictor=self._predictor.state(),
+            counters=dict(self._counters),
+        )
+
+    async def drain(self, max_s: float) -> None:
+        """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest."""
+        self._is_draining = True
+        try:
+            async with asyncio.timeout(max_s):
+                await self._is_empty.wait()
+        except TimeoutError:
+            _LOG.warning("drain: %d requests not finished after %.0f s are ended", len(self._live), max_s)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End everything now; waits for the engine's ends for a few seconds."""
+        self._is_draining = True
+        for live in list(self._live.values()):
+            error = DrainingError("the gateway shut down before the request was finished")
+            self._close(live, error, error.word)
+        try:
+            async with asyncio.timeout(_STOPPING_S):
+                await self._is_empty.wait()
+        except TimeoutError:
+            _LOG.warning("drain: %d requests did not end in the engine", len(self._live))
+        for task in list(self._tasks):
+            task.cancel()
+        self._core.close()
+
+    # --- The core's side: see `loop.Performer` ---
+
+    def start(self, job_id: str) -> None:
+        """Send the job to Triton."""
+        live = self._live[job_id]
+        live.attempts += 1
+        live.started_at = self._loop.time()
+        if live.attempts == 1:
+            live.generation.queue_s = live.started_at - live.arrival_at
+            self._telemetry.request_started(live.generation.queue_s)
+        try:
+            live.call = self._upstream.open(live.request)
+        except GatewayError as error:
+            self._finish(live, error)
+        else:
+            self._keep(self._pump.run(live, live.call))
+
+    def stop(self, job_id: str) -> None:
+        """Cancel the running job in the engine."""
+        call = self._live[job_id].call
+        if call is not None:
+            self._keep(call.cancel())
+
+    def reject(self, job_id: str, reason: str, detail: str) -> None:
+        """Refuse the job."""
+        error = (
+            NeverFitsError(detail) if reason == NeverFitsError.word else InternalError(f"{reason}: {detail}")
+        )
+        live = self._live[job_id]
+        live.outcome = error.word
+        self._settle(live, error)
+
+    # --- The engine's side ---
+
+    def capacity_changed(self) -> None:
+        """The capacity model has a new value."""
+        self._core.post(CapacityChanged(capacity=self._capacity.current))
+
+    # --- The predictor's side: see `ports.PredictionListener` ---
+
+    def predicted(self, request_id: str, prediction: Prediction) -> None:
+        """Tell the core; it ignores what has started meanwhile."""
+        self._counters["predictions"] += 1
+        self._telemetry.prediction_done(prediction.source, prediction.seconds)
+        live = self._live.get(request_id)
+        if prediction.distribution is not None and live is not None and live.started_at is None:
+            self._core.post(Predicted(job_id=request_id, distribution=prediction.distribution))
+
+    def pool_changed(self, distribution: LengthDistribution) -> None:
+        """Tell the core."""
+        self._core.post(PoolDistributionChanged(distribution=distribution))
+
+    def prediction_failed(self, reason: str) -> None:
+        """Count it; the request keeps the pool's distribution."""
+        self._counters["prediction_failures"] += 1
+        self._telemetry.prediction_failed(reason)
+
+    # --- A request's life ---
+
+    async def _count_then_submit(self, live: LiveRequest) -> None:
+        tokens = await asyncio.to_thread(self._counter.count, live.request.prompt)
+        if live.job_id in self._live:
+            self._submit(live, tokens)
+
+    def _submit(self, live: LiveRequest, prompt_tokens: int) -> None:
+        request = live.request
+        prompt_tokens = self._capacity.admissible(
+            prompt_tokens,
+            request.max_tokens,
+            is_exact=request.prompt_tokens is not None or self._counter.is_exact,
+        )
+        live.features = PromptFeatures(
+            prompt=request.prompt,
+            prompt_tokens=prompt_tokens,
+            max_tokens=request.max_tokens,
+            model=request.model,
+        )
+        self._core.post(
+            Submitted(
+                job_id=live.job_id,
+                arrival_at=live.arrival_at,
+                prompt_tokens=prompt_tokens,
+                max_tokens=request.max_tokens,
+            )
+        )
+        # Asked for after the start, which it must not delay; and even for what has started, to be learned
+        # from.
+        if request.prompt and live.outcome is None:
+            self._predictor.predict(live.job_id, live.features)
+
+    def _finish(self, live: LiveRequest, error: GatewayError | None) -> None:
+        """The engine has ended the request: its place is free."""
+        if live.outcome is None:
+            live.outcome = _COMPLETED if error is None else error.word
+        self._settle(live, error)
+        self._core.post(Finished(job_id=live.job_id))
+
+    def _close(self, live: LiveRequest, error: GatewayError | None, outcome: str) -> None:
+        """The caller's side ends before the engine's: forget the request, or stop it in the engine."""
+        if live.generation.is_ended or live.job_id not in self._live:
+            return
+        live.outcome = outcome
+        live.generation.end(error)
+        if live.features is not None:
+            self._core.post(Cancelled(job_id=live.job_id))
+        if live.started_at is None:
+            self._settle(live, error)
+
+    def _expire(self, live: LiveRequest) -> None:
+        where = "waited" if live.started_at is None else "ran"
+        error = DeadlineError(f"the deadline passed while the request {where}")
+        self._close(live, error, error.word)
+
+    def _stop_by_client_id(self, client_id: str) -> None:
+        """As `stop` does in the engine: what runs gets its end from there, what waits ends here."""
+        if not client_id:
+            return
+        for live in [live for live in self._live.values() if live.request.client_id == client_id]:
+            if live.started_at is None:
+                error = StoppedError("stopped by a request with the same id before it had started")
+                self._close(live, error, error.word)
+            else:
+                live.outcome = _CANCELLED
+                self._core.post(Cancelled(job_id=live.job_id))
+
+    def _settle(self, live: LiveRequest, error: GatewayError | None) -> None:
+        """The request is over on both sides."""
+        if self._live.pop(live.job_id, None) is None:
+            return
+        live.generation.end(error)
+        if live.deadline is not None:
+            live.deadline.cancel()
+        outcome = live.outcome or _COMPLETED
+        self._counters[_COUNTERS.get(outcome, "failed")] += 1
+        self._telemetry.request_finished(outcome, self._loop.time() - live.arrival_at, live.output_tokens)
+        self._observe(live, outcome)
+        self._note_rekeys()
+        if not self._live:
+            self._is_empty.set()
+
+    def _observe(self, live: LiveRequest, outcome: str) -> None:
+        if live.features is None or not live.features.prompt:
+            return
+        if live.output_tokens < 1 or not live.request.counts_tokens:
+            return
+        is_cut_off = outcome != _COMPLETED or live.output_tokens >= live.request.max_tokens
+        self._predictor.observe(
+            live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
+        )
+
+    # --- Small steps ---
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task and hold on to it until it is done."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note_rekeys(self) -> None:
+        num_rekeys = self._scheduler.snapshot().num_rekeys
+        while self._num_rekeys < num_rekeys:
+            self._num_rekeys += 1
+            self._counters["rekeys"] += 1
+            self._telemetry.rekeyed()

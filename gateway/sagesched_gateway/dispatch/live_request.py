@@ -1,0 +1,51 @@
+"""`LiveRequest`: all that dispatch knows of one request between its arrival and the engine's end of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sagesched_predictor.features import PromptFeatures
+
+from sagesched_gateway.dispatch.generation import Generation
+from sagesched_gateway.dispatch.ports import UpstreamCall
+from sagesched_gateway.request import GenerationRequest
+
+PROGRESS_TOKENS = 16
+"""The core hears of progress each so many tokens: finer than any KV block, coarser than every token."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveRequest:
+    """One request.
+
+    Attributes:
+        request: as read from the caller's message.
+        generation: the caller's side; it may have ended while the engine still runs.
+        arrival_at: instant of arrival.
+        features: what the predictor may see; None until the prompt is counted, and then submitted to the
+            core. started_at: instant of the latest start; None while it waits. attempts: how often it was
+            sent to the engine. call: the running call; None while it waits. output_tokens: tokens the engine
+            has produced, also those the caller no longer sees. next_progress: output tokens at which the core
+            is told again. last_chunk_at: instant of the latest chunk with tokens; None before the first.
+            outcome: `completed`, `cancelled` or an error's word, once known. deadline: timer of the caller's
+            deadline.
+    """
+
+    request: GenerationRequest
+    generation: Generation
+    arrival_at: float
+    features: PromptFeatures | None = None
+    started_at: float | None = None
+    attempts: int = 0
+    call: UpstreamCall | None = None
+    output_tokens: int = 0
+    next_progress: int = PROGRESS_TOKENS
+    last_chunk_at: float | None = None
+    outcome: str | None = None
+    deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The core's name of it, which is its id towards Triton."""
+        return self.request.upstream_id

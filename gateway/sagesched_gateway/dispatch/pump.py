@@ -1,0 +1,120 @@
+"""`Pump`: carries one running request's chunks from Triton to the caller until the engine's own end.
+
+It reads on whether or not the caller keeps up, or is still there: only the engine's end gives the place back, and a
+slow caller must not hold one. No task per chunk, no waiting but for Triton.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from sagesched_gateway.dispatch.capacity import CapacityModel
+from sagesched_gateway.dispatch.live_request import PROGRESS_TOKENS, LiveRequest
+from sagesched_gateway.dispatch.loop import SchedulingLoop
+from sagesched_gateway.dispatch.ports import Telemetry, UpstreamCall
+from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.errors import GatewayError, InternalError, UpstreamUnavailableError
+from sagesched_gateway.request import Chunk
+from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
+
+_LOG = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2
+"""A request without a token yet is sent once more when Triton was away or full; then the caller hears of it."""
+
+RETRY_DELAY_S = 0.25
+"""Pause before that, its place kept: an engine that refuses one request at once refuses the next one too."""
+
+
+class Pump:
+    """Runs one task per running request."""
+
+    def __init__(
+        self,
+        *,
+        core: SchedulingLoop,
+        telemetry: Telemetry,
+        capacity: CapacityModel,
+        counter: TokenCounter,
+        counters: Counter[str],
+        finish: Callable[[LiveRequest, GatewayError | None], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            core: hears of first tokens, progress and requests that wait again.
+            telemetry: hears of first tokens.
+            capacity: hears of the time between tokens.
+            counter: hears of the engine's own counts of prompts.
+            counters: totals by name.
+            finish: called once when the engine has ended a request.
+        """
+        self._core = core
+        self._telemetry = telemetry
+        self._capacity = capacity
+        self._counter = counter
+        self._counters = counters
+        self._finish = finish
+
+    async def run(self, live: LiveRequest, call: UpstreamCall) -> None:
+        """Carry chunks until the stream's end."""
+        try:
+            async for chunk in call:
+                if chunk.error is None:
+                    self._carry(live, chunk)
+                elif _may_retry(live, chunk.error):
+                    await self._wait_again(live)
+                else:
+                    self._finish(live, chunk.error)
+        except Exception as error:
+            _LOG.exception("request %s failed inside the gateway", live.job_id)
+            self._finish(live, InternalError(f"{type(error).__name__}: {error}"))
+            await call.cancel()
+
+    def _carry(self, live: LiveRequest, chunk: Chunk) -> None:
+        if chunk.new_tokens:
+            if live.last_chunk_at is None and chunk.input_tokens is not None:
+                self._counter.learn(live.request.prompt, chunk.input_tokens)
+            self._note_progress(live, chunk.new_tokens)
+        if chunk.response is not None:
+            live.generation.respond(chunk.response)
+        if chunk.final:
+            self._finish(live, None)
+
+    def _note_progress(self, live: LiveRequest, new_tokens: int) -> None:
+        now = self._core.now()
+        live.output_tokens += new_tokens
+        live.generation.output_tokens = live.output_tokens
+        if live.last_chunk_at is None:
+            live.generation.ttft_s = now - live.arrival_at
+            self._telemetry.first_token(live.generation.ttft_s)
+            self._core.post(FirstToken(job_id=live.job_id))
+        else:
+            self._capacity.saw_gap((now - live.last_chunk_at) / new_tokens)
+        live.last_chunk_at = now
+        if live.output_tokens >= live.next_progress:
+            live.next_progress = live.output_tokens + PROGRESS_TOKENS
+            self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
+
+    async def _wait_again(self, live: LiveRequest) -> None:
+        """Put it back into the queue, its arrival kept."""
+        await asyncio.sleep(RETRY_DELAY_S)
+        if live.generation.is_ended:
+            self._finish(live, None)
+            return
+        live.call = None
+        live.started_at = None
+        self._counters["retried"] += 1
+        self._core.post(Requeued(job_id=live.job_id))
+
+
+def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
+    return (
+        isinstance(error, UpstreamUnavailableError)
+        and live.last_chunk_at is None
+        and live.attempts < MAX_ATTEMPTS
+        and not live.generation.is_ended
+    )

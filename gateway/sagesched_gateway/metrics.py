@@ -1,0 +1,245 @@
+"""Every series the gateway exports: name, meaning, unit; `sagesched_gateway_*` and `sagesched_predictor_*`.
+
+Durations are seconds, sizes are tokens or KV blocks. Labels take few values: models are those that a
+profile was found for (at most `MAX_MODELS`), outcomes, sources and reasons are known words; anything else
+counts as `other`. Totals and distributions are told by dispatch as things happen; what is a state (queue,
+capacity, predictor) is read from its snapshot at each scrape, so that the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
+from sagesched_gateway.errors import GatewayError
+
+MAX_MODELS = 32
+OTHER = "other"
+
+LATENCY_BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0, 600.0),
+)
+PREDICTION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+TOKEN_BUCKETS = tuple(float(2**power) for power in range(16))
+
+PREDICTION_SOURCES = frozenset({"history", "pool", "none"})
+PREDICTION_FAILURES = frozenset({"timeout", "error", "down"})
+
+
+class GatewayMetrics:
+    """Totals and distributions; dispatch's `Telemetry`.
+
+    Attributes:
+        registry: holds the series; `SnapshotCollector` adds the states to it.
+    """
+
+    def __init__(self) -> None:
+        # `*_created` would double the number of series and says nothing that a scraper does not know.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._models: set[str] = set()
+        self._outcomes = {"completed", "cancelled"} | {cls.word for cls in _all_errors()}
+        self._received = self._counter(
+            "sagesched_gateway_requests_received",
+            "Generation requests that came in, by model.",
+            "model",
+        )
+        self._finished = self._counter(
+            "sagesched_gateway_requests_finished",
+            "Generation requests that ended: completed, cancelled, or the word of their error.",
+            "outcome",
+        )
+        self._queue = self._histogram(
+            "sagesched_gateway_queue_seconds",
+            "Time a request waited in the gateway before it was sent to the engine.",
+        )
+        self._ttft = self._histogram(
+            "sagesched_gateway_time_to_first_token_seconds",
+            "Time from a request's arrival to its first token.",
+        )
+        self._ttlt = self._histogram(
+            "sagesched_gateway_time_to_last_token_seconds",
+            "Time from a request's arrival to its last token; completed requests only.",
+        )
+        self._output_tokens = self._histogram(
+            "sagesched_gateway_output_tokens",
+            "Output tokens of a request, however it ended; the sum is all tokens generated.",
+            TOKEN_BUCKETS,
+        )
+        self._rekeys = self._counter(
+            "sagesched_gateway_rekeys",
+            "Times all waiting requests were put into a new order because the tail rate moved.",
+        )
+        self._predictions = self._counter(
+            "sagesched_predictor_predictions",
+            "Predictions made, by what they rest on: history, pool or none.",
+            "source",
+        )
+        self._prediction_failures = self._counter(
+            "sagesched_predictor_failures",
+            "Predictions that did not come: timeout, error or down (no predictor running).",
+            "reason",
+        )
+        self._prediction_time = self._histogram(
+            "sagesched_predictor_seconds",
+            "Time from a question to the predictor to its answer.",
+            PREDICTION_BUCKETS_S,
+        )
+
+    def request_received(self, model: str) -> None:
+        """See `Telemetry.request_received`."""
+        if len(self._models) < MAX_MODELS:
+            self._models.add(model)
+        self._received.labels(_known(model, self._models)).inc()
+
+    def request_started(self, queue_s: float) -> None:
+        """See `Telemetry.request_started`."""
+        self._queue.observe(queue_s)
+
+    def first_token(self, ttft_s: float) -> None:
+        """See `Telemetry.first_token`."""
+        self._ttft.observe(ttft_s)
+
+    def request_finished(self, outcome: str, ttlt_s: float, output_tokens: int) -> None:
+        """See `Telemetry.request_finished`."""
+        self._finished.labels(_known(outcome, self._outcomes)).inc()
+        self._output_tokens.observe(output_tokens)
+        if outcome == "completed":
+            self._ttlt.observe(ttlt_s)
+
+    def prediction_done(self, source: str, seconds: float) -> None:
+        """See `Telemetry.prediction_done`."""
+        self._predictions.labels(_known(source, PREDICTION_SOURCES)).inc()
+        self._prediction_time.observe(seconds)
+
+    def prediction_failed(self, reason: str) -> None:
+        """See `Telemetry.prediction_failed`."""
+        self._prediction_failures.labels(_known(reason, PREDICTION_FAILURES)).inc()
+
+    def rekeyed(self) -> None:
+        """See `Telemetry.rekeyed`."""
+        self._rekeys.inc()
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, buckets: tuple[float, ...] = LATENCY_BUCKETS_S
+    ) -> Histogram:
+        return Histogram(name, meaning, buckets=buckets, registry=self.registry)
+
+
+class SnapshotCollector(Collector):
+    """States, read from dispatch at each scrape.
+
+    Attributes:
+        triton_is_up: whether Triton's own metrics could be read for this scrape; set by who serves them.
+    """
+
+    def __init__(self, snapshot: Callable[[], DispatchSnapshot], *, version: str, config_digest: str) -> None:
+        self._snapshot = snapshot
+        self._version = version
+        self._config_digest = config_digest
+        self.triton_is_up = False
+
+    def collect(self) -> Iterable[Metric]:
+        """One snapshot, all its gauges."""
+        state = self._snapshot()
+        yield from self._queue(state)
+        yield from _engine(state)
+        yield from _predictor(state.predictor)
+        yield _gauge(
+            "sagesched_gateway_triton_metrics_up",
+            "1 where Triton's own metrics could be read and are part of this text.",
+            self.triton_is_up,
+        )
+        yield InfoMetricFamily(
+            "sagesched_gateway_build",
+            "Version of the gateway and SHA-256 of the settings it runs with.",
+            {"version": self._version, "config_digest": self._config_digest},
+        )
+
+    def _queue(self, state: DispatchSnapshot) -> Iterable[Metric]:
+        yield _gauge("sagesched_gateway_queued_requests", "Requests waiting in the gateway.", state.queued)
+        yield _gauge(
+            "sagesched_gateway_in_flight_requests",
+            "Requests sent to the engine and not ended by it.",
+            state.in_flight,
+        )
+        yield _gauge(
+            "sagesched_gateway_backlog_seconds",
+            "Predicted engine time of everything waiting in the gateway.",
+            state.backlog_s,
+        )
+        if state.gamma is not None:
+            yield _gauge(
+                "sagesched_gateway_tail_rate",
+                "Tail rate (gamma) of the policy in effect, per second.",
+                state.gamma,
+            )
+        yield _gauge("sagesched_gateway_draining", "1 while new requests are refused.", state.draining)
+        yield InfoMetricFamily(
+            "sagesched_gateway_policy", "Scheduling policy in effect.", {"policy": state.policy}
+        )
+        yield CounterMetricFamily(
+            "sagesched_gateway_requests_retried",
+            "Requests sent to the engine once more because it refused them before their first token.",
+            value=state.counters.get("retried", 0),
+        )
+
+
+def _engine(state: DispatchSnapshot) -> Iterable[Metric]:
+    yield _gauge("sagesched_gateway_engine_slots", "Places in the engine's running batch.", state.slots)
+    if state.kv_blocks is not None:
+        yield _gauge("sagesched_gateway_engine_kv_blocks", "The engine's KV pool in blocks.", state.kv_blocks)
+    yield _gauge(
+        "sagesched_gateway_engine_kv_blocks_reserved",
+        "KV blocks that the gateway counts for requests in flight.",
+        state.kv_blocks_reserved,
+    )
+    yield _gauge(
+        "sagesched_gateway_engine_iteration_seconds",
+        "Duration of one engine iteration as now measured.",
+        state.iteration_s,
+    )
+
+
+def _predictor(state: PredictorState) -> Iterable[Metric]:
+    yield _gauge("sagesched_predictor_ready", "1 while predictions can be had.", state.state == "ready")
+    yield _gauge(
+        "sagesched_predictor_fallback",
+        "1 while another execution provider than the asked one is in use; /status has the reason.",
+        state.fallback is not None,
+    )
+    yield _gauge(
+        "sagesched_predictor_history_records", "Past requests the predictor remembers.", state.history
+    )
+    yield CounterMetricFamily(
+        "sagesched_predictor_restarts",
+        "Times the predictor's process was started again.",
+        value=state.restarts,
+    )
+    yield InfoMetricFamily(
+        "sagesched_predictor",
+        "Mode of the predictor and ONNX Runtime's execution provider.",
+        {"mode": state.mode, "provider": state.provider or ""},
+    )
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, meaning, value=float(value))
+
+
+def _known(value: str, known: Collection[str]) -> str:
+    return value if value in known else OTHER
+
+
+def _all_errors(root: type[GatewayError] = GatewayError) -> Iterable[type[GatewayError]]:
+    yield root
+    for cls in root.__subclasses__():
+        yield from _all_errors(cls)

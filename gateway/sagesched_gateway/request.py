@@ -1,0 +1,76 @@
+"""What passes between the faces, dispatch and Triton: `GenerationRequest` in, `Chunk` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sagesched_gateway.errors import GatewayError, InvalidRequestError
+from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+"""gRPC metadata or HTTP headers of the caller that Triton may want to see."""
+
+
+@dataclass(slots=True, kw_only=True)
+class GenerationRequest:
+    """One generation, read once from the caller's message and ready to be sent.
+
+    Attributes:
+        upstream_id: the gateway's own id, unique; replaces the caller's id towards Triton.
+        client_id: the caller's id, put back on every response.
+        model: name of the model as the caller named it.
+        prompt: the prompt's text; empty where the caller sent tokens only.
+        prompt_tokens: length of the prompt where the caller's message tells, else None.
+        max_tokens: the caller's cap on output tokens, >= 1.
+        message: what goes to Triton, already edited.
+        counts_tokens: its chunks tell how many tokens they bring.
+        hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
+        wants_empty_final: the caller opted in to a final response without outputs.
+        metadata: passed on to Triton.
+    """
+
+    upstream_id: str
+    client_id: str
+    model: str
+    prompt: str
+    prompt_tokens: int | None
+    max_tokens: int
+    message: ModelInferRequest
+    counts_tokens: bool = True
+    hidden_outputs: frozenset[str] = frozenset()
+    wants_empty_final: bool = False
+    metadata: Metadata = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message from Triton, translated.
+
+    Attributes:
+        response: what the caller must see, or None where there is nothing to show.
+        new_tokens: output tokens this message brought.
+        final: the engine has ended the request; its place is free.
+        error: why it ended badly; then `response` is None and `final` True.
+        input_tokens: the engine's own count of the prompt, where it told.
+    """
+
+    response: ModelInferResponse | None
+    new_tokens: int = 0
+    final: bool = False
+    error: GatewayError | None = None
+    input_tokens: int | None = None
+
+
+class StopOrderError(InvalidRequestError):
+    """The message generates nothing: it asks to stop an earlier request of the same id.
+
+    Raised where such a message is read; the dispatcher stops what it means, and the face then passes the
+    message on as it is, so that Triton itself answers it.
+
+    Attributes:
+        client_id: id of the request to stop.
+    """
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__("a stop request generates nothing")
+        self.client_id = client_id

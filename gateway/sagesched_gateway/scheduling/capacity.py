@@ -1,0 +1,39 @@
+"""`EngineCapacity`: what fits into the engine, and how fast it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class KvPolicy(StrEnum):
+    """How the engine reserves KV blocks (TensorRT-LLM's `batch_scheduler_policy`)."""
+
+    GUARANTEED_NO_EVICT = "GuaranteedNoEvict"
+    MAX_UTILIZATION = "MaxUtilization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCapacity:
+    """Limits and speed of one engine.
+
+    Attributes:
+        slots: places in the running batch (max_batch_size), >= 1.
+        kv_blocks: blocks in the paged KV pool; None where the engine does not tell (then KV never limits).
+        block_tokens: tokens per KV block.
+        max_num_tokens: tokens per iteration (prefill budget).
+        kv_policy: how the engine reserves blocks.
+        iteration_s: duration of one engine iteration under the current load, seconds, > 0.
+        prefill_s_per_token: engine seconds per prompt token.
+        lookahead: requests sent beyond `slots`, hiding one client-to-engine hop; None chooses 1 from 16 slots
+        up.
+    """
+
+    slots: int
+    kv_blocks: int | None = None
+    block_tokens: int = 64
+    max_num_tokens: int = 8192
+    kv_policy: KvPolicy = KvPolicy.GUARANTEED_NO_EVICT
+    iteration_s: float = 0.012
+    prefill_s_per_token: float = 70e-6
+    lookahead: int | None = None

@@ -1,0 +1,120 @@
+"""What happened, told to the core.
+
+Each event is handled together with `now` (seconds, any monotonic origin).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sagesched_predictor.distribution import LengthDistribution
+
+from sagesched_gateway.scheduling.capacity import EngineCapacity
+from sagesched_gateway.scheduling.settings import PolicySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A request arrived.
+
+    Attributes:
+        job_id: unique among all jobs the core has not yet forgotten.
+        arrival_at: instant of arrival, seconds on the clock of `now`; ties in order go by it.
+        prompt_tokens: prompt length in tokens, >= 1.
+        max_tokens: cap on output tokens, >= 1.
+        distribution: output length, already clipped or not; None until `Predicted`.
+    """
+
+    job_id: str
+    arrival_at: float
+    prompt_tokens: int
+    max_tokens: int
+    distribution: LengthDistribution | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """The prediction of a job came; ignored when the job has started or is unknown."""
+
+    job_id: str
+    distribution: LengthDistribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolDistributionChanged:
+    """The distribution assumed for jobs that have no prediction yet."""
+
+    distribution: LengthDistribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstToken:
+    """The engine finished the job's prefill."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """The job has produced `output_tokens` in total so far."""
+
+    job_id: str
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The engine's final response for a running job, good or bad: its slot and memory are free."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeued:
+    """The engine refused a running job before its first token; it waits again, its arrival kept."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The client no longer wants the job.
+
+    Forgotten when queued; `Stop`ped when running, and held until `Finished`.
+    """
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityChanged:
+    """The engine's limits or speed, as now known."""
+
+    capacity: EngineCapacity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """Another policy, or other settings of it; all waiting jobs are keyed again."""
+
+    settings: PolicySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woken:
+    """The instant asked for by `WakeAt` has come."""
+
+
+Event = (
+    Submitted
+    | Predicted
+    | PoolDistributionChanged
+    | FirstToken
+    | Progressed
+    | Finished
+    | Requeued
+    | Cancelled
+    | CapacityChanged
+    | PolicyChanged
+    | Woken
+)

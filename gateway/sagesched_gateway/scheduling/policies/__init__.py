@@ -1,0 +1,1 @@
+"""One module per policy; each opens with its formula, units and source."""

@@ -1,0 +1,300 @@
+"""The composition root: build all parts, start them, serve until told to end, drain.
+
+Triton need not be there: the gateway starts without it and is not ready until Triton is. SIGTERM (or SIGINT)
+drains: readiness goes, new requests are refused, what is queued and running is finished; a second signal ends
+at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.metadata
+import json
+import logging
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import grpc.aio
+from aiohttp import web
+
+from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
+from sagesched_gateway.api.http_app import build_http_app
+from sagesched_gateway.api.observability import build_metrics_app
+from sagesched_gateway.config import EngineConfig, GatewayConfig, PredictorConfig
+from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
+from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
+from sagesched_gateway.dispatch.dispatcher import Dispatcher
+from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
+from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.metrics import GatewayMetrics
+from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.triton.client import TritonClient
+from sagesched_gateway.triton.engine_metrics import TritonEngineProbe
+from sagesched_gateway.triton.metadata import ModelCatalog
+from sagesched_gateway.triton.upstream import TritonUpstream
+from sagesched_gateway.triton.watch import TritonWatch
+
+_LOG = logging.getLogger(__name__)
+
+_GRPC_GRACE_S = 2.0
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the gateway listens, `host:port`."""
+
+    grpc: str
+    http: str
+    metrics: str
+
+
+class GatewayReadiness:
+    """See `Readiness`."""
+
+    def __init__(self, watch: TritonWatch) -> None:
+        self._watch = watch
+        self._is_draining = False
+
+    def start_draining(self) -> None:
+        """From now on this gateway should be given no work."""
+        self._is_draining = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Triton was ready when last asked, and nobody wants us to end."""
+        return not self._is_draining and not self._watch.problem
+
+    @property
+    def is_draining(self) -> bool:
+        """Shutting down."""
+        return self._is_draining
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return "the gateway is shutting down" if self._is_draining else self._watch.problem
+
+
+class Gateway:
+    """All parts of one gateway.
+
+    Attributes:
+        addresses: where it listens, ports filled in; set by `start`.
+        dispatcher: the door to the engine.
+    """
+
+    addresses: Addresses
+
+    def __init__(self, config: GatewayConfig) -> None:
+        """Build everything; must be called inside the running event loop. Nothing is connected or bound yet.
+
+        Raises:
+            StartError: the installation or a file named in the settings cannot be used.
+        """
+        refuse_both_runtimes()
+        self._config = config
+        self._client = TritonClient(config.triton.grpc)
+        catalog = ModelCatalog(self._client)
+        capacity = CapacityModel(_engine_settings(config.engine))
+        self._probe = TritonEngineProbe(catalog, config.triton.metrics)
+        self._predictor = _predictor(config.predictor)
+        self._telemetry = GatewayMetrics()
+        try:
+            self.dispatcher = Dispatcher(
+                upstream=TritonUpstream(self._client, catalog),
+                predictor=self._predictor,
+                telemetry=self._telemetry,
+                counter=TokenCounter(config.tokenizer),
+                capacity=capacity,
+                policy=PolicySettings(
+                    name=config.scheduling.policy,
+                    tail_weight=config.scheduling.tail_weight,
+                    age_guard=config.scheduling.age_guard,
+                ),
+            )
+        except ValueError as error:
+            raise StartError(str(error)) from error
+        self._capacity_watch = CapacityWatch(
+            self._probe,
+            capacity,
+            is_busy=lambda: self.dispatcher.num_live > 0,
+            changed=self.dispatcher.capacity_changed,
+        )
+        self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
+        self.readiness = GatewayReadiness(self._watch)
+        self._open = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start the parts and bind the addresses; Triton is looked for in the background.
+
+        Raises:
+            StartError: an address cannot be bound.
+        """
+        config = self._config
+        self._open.push_async_callback(self._client.close)
+        self._open.push_async_callback(self._probe.close)
+        await self._predictor.start()
+        self._open.push_async_callback(self._predictor.close)
+        await self._watch.look()
+        for work in (self._watch.run(), self._capacity_watch.run()):
+            self._open.push_async_callback(_cancelled, asyncio.create_task(work))
+        http = build_http_app(self.dispatcher, config.triton.http, self.readiness)
+        metrics = build_metrics_app(
+            self.dispatcher,
+            self._telemetry.registry,
+            config.triton.metrics,
+            readiness=self.readiness,
+            config=config,
+        )
+        try:
+            self.addresses = Addresses(
+                grpc=await self._serve_grpc(config.listen.grpc),
+                http=await self._serve_http(http, config.listen.http),
+                metrics=await self._serve_http(metrics, config.listen.metrics),
+            )
+        except OSError as error:
+            raise StartError(str(error)) from error
+
+    async def drain(self) -> None:
+        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+        self.readiness.start_draining()
+        await self.dispatcher.drain(self._config.drain.max_s)
+
+    async def close(self) -> None:
+        """End everything that still runs."""
+        self.readiness.start_draining()
+        await self.dispatcher.abort()
+        await self._open.aclose()
+
+    async def _serve_grpc(self, address: str) -> str:
+        server, port = await serve_grpc(KServeFace(self.dispatcher, self._client, self.readiness), address)
+        self._open.push_async_callback(_stop_grpc, server)
+        return _with_port(address, port)
+
+    async def _serve_http(self, app: web.Application, address: str) -> str:
+        runner = web.AppRunner(app)
+        await runner.setup()
+        self._open.push_async_callback(runner.cleanup)
+        host, _, port = address.rpartition(":")
+        site = web.TCPSite(runner, host.strip("[]"), int(port))
+        try:
+            await site.start()
+        except OSError as error:
+            raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
+        return _with_port(address, int(runner.addresses[0][1]))
+
+
+async def serve(config: GatewayConfig) -> int:
+    """Run a gateway until a signal ends it; prints its addresses as one JSON line when it listens.
+
+    Returns:
+        The exit code: 0 after a drain, 1 where a second signal cut it short.
+
+    Raises:
+        StartError: it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    gateway = Gateway(config)
+    told_once, told_twice = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (told_twice if told_once.is_set() else told_once).set()
+
+    try:
+        await gateway.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        _spare_the_collector()
+        print(json.dumps(asdict(gateway.addresses)), flush=True)
+        await told_once.wait()
+        _LOG.info("draining, at most %.0f s; a second signal ends at once", config.drain.max_s)
+        drain = asyncio.create_task(gateway.drain())
+        hurry = asyncio.create_task(told_twice.wait())
+        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        is_drained = drain.done()
+        for task in (drain, hurry):
+            await _cancelled(task)
+    finally:
+        if not told_twice.is_set():
+            await gateway.close()
+    return 0 if is_drained else 1
+
+
+def refuse_both_runtimes() -> None:
+    """Refuse an installation with both builds of ONNX Runtime: they overwrite each other's files.
+
+    Raises:
+        StartError: both are there.
+    """
+    found = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    if len(found) > 1:
+        raise StartError(
+            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; "
+            "uninstall both, then install one of sagesched[gateway], sagesched[gateway-gpu]"
+        )
+
+
+def _engine_settings(config: EngineConfig) -> EngineSettings:
+    return EngineSettings(
+        slots=config.slots,
+        kv_blocks=config.kv_blocks,
+        block_tokens=config.block_tokens,
+        kv_policy=None if config.kv_policy is None else _KV_POLICIES[config.kv_policy],
+        max_num_tokens=config.max_num_tokens,
+        lookahead=config.lookahead,
+    )
+
+
+_KV_POLICIES = {
+    "MaxUtilization": KvPolicy.MAX_UTILIZATION,
+    "GuaranteedNoEvict": KvPolicy.GUARANTEED_NO_EVICT,
+}
+
+
+def _predictor(config: PredictorConfig) -> PredictionProcess | NoPrediction:
+    if config.mode == "None":
+        return NoPrediction()
+    history = config.history
+    settings = {
+        "encoder": config.encoder,
+        "device": config.device,
+        "history": {"size": history.size, "min_similarity": history.min_similarity, "file": history.file},
+    }
+    options = WorkerOptions(
+        settings=settings, timeout_s=config.timeout_s, mode=config.mode, history_size=history.size
+    )
+    return PredictionProcess(options)
+
+
+def _spare_the_collector() -> None:
+    """Keep the garbage collector away from what lives for ever: its full passes would hold up tokens."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _stop_grpc(server: grpc.aio.Server) -> None:
+    await server.stop(_GRPC_GRACE_S)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,149 @@
+"""The gateway's report about itself, served as JSON at `/status`.
+
+The gateway writes it and the operator reads it, both through this module; it imports nothing but the
+standard library. Names in the JSON are the names of the fields. A reader ignores fields it does not know
+and takes defaults for those it misses, so that gateway and operator may be of different releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+SCHEMA = 1
+"""Raised when a field changes its meaning; new fields do not raise it."""
+
+
+class StatusError(ValueError):
+    """A report cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """Requests in this gateway.
+
+    Attributes:
+        queued: waiting here.
+        in_flight: sent to the engine and not ended by it.
+        backlog_s: predicted service seconds of everything waiting.
+        gamma: tail rate in effect (1/s); None where the policy has none.
+    """
+
+    queued: int = 0
+    in_flight: int = 0
+    backlog_s: float = 0.0
+    gamma: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """The engine's capacity as the gateway sees it.
+
+    Attributes:
+        slots: places in the running batch.
+        kv_blocks: size of the KV pool in blocks; None where unknown.
+        kv_blocks_reserved: blocks counted for what is in flight.
+        iteration_s: duration of one engine iteration as now measured.
+    """
+
+    slots: int = 0
+    kv_blocks: int | None = None
+    kv_blocks_reserved: int = 0
+    iteration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorStatus:
+    """The predictor.
+
+    Attributes:
+        mode: `HistoryOnly` or `None`.
+        state: `starting`, `ready`, `restarting` or `off`.
+        provider: ONNX Runtime's execution provider in use, or None.
+        fallback: why another provider than the asked one is used, or None.
+        history: records in the history.
+        restarts: how often its process was started again.
+    """
+
+    mode: str = "None"
+    state: str = "off"
+    provider: str | None = None
+    fallback: str | None = None
+    history: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStatus:
+    """The whole report.
+
+    Attributes:
+        schema: `SCHEMA` of the writer.
+        ready: the gateway should be given work.
+        reason: why it is not ready; empty when it is.
+        draining: it is shutting down.
+        policy: name of the policy in effect.
+        configured_policy: name of the policy asked for.
+        config_digest: SHA-256 of the settings in use (`sagesched_gateway.config.digest`).
+        counters: totals since start by name.
+        versions: component -> version.
+    """
+
+    schema: int = SCHEMA
+    ready: bool
+    reason: str = ""
+    draining: bool = False
+    policy: str
+    configured_policy: str = ""
+    config_digest: str = ""
+    queue: QueueStatus = QueueStatus()
+    engine: EngineStatus = EngineStatus()
+    predictor: PredictorStatus = PredictorStatus()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def to_mapping(status: GatewayStatus) -> dict[str, Any]:
+    """The report as JSON-ready mapping."""
+    return asdict(status)
+
+
+def parse_status(mapping: Mapping[str, object]) -> GatewayStatus:
+    """Read a report.
+
+    Raises:
+        StatusError: it is not a mapping, lacks `ready` or `policy`, or a field is of the wrong type.
+    """
+    return _read(GatewayStatus, mapping, "")
+
+
+_T = TypeVar("_T")
+
+
+def _read(cls: type[_T], raw: object, path: str) -> _T:
+    if not isinstance(raw, Mapping):
+        raise StatusError(f"{path or 'status'}: must be a mapping, not {type(raw).__name__}")
+    hints = get_type_hints(cls)
+    values: dict[str, object] = {}
+    for item in fields(cls):  # type: ignore[arg-type]  # only called with the dataclasses above
+        where = f"{path}.{item.name}" if path else item.name
+        if item.name in raw:
+            values[item.name] = _value(hints[item.name], raw[item.name], where)
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise StatusError(f"{where}: missing")
+    return cls(**values)
+
+
+def _value(hint: Any, value: object, where: str) -> object:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _read(hint, value, where)
+    if hint in (Mapping[str, int], Mapping[str, str]):
+        if not isinstance(value, Mapping):
+            raise StatusError(f"{where}: must be a mapping, not {type(value).__name__}")
+        return dict(value)
+    # A float that happens to be whole may arrive as an int; a bool is never a number.
+    allowed = hint | int if hint is float or hint == float | None else hint
+    if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
+        raise StatusError(f"{where}: unexpected {value!r:.60}")
+    return value

@@ -1,0 +1,1 @@
+"""Everything that speaks to Triton; implements the ports of dispatch."""

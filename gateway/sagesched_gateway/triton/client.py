@@ -1,0 +1,118 @@
+"""The gateway's one gRPC channel to Triton, and the translation of its failures.
+
+Calls are raw multi-callables: a request that is only passed on is never decoded. A generation uses
+`ModelStreamInfer` as a call with one message and an end: on the wire that is the same as a stream half-closed
+after its first message, and it costs one trip through the event loop less.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import grpc
+import grpc.aio
+
+from sagesched_gateway.errors import GatewayError, UpstreamError, UpstreamUnavailableError
+from sagesched_gateway.kserve import SERVICE, ModelInferRequest, ModelStreamInferResponse
+from sagesched_gateway.request import Metadata
+
+STREAM_METHOD = f"/{SERVICE}/ModelStreamInfer"
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Triton answers client pings with GOAWAY, which kills live streams: send none (the default, said aloud).
+    ("grpc.keepalive_time_ms", 2**31 - 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+# In-band errors carry text only; these are the beginnings of what Triton says for them.
+_TEXT_CODES = (
+    ("unknown model", "NOT_FOUND"),
+    ("is not found", "NOT_FOUND"),
+    ("is not ready", "UNAVAILABLE"),
+    ("shutting down", "UNAVAILABLE"),
+    ("maximum queue size", "UNAVAILABLE"),
+)
+
+
+class StreamCall(Protocol):
+    """The part of grpc.aio's call objects that is used here."""
+
+    async def read(self) -> Any:
+        """The next message, or `grpc.aio.EOF`."""
+
+    def cancel(self) -> bool:
+        """Reset the stream."""
+
+
+class TritonClient:
+    """Calls to one Triton server."""
+
+    def __init__(self, address: str) -> None:
+        """Open a channel (lazily connected); must be called inside the running event loop.
+
+        Args:
+            address: `host:port` of Triton's gRPC endpoint.
+        """
+        self.address = address
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._generate = self._channel.unary_stream(
+            STREAM_METHOD,
+            request_serializer=ModelInferRequest.SerializeToString,
+            response_deserializer=ModelStreamInferResponse.FromString,
+        )
+        self._stream = self._channel.stream_stream(STREAM_METHOD)
+        self._unary: dict[str, Any] = {}
+
+    def generate(self, message: ModelInferRequest, metadata: Metadata) -> StreamCall:
+        """One request on a stream of its own; errors of the backend come as the status of the call."""
+        return cast(StreamCall, self._generate(message, metadata=(*metadata, ("triton_grpc_error", "true"))))
+
+    def unary(
+        self, path: str, body: bytes, *, metadata: Metadata = (), timeout_s: float | None = None
+    ) -> Any:
+        """A unary call in bytes; await it for the answer. Raises grpc.aio.AioRpcError when awaited."""
+        method = self._unary.get(path)
+        if method is None:
+            method = self._unary[path] = self._channel.unary_unary(path)
+        return method(body, metadata=metadata, timeout=timeout_s)
+
+    def stream(self, *, metadata: Metadata = ()) -> Any:
+        """A whole `ModelStreamInfer` stream in bytes, for requests that are only passed on."""
+        return self._stream(metadata=metadata)
+
+    async def close(self) -> None:
+        """Close the channel; calls still open end."""
+        await self._channel.close()
+
+    def error_of(self, error: grpc.aio.AioRpcError) -> GatewayError:
+        """A failed call in the gateway's words, Triton's own text kept."""
+        code: grpc.StatusCode = error.code()
+        details = error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return UpstreamUnavailableError(self._unavailable(details))
+        if "maximum queue size" in details.lower():
+            return UpstreamUnavailableError(details)
+        return UpstreamError(details, code=code.name)
+
+    def _unavailable(self, details: str) -> str:
+        """The words of gRPC for a dead connection tell nobody what to do; Triton's words stay."""
+        lowered = details.lower()
+        if any(word in lowered for word in ("failed to connect", "connection refused", "socket", "goaway")):
+            return f"cannot reach Triton at {self.address} ({details})"
+        return details or f"Triton at {self.address} is unavailable"
+
+
+def in_band_error(text: str) -> GatewayError:
+    """An error reported inside the stream, which has no code: the code is guessed by text."""
+    lowered = text.lower()
+    for mark, code in _TEXT_CODES:
+        if mark in lowered:
+            if code == "UNAVAILABLE":
+                return UpstreamUnavailableError(text)
+            return UpstreamError(text, code=code, in_band=True)
+    return UpstreamError(text, code="INVALID_ARGUMENT", in_band=True)

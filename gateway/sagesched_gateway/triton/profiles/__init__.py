@@ -1,0 +1,1 @@
+"""Tensor contracts, one module per kind of model."""

@@ -1,0 +1,163 @@
+"""The classic TensorRT-LLM repository `inflight_batcher_llm`: models `ensemble` and `tensorrt_llm`.
+
+`ensemble` (text in, text out): text_input BYTES, max_tokens INT32, optional stream and return_num_* BOOL. Cancelling
+its gRPC stream does not reach the running inner model, so a `stop` request with the same id goes
+straight to `tensorrt_llm`.
+
+`tensorrt_llm`: input_ids INT32, input_lengths INT32, request_output_len INT32. It sees no text; the prompt's
+length is known exactly, its distribution is the pool's. Closing the stream cancels, polled each
+`cancellation_check_period_ms`.
+
+Both answer a chunk per token (or per k tokens) and can count: `num_output_tokens` per chunk, to be summed.
+"""
+
+from __future__ import annotations
+
+from sagesched_gateway.errors import InvalidRequestError
+from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
+from sagesched_gateway.triton.profiles.base import (
+    Cancelling,
+    ModelDescription,
+    is_final,
+    opt_in_to_final,
+)
+from sagesched_gateway.triton.tensors import Inputs, add_flag, take_integer
+
+NUM_INPUT_TOKENS = "num_input_tokens"
+NUM_OUTPUT_TOKENS = "num_output_tokens"
+_COUNTS = (NUM_INPUT_TOKENS, NUM_OUTPUT_TOKENS)
+_POLL_PERIOD_S = 0.1  # cancellation_check_period_ms, default
+_ITERATION_S = 0.05  # a long iteration, on top of the poll period
+
+
+class InflightBatcherProfile:
+    """Tensors of the classic layout; `TextProfile` and `TokenProfile` differ in where the prompt is."""
+
+    name = "inflight-batcher"
+    _stream_input = ""
+
+    def __init__(self, description: ModelDescription, cancelling: Cancelling) -> None:
+        self.cancelling = cancelling
+        self._has_batch_dimension = description.has_batch_dimension
+        # A count is asked for only where the model offers both the flag and the output.
+        self._countable = tuple(
+            name for name in _COUNTS if f"return_{name}" in description.inputs and name in description.outputs
+        )
+
+    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
+        """Read prompt and cap, then edit the message for Triton (see `Profile.read`)."""
+        inputs = Inputs(message)
+        self._refuse_stop(message, inputs)
+        prompt, prompt_tokens, batch = self._prompt(inputs)
+        max_tokens = self._max_tokens(inputs)
+        client_id = message.id
+        streams = self._streams(inputs)
+        message.id = upstream_id
+        wants_empty_final = opt_in_to_final(message)
+        return GenerationRequest(
+            upstream_id=upstream_id,
+            client_id=client_id,
+            model=message.model_name,
+            prompt=prompt,
+            prompt_tokens=prompt_tokens,
+            max_tokens=max_tokens,
+            message=message,
+            counts_tokens=streams or NUM_OUTPUT_TOKENS in self._countable,
+            hidden_outputs=self._ask_for_counts(message, inputs, batch),
+            wants_empty_final=wants_empty_final,
+            metadata=metadata,
+        )
+
+    def translate(self, response: ModelInferResponse, request: GenerationRequest) -> Chunk:
+        """Count tokens, strip what the caller did not ask for, restore its id (see `Profile.translate`)."""
+        final = is_final(response)
+        if not response.outputs:
+            shown = response if request.wants_empty_final or not final else None
+            response.id = request.client_id
+            return Chunk(shown, 0, final)
+        hidden = request.hidden_outputs
+        new_tokens = take_integer(response, NUM_OUTPUT_TOKENS, remove=NUM_OUTPUT_TOKENS in hidden)
+        input_tokens = take_integer(response, NUM_INPUT_TOKENS, remove=NUM_INPUT_TOKENS in hidden)
+        response.id = request.client_id
+        return Chunk(response, 1 if new_tokens is None else new_tokens, final, None, input_tokens)
+
+    def _refuse_stop(self, message: ModelInferRequest, inputs: Inputs) -> None:
+        """Raise `StopOrderError` where the message is an order to stop; only engines take such orders."""
+
+    def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
+        """Prompt text, its tokens where known, and the batch size."""
+        raise NotImplementedError
+
+    def _max_tokens(self, inputs: Inputs) -> int:
+        """The cap on output tokens."""
+        raise NotImplementedError
+
+    def _streams(self, inputs: Inputs) -> bool:
+        """Whether tokens come one by one; only then is a chunk without a count one token."""
+        name = self._stream_input
+        return name in inputs and any(inputs.integers(name))
+
+    def _ask_for_counts(self, message: ModelInferRequest, inputs: Inputs, batch: int) -> frozenset[str]:
+        """Ask for token counts that the caller did not ask for; returns the outputs to strip."""
+        hidden = set()
+        limited = {output.name for output in message.outputs}
+        for name in self._countable:
+            if name in limited:
+                continue  # the caller reads it itself
+            flag = f"return_{name}"
+            if flag not in inputs:
+                add_flag(message, flag, batch if self._has_batch_dimension else None)
+                hidden.add(name)
+            elif limited:
+                hidden.add(name)
+            if limited:
+                message.outputs.add().name = name
+        return frozenset(hidden)
+
+
+class TextProfile(InflightBatcherProfile):
+    """`ensemble`: the prompt is text."""
+
+    _stream_input = "stream"
+
+    def __init__(self, description: ModelDescription, engine_model: str | None) -> None:
+        cancelling = Cancelling(stop_model=engine_model, hold_s=_POLL_PERIOD_S + _ITERATION_S)
+        super().__init__(description, cancelling)
+
+    def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
+        texts = inputs.texts("text_input")
+        if not texts:
+            raise InvalidRequestError("input 'text_input' is empty")
+        return "\n".join(texts), None, len(texts)
+
+    def _max_tokens(self, inputs: Inputs) -> int:
+        return _cap(inputs.integers("max_tokens"), "max_tokens")
+
+
+class TokenProfile(InflightBatcherProfile):
+    """`tensorrt_llm`, called directly: the prompt is token ids."""
+
+    _stream_input = "streaming"
+
+    def __init__(self, description: ModelDescription) -> None:
+        super().__init__(description, Cancelling(stop_model=None, hold_s=_POLL_PERIOD_S + _ITERATION_S))
+
+    def _refuse_stop(self, message: ModelInferRequest, inputs: Inputs) -> None:
+        if "stop" in inputs and any(inputs.integers("stop")):
+            raise StopOrderError(message.id)
+
+    def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
+        lengths = inputs.integers("input_lengths")
+        if not lengths:
+            raise InvalidRequestError("input 'input_lengths' is empty")
+        return "", max(sum(lengths), 1), len(lengths)
+
+    def _max_tokens(self, inputs: Inputs) -> int:
+        return _cap(inputs.integers("request_output_len"), "request_output_len")
+
+
+def _cap(values: list[int], name: str) -> int:
+    if not values or min(values) < 1:
+        raise InvalidRequestError(f"input '{name}' must be at least 1")
+    return sum(values)

@@ -1,0 +1,170 @@
+"""Reading and editing tensors inside KServe messages, be they typed `contents` or raw bytes.
+
+Raw entries line up with tensors by position, skipping tensors that live in shared memory; a raw BYTES element
+is a little-endian u32 length and the bytes. If one tensor is raw, all are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from sagesched_gateway.errors import InvalidRequestError
+from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+
+_SHARED_MEMORY = "shared_memory_region"
+_RAW_INTEGERS = {
+    "BOOL": "<?",
+    "INT8": "<b",
+    "UINT8": "<B",
+    "INT16": "<h",
+    "UINT16": "<H",
+    "INT32": "<i",
+    "UINT32": "<I",
+    "INT64": "<q",
+    "UINT64": "<Q",
+}
+_TYPED_INTEGERS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "UINT8": "uint_contents",
+    "INT16": "int_contents",
+    "UINT16": "uint_contents",
+    "INT32": "int_contents",
+    "UINT32": "uint_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+}
+
+
+class Inputs:
+    """The input tensors of one request, found by name and read on demand."""
+
+    __slots__ = ("_by_name", "_message")
+
+    def __init__(self, message: ModelInferRequest) -> None:
+        self._message = message
+        self._by_name: dict[str, tuple[object, int | None]] = {}
+        position = 0
+        for tensor in message.inputs:
+            if _SHARED_MEMORY in tensor.parameters:
+                self._by_name[tensor.name] = (tensor, None)
+                continue
+            self._by_name[tensor.name] = (tensor, position)
+            position += 1
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def shape(self, name: str) -> list[int]:
+        """The tensor's shape as sent, batch dimension included."""
+        tensor, _ = self._by_name[name]
+        return list(tensor.shape)  # type: ignore[attr-defined]
+
+    def integers(self, name: str) -> list[int]:
+        """All elements of an integer or boolean tensor.
+
+        Raises:
+            InvalidRequestError: absent, in shared memory, or of another type.
+        """
+        tensor, raw = self._located(name)
+        datatype: str = tensor.datatype  # type: ignore[attr-defined]
+        if datatype not in _RAW_INTEGERS:
+            raise InvalidRequestError(f"input '{name}' has data type {datatype}, expected an integer")
+        if raw is None:
+            contents = tensor.contents  # type: ignore[attr-defined]
+            return [int(value) for value in getattr(contents, _TYPED_INTEGERS[datatype])]
+        layout = _RAW_INTEGERS[datatype]
+        if len(raw) % struct.calcsize(layout):
+            raise InvalidRequestError(f"input '{name}' has {len(raw)} bytes, no multiple of its element size")
+        return [int(value) for (value,) in struct.iter_unpack(layout, raw)]
+
+    def texts(self, name: str) -> list[str]:
+        """All elements of a BYTES tensor, decoded as UTF-8 (undecodable bytes replaced).
+
+        Raises:
+            InvalidRequestError: absent, in shared memory, of another type, or cut off.
+        """
+        tensor, raw = self._located(name)
+        if tensor.datatype != "BYTES":  # type: ignore[attr-defined]
+            raise InvalidRequestError(f"input '{name}' must have data type BYTES")
+        elements = (
+            tensor.contents.bytes_contents  # type: ignore[attr-defined]
+            if raw is None
+            else _raw_elements(name, raw)
+        )
+        return [element.decode("utf-8", "replace") for element in elements]
+
+    def _located(self, name: str) -> tuple[object, bytes | None]:
+        """The tensor and its raw bytes, or None where its contents are typed."""
+        try:
+            tensor, position = self._by_name[name]
+        except KeyError:
+            raise InvalidRequestError(f"input '{name}' is missing") from None
+        if position is None:
+            raise InvalidRequestError(f"input '{name}' lies in shared memory, which the gateway cannot read")
+        raw = self._message.raw_input_contents
+        if not raw:
+            return tensor, None
+        if position >= len(raw):
+            raise InvalidRequestError(f"input '{name}' has no raw contents")
+        return tensor, raw[position]
+
+
+def _raw_elements(name: str, raw: bytes) -> Iterator[bytes]:
+    offset = 0
+    while offset < len(raw):
+        end = offset + 4
+        if end > len(raw):
+            raise InvalidRequestError(f"input '{name}' is cut off")
+        (size,) = struct.unpack_from("<I", raw, offset)
+        if end + size > len(raw):
+            raise InvalidRequestError(f"input '{name}' is cut off")
+        yield raw[end : end + size]
+        offset = end + size
+
+
+def add_flag(message: ModelInferRequest, name: str, batch: int | None) -> None:
+    """Append a BOOL input that is true, in the same form as the tensors that are there.
+
+    Args:
+        message: edited in place.
+        name: name of the input.
+        batch: size of the leading batch dimension; None where the model has none.
+    """
+    tensor = message.inputs.add()
+    tensor.name = name
+    tensor.datatype = "BOOL"
+    tensor.shape.extend([1] if batch is None else [batch, 1])
+    num = batch or 1
+    if message.raw_input_contents:
+        message.raw_input_contents.append(b"\x01" * num)
+    else:
+        tensor.contents.bool_contents.extend([True] * num)
+
+
+def take_integer(response: ModelInferResponse, name: str, *, remove: bool) -> int | None:
+    """Sum of an integer output's elements, and the output removed if asked; None where it is absent."""
+    for index, tensor in enumerate(response.outputs):
+        if tensor.name != name:
+            continue
+        raw = response.raw_output_contents
+        value = _sum(tensor, raw[index] if index < len(raw) else None)
+        if remove:
+            del response.outputs[index]
+            if index < len(raw):
+                del response.raw_output_contents[index]
+        return value
+    return None
+
+
+def _sum(tensor: object, raw: bytes | None) -> int | None:
+    layout = _RAW_INTEGERS.get(tensor.datatype)  # type: ignore[attr-defined]
+    if layout is None:
+        return None
+    if raw is None:
+        contents = tensor.contents  # type: ignore[attr-defined]
+        return int(sum(getattr(contents, _TYPED_INTEGERS[tensor.datatype])))  # type: ignore[attr-defined]
+    if len(raw) % struct.calcsize(layout):
+        return None
+    return int(sum(value for (value,) in struct.iter_unpack(layout, raw)))

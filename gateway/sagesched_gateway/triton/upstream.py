@@ -1,0 +1,117 @@
+"""`TritonUpstream`: dispatch's port `Upstream`, spoken to Triton. `TritonCall`: one running request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import grpc.aio
+
+from sagesched_gateway.errors import InvalidRequestError, UpstreamError
+from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
+from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
+from sagesched_gateway.triton.cancel import stop_until_ended
+from sagesched_gateway.triton.client import StreamCall, TritonClient, in_band_error
+from sagesched_gateway.triton.metadata import ModelCatalog
+from sagesched_gateway.triton.profiles.base import Profile
+
+_LOG = logging.getLogger(__name__)
+
+
+class TritonUpstream:
+    """Reads callers' messages by profile and opens one stream per request."""
+
+    def __init__(self, client: TritonClient, catalog: ModelCatalog) -> None:
+        self._client = client
+        self._catalog = catalog
+
+    def is_generation(self, model_name: str) -> bool:
+        """See `Upstream.is_generation`."""
+        return self._catalog.profile(model_name) is not None
+
+    def is_decoupled(self, model_name: str) -> bool:
+        """See `Upstream.is_decoupled`."""
+        description = self._catalog.description(model_name)
+        return description is not None and description.decoupled
+
+    async def resolve(self, model_name: str) -> bool:
+        """See `Upstream.resolve`."""
+        return await self._catalog.resolve(model_name) is not None
+
+    async def metadata(self, model_name: str) -> ModelMetadataResponse:
+        """See `Upstream.metadata`."""
+        return await self._catalog.metadata(model_name)
+
+    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
+        """See `Upstream.read`."""
+        profile = self._catalog.profile(message.model_name)
+        if profile is None:
+            raise InvalidRequestError(f"model '{message.model_name}' is not known as one that generates text")
+        return profile.read(message, upstream_id, metadata)
+
+    def open(self, request: GenerationRequest) -> TritonCall:
+        """See `Upstream.open`.
+
+        Raises:
+            UpstreamError: the model was unloaded while the request waited.
+        """
+        profile = self._catalog.profile(request.model)
+        if profile is None:
+            raise UpstreamError(f"model '{request.model}' is no longer served", code="NOT_FOUND")
+        return TritonCall(self._client, profile, request)
+
+
+class TritonCall:
+    """One running request; see `UpstreamCall`."""
+
+    __slots__ = ("_call", "_client", "_ended", "_is_cancelled", "_profile", "_request")
+
+    def __init__(self, client: TritonClient, profile: Profile, request: GenerationRequest) -> None:
+        self._client = client
+        self._profile = profile
+        self._request = request
+        self._is_cancelled = False
+        self._ended = asyncio.Event()
+        self._call: StreamCall = client.generate(request.message, request.metadata)
+
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        read, translate, request = self._call.read, self._profile.translate, self._request
+        try:
+            while (message := await read()) is not grpc.aio.EOF:
+                if message.error_message:
+                    chunk = Chunk(None, final=True, error=in_band_error(message.error_message))
+                else:
+                    chunk = translate(message.infer_response, request)
+                if self._ended.is_set():
+                    continue  # only the end of the stream is still to come
+                if chunk.final:
+                    self._ended.set()
+                yield chunk
+        except grpc.aio.AioRpcError as error:
+            if not self._ended.is_set():
+                self._ended.set()
+                yield Chunk(None, final=True, error=self._client.error_of(error))
+        except asyncio.CancelledError:
+            if not self._is_cancelled:
+                self._call.cancel()
+                raise
+            if not self._ended.is_set():
+                # Our own `cancel` closed the stream: the engine notices a little later.
+                await asyncio.sleep(self._profile.cancelling.hold_s)
+                self._ended.set()
+                yield Chunk(None, final=True, error=UpstreamError("cancelled", code="CANCELLED"))
+        if not self._ended.is_set():
+            self._ended.set()
+            yield Chunk(None, final=True)
+
+    async def cancel(self) -> None:
+        """Stop the request in the engine, by id where its profile needs that, else by closing the stream."""
+        self._is_cancelled = True
+        stop_model = self._profile.cancelling.stop_model
+        if stop_model is not None:
+            if await stop_until_ended(self._client, stop_model, self._request.upstream_id, self._ended):
+                return
+            _LOG.warning("request %s did not end after stop; closing its stream", self._request.upstream_id)
+        if not self._ended.is_set():
+            self._call.cancel()

@@ -1,0 +1,36 @@
+"""What is known of a request before its answer (`PromptFeatures`) and after it (`Outcome`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFeatures:
+    """A request as the predictor may see it.
+
+    Attributes:
+        prompt: the prompt's text.
+        prompt_tokens: length of the prompt in the served model's tokens.
+        max_tokens: the caller's cap on output tokens; 0 when unknown.
+        model: name of the served model; records of different models are never mixed.
+    """
+
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What happened to a request.
+
+    Attributes:
+        output_tokens: tokens generated, as the engine counts them.
+        censored: True when generation was cut off (max_tokens reached, cancelled, failed), so that the
+            natural length is only known to be at least `output_tokens`.
+    """
+
+    output_tokens: int
+    censored: bool

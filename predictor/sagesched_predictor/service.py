@@ -1,0 +1,147 @@
+"""The worker's loop: lines in, lines out, whatever is waiting answered together.
+
+A reader thread moves lines to a queue, so that prompts which arrive while the encoder runs share its next
+run. A line that makes no sense is answered with an error and nothing else happens. The messages are in
+`messages.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterable
+from typing import BinaryIO, TextIO
+
+from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions
+from sagesched_predictor.errors import PredictorError
+from sagesched_predictor.history import History
+from sagesched_predictor.messages import (
+    MessageError,
+    Observe,
+    Predict,
+    error_line,
+    parse_line,
+    pool_line,
+    prediction_line,
+    ready_line,
+)
+from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.snapshot import load_history
+from sagesched_predictor.worker_settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+# With more lines waiting than this the encoder cannot keep up; answers are then pool-wide until it can.
+MAX_WAITING = 1024
+
+
+def serve(settings: WorkerSettings, source: BinaryIO, answers: TextIO) -> None:
+    """Start the predictor, say `ready`, answer lines until `source` ends.
+
+    Raises:
+        PredictorError: the encoder or the warm history cannot be used.
+    """
+    artifact = EncoderArtifact.load(settings.encoder)
+    options = EncoderOptions(settings.device, settings.threads, settings.max_prompt_tokens)
+    encoder = Encoder(artifact, options)
+    history = History(encoder.dimension, size=settings.history_size, min_similarity=settings.min_similarity)
+    if settings.history_file is not None:
+        load_history(history, settings.history_file, encoder.fingerprint)
+    predictor = Predictor(encoder, history)
+    service = Service(predictor, answers)
+    service.say(ready_line(encoder.provider, encoder.fallback, len(history), service.first_pool()))
+    waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(source, waiting), name="stdin", daemon=True).start()
+    while (lines := _waiting_lines(waiting)) is not None:
+        service.handle(lines, overloaded=waiting.qsize() > MAX_WAITING)
+
+
+def _read(source: Iterable[bytes], waiting: queue.SimpleQueue[bytes | None]) -> None:
+    for line in source:
+        waiting.put(line)
+    waiting.put(None)
+
+
+def _waiting_lines(waiting: queue.SimpleQueue[bytes | None]) -> list[bytes] | None:
+    """Wait for a line, then take those that are there, up to one encoder batch; None at the end of input."""
+    line = waiting.get()
+    lines = []
+    while line is not None:
+        lines.append(line)
+        if len(lines) == MAX_BATCH:
+            return lines
+        try:
+            line = waiting.get_nowait()
+        except queue.Empty:
+            return lines
+    waiting.put(None)  # seen again by the next call
+    return lines or None
+
+
+class Service:
+    """Answers groups of lines."""
+
+    def __init__(self, predictor: Predictor, answers: TextIO) -> None:
+        """Answer from `predictor`, to `answers`."""
+        self._predictor = predictor
+        self._answers = answers
+
+    def first_pool(self) -> list[tuple[float, float]] | None:
+        """Atoms of the pool-wide distribution of the model that was seen first, at start."""
+        for model in self._predictor.models:
+            news = self._predictor.pool(model).news()
+            if news is not None:
+                return news.to_pairs()
+        return None
+
+    def handle(self, lines: list[bytes], *, overloaded: bool = False) -> None:
+        """Answer a group of lines: predictions first, since somebody waits for them, then observations."""
+        messages: list[Predict | Observe] = []
+        for line in lines:
+            try:
+                messages.append(parse_line(line))
+            except MessageError as error:
+                self.say(error_line(error.request_id, str(error)))
+        predicts = [message for message in messages if isinstance(message, Predict)]
+        if predicts:
+            self._predict(predicts, overloaded)
+        for message in messages:
+            if isinstance(message, Observe):
+                self._observe(message, overloaded)
+
+    def _predict(self, messages: list[Predict], overloaded: bool) -> None:
+        started_at = time.perf_counter()
+        try:
+            if overloaded:
+                predictions = [self._predictor.predict_unseen(message.features) for message in messages]
+            else:
+                predictions = self._predictor.predict([message.features for message in messages])
+        except PredictorError as error:
+            for message in messages:
+                self.say(error_line(message.request_id, str(error)))
+            return
+        seconds = time.perf_counter() - started_at
+        for message, prediction in zip(messages, predictions, strict=True):
+            self.say(prediction_line(message.request_id, prediction, seconds))
+
+    def _observe(self, message: Observe, overloaded: bool) -> None:
+        model = message.features.model
+        try:
+            if overloaded and not self._predictor.remembers(message.features.prompt):
+                self._predictor.observe_length(model, message.outcome)
+            else:
+                self._predictor.observe(message.features, message.outcome)
+        except PredictorError as error:
+            self.say(error_line(message.request_id, str(error)))
+            return
+        news = self._predictor.pool(model).news()
+        if news is not None:
+            self.say(pool_line(model, news))
+
+    def say(self, line: str) -> None:
+        """Write one line and hand it over at once."""
+        self._answers.write(line + "\n")
+        self._answers.flush()

@@ -1,0 +1,1 @@
+"""Making of predictor artifacts. Needs the `train` extra; never imported while serving."""

@@ -1,0 +1,64 @@
+"""No measured prompt, nor a copy of it, is among those the predictor has seen before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sagesched_emulator.dataset import Record
+from sagesched_emulator.demo.selection import Selection, select
+
+
+def some_records(num: int, *, copies: int = 1) -> list[Record]:
+    return [Record(prompt=f"prompt {n}", output_tokens=10) for n in range(num) for _ in range(copies)]
+
+
+def prompts(records: list[Record]) -> set[str]:
+    return {record.prompt for record in records}
+
+
+def assert_apart(selection: Selection) -> None:
+    assert not prompts(selection.measured) & prompts(selection.warm)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_enough_prompts_are_split_without_a_note(copies: int) -> None:
+    selection = select(some_records(300, copies=copies), num_requests=200, seed=1)
+    assert_apart(selection)
+    assert len(selection.measured) == len(prompts(selection.measured)) == 200
+    assert len(selection.warm) == 100
+    assert selection.note == ""
+
+
+def test_too_few_prompts_hold_a_fifth_out_and_say_so() -> None:
+    selection = select(some_records(100), num_requests=800, seed=1)
+    assert_apart(selection)
+    assert len(prompts(selection.measured)) == 80
+    assert len(selection.warm) == 20
+    assert "more than once" in selection.note
+
+
+def test_a_handful_of_prompts_warms_nothing_and_says_so() -> None:
+    selection = select(some_records(10), num_requests=800, seed=1)
+    assert len(selection.measured) == 10
+    assert selection.warm == []
+    assert "starts empty" in selection.note
+
+
+def test_the_warm_up_is_bounded() -> None:
+    assert len(select(some_records(500), num_requests=100, seed=1, max_warm=50).warm) == 50
+
+
+def test_the_seed_decides() -> None:
+    records = some_records(300)
+    first = select(records, num_requests=100, seed=1)
+    assert first == select(records, num_requests=100, seed=1)
+    assert first != select(records, num_requests=100, seed=2)
+
+
+def test_recorded_arrivals_are_split_by_time() -> None:
+    records = [replace(record, arrival_s=float(n)) for n, record in enumerate(some_records(100))]
+    selection = select(records[::-1], num_requests=30, seed=1)
+    assert [record.arrival_s for record in selection.measured] == [float(n) for n in range(70, 100)]
+    assert_apart(selection)
+    assert len(selection.warm) == 70

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sagesched_gateway import config as module
+from sagesched_gateway.config import (
+    KV_POLICIES,
+    POLICIES,
+    ConfigError,
+    EngineConfig,
+    GatewayConfig,
+    HistoryConfig,
+    PredictorConfig,
+    SchedulingConfig,
+    digest,
+    parse_config,
+    to_mapping,
+)
+from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.policies import registry
+
+NO_PREDICTOR = {"predictor": {"mode": "None"}}
+
+
+def parse(**settings: object) -> GatewayConfig:
+    return parse_config(NO_PREDICTOR | settings)
+
+
+def test_absent_settings_take_defaults():
+    config = parse()
+    assert config.listen.grpc == "0.0.0.0:8001"
+    assert config.triton.metrics == "127.0.0.1:18002"
+    assert config.scheduling == SchedulingConfig(policy="gittins-boost", tail_weight=1.0, age_guard=False)
+    assert config.engine == EngineConfig()
+    assert config.drain.max_s == 300.0
+    assert config.tokenizer is None
+
+
+def test_every_setting_is_read():
+    config = parse_config(
+        {
+            "listen": {"grpc": "127.0.0.1:0", "http": "[::]:80", "metrics": "localhost:9"},
+            "triton": {"grpc": "triton:1", "http": "triton:2", "metrics": "triton:3"},
+            "scheduling": {"policy": "ssjf", "tailWeight": 2, "ageGuard": True},
+            "engine": {
+                "slots": 32,
+                "kvBlocks": 750,
+                "blockTokens": 32,
+                "kvPolicy": "MaxUtilization",
+                "maxNumTokens": 8192,
+                "lookahead": 0,
+            },
+            "predictor": {
+                "mode": "HistoryOnly",
+                "encoder": "/encoder",
+                "device": "GPU",
+                "timeoutSeconds": 0.5,
+                "history": {"size": 5, "minSimilarity": 0.9, "file": "h.npz"},
+            },
+            "tokenizer": "/t/tokenizer.json",
+            "drain": {"maxSeconds": 0},
+        }
+    )
+    assert config.listen.http == "[::]:80"
+    assert config.triton.http == "triton:2"
+    assert config.scheduling == SchedulingConfig(policy="ssjf", tail_weight=2.0, age_guard=True)
+    assert config.engine == EngineConfig(
+        slots=32,
+        kv_blocks=750,
+        block_tokens=32,
+        kv_policy="MaxUtilization",
+        max_num_tokens=8192,
+        lookahead=0,
+    )
+    assert config.predictor == PredictorConfig(
+        mode="HistoryOnly",
+        encoder="/encoder",
+        device="GPU",
+        timeout_s=0.5,
+        history=HistoryConfig(size=5, min_similarity=0.9, file="h.npz"),
+    )
+    assert config.tokenizer == "/t/tokenizer.json"
+    assert config.drain.max_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"scheduling": {"policy": "x"}}, "scheduling.policy: unknown policy 'x', one of fcfs, ssjf, "),
+        ({"scheduling": {"polcy": "fcfs"}}, "scheduling.polcy: unknown setting; did you mean 'policy'?"),
+        ({"wibble": 1}, "wibble: unknown setting; known here: listen, triton, "),
+        ({"scheduling": {"tailWeight": 0}}, "scheduling.tailWeight: must be a number above 0, not 0"),
+        ({"scheduling": {"tailWeight": float("nan")}}, "scheduling.tailWeight: must be a number above 0"),
+        ({"scheduling": {"ageGuard": "yes"}}, "scheduling.ageGuard: must be true or false, not 'yes'"),
+        ({"scheduling": 3}, "scheduling: must be a mapping of settings, not 3"),
+        ({"engine": {"slots": 0}}, "engine.slots: must be 'auto' or a whole number of at least 1, not 0"),
+        ({"engine": {"slots": True}}, "engine.slots: must be 'auto' or a whole number"),
+        ({"engine": {"lookahead": 9}}, "engine.lookahead: must be 'auto' or a whole number from 0 to 8"),
+        ({"engine": {"kvPolicy": "max"}}, "engine.kvPolicy: unknown KV policy 'max', one of auto, Max"),
+        ({"listen": {"grpc": "8001"}}, "listen.grpc: must be host:port with a port from 0 to 65535"),
+        ({"listen": {"grpc": ":8001"}}, "listen.grpc: must be host:port"),
+        ({"listen": {"grpc": "::1:8001"}}, "listen.grpc: must be host:port"),
+        ({"listen": {"grpc": "a:65536"}}, "listen.grpc: must be host:port"),
+        ({"listen": {"grpc": "a:²"}}, "listen.grpc: must be host:port"),
+        ({"triton": {"http": "a:0"}}, "triton.http: must be host:port with a port from 1 to 65535"),
+        ({"predictor": {"mode": "Learned"}}, "predictor.mode: unknown mode 'Learned', one of HistoryOnly"),
+        ({"predictor": {}}, "predictor.encoder: missing: mode HistoryOnly needs the folder"),
+        ({"predictor": {"mode": "None", "device": "TPU"}}, "predictor.device: unknown device 'TPU'"),
+        ({"predictor": {"mode": "None", "timeoutSeconds": 0}}, "predictor.timeoutSeconds: must be a number"),
+        (
+            {"predictor": {"mode": "None", "history": {"minSimilarity": 1.5}}},
+            "predictor.history.minSimilarity: must be a number of at least 0 and at most 1, not 1.5",
+        ),
+        ({"predictor": {"mode": "None", "history": {"size": 0}}}, "predictor.history.size: must be a whole"),
+        ({"tokenizer": ""}, "tokenizer: must be the path of a file or folder, not ''"),
+        ({"drain": {"maxSeconds": -1}}, "drain.maxSeconds: must be a number of at least 0, not -1"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_path_and_what_is_allowed(settings, complaint):
+    with pytest.raises(ConfigError) as caught:
+        parse(**settings)
+    assert str(caught.value).startswith(complaint)
+    assert complaint.startswith(caught.value.path)
+
+
+def test_an_emptied_section_means_defaults():
+    assert parse(engine=None, scheduling=None) == parse()
+
+
+def test_policy_names_equal_the_registry():
+    assert set(POLICIES) == set(registry.POLICIES)
+
+
+def test_kv_policies_equal_those_of_the_core():
+    assert set(KV_POLICIES) == {policy.value for policy in KvPolicy}
+
+
+def test_only_the_standard_library_is_imported():
+    for name in ("config.py", "status.py"):
+        tree = ast.parse((Path(module.__file__).parent / name).read_text())
+        imported = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {
+            (node.module or ".").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+        }
+        assert imported <= sys.stdlib_module_names
+
+
+addresses = st.builds("{}:{}".format, st.sampled_from(["h", "127.0.0.1", "[::1]"]), st.integers(1, 65535))
+maybe_whole = st.one_of(st.just("auto"), st.integers(1, 10**6))
+settings_mappings = st.fixed_dictionaries(
+    {"predictor": st.fixed_dictionaries({"mode": st.just("None")}, optional={"encoder": st.just("/e")})},
+    optional={
+        "listen": st.fixed_dictionaries({}, optional={"grpc": addresses, "http": addresses}),
+        "scheduling": st.fixed_dictionaries(
+            {}, optional={"policy": st.sampled_from(POLICIES), "tailWeight": st.floats(0.1, 10.0)}
+        ),
+        "engine": st.fixed_dictionaries({}, optional={"slots": maybe_whole, "kvBlocks": maybe_whole}),
+        "tokenizer": st.just("/t"),
+    },
+)
+
+
+@given(settings_mappings)
+def test_written_settings_read_back_equal(settings):
+    config = parse_config(settings)
+    assert parse_config(to_mapping(config)) == config
+    assert digest(parse_config(to_mapping(config))) == digest(config)
+
+
+def test_digest_ignores_how_settings_are_written():
+    assert digest(parse(drain={"maxSeconds": 300})) == digest(parse(engine={"slots": "auto"}))
+    assert digest(parse(drain={"maxSeconds": 299})) != digest(parse())
+    assert len(digest(parse())) == 64

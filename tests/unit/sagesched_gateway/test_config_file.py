@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from sagesched_gateway.config_file import ConfigFileError, load_config, parse_config_text
+
+
+def complaint_about(text: str) -> str:
+    with pytest.raises(ConfigFileError) as caught:
+        parse_config_text(text, "gateway.yaml")
+    return str(caught.value)
+
+
+def test_a_file_is_read(tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text("scheduling: {policy: fcfs}\npredictor:\n  mode: None\nengine:\n")
+    config = load_config(path)
+    assert config.scheduling.policy == "fcfs"
+    assert config.predictor.mode == "None"
+
+
+def test_a_wrong_setting_is_blamed_on_its_line():
+    text = "predictor: {mode: None}\nscheduling:\n  # order\n  policy: shortest\n"
+    assert complaint_about(text).startswith("gateway.yaml:4: scheduling.policy: unknown policy 'shortest'")
+
+
+def test_a_missing_setting_is_blamed_on_its_section():
+    assert complaint_about("\npredictor:\n  device: CPU\n").startswith("gateway.yaml:2: predictor.encoder: ")
+
+
+def test_an_empty_file_lacks_only_the_encoder():
+    assert complaint_about("").startswith("gateway.yaml: predictor.encoder: missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("listen: [", "gateway.yaml:1: not valid YAML: "),
+        ("a: 1\n\tb: 2", "gateway.yaml:2: not valid YAML: "),
+        ("drain: {}\ndrain: {}", "gateway.yaml:2: not valid YAML: the setting 'drain' is given twice"),
+        ("a: [{b: 1, b: 2}]", "gateway.yaml:1: not valid YAML: the setting 'b' is given twice"),
+        ("a: &a [*a]", "gateway.yaml:1: a: unknown setting"),
+        ("- 1\n- 2", "gateway.yaml: must hold a mapping of settings, not list"),
+        ("a: \x00", "gateway.yaml: not valid YAML: "),
+    ],
+)
+def test_text_that_is_no_settings_is_refused(text, complaint):
+    assert complaint_about(text).startswith(complaint)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ConfigFileError, match=r"missing\.yaml: cannot be read: No such file"):
+        load_config(tmp_path / "missing.yaml")
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigFileError, match=r"is not UTF-8 text \(byte 3\)"):
+        load_config(binary)
