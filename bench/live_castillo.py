@@ -2,10 +2,10 @@
 
     python bench/live_castillo.py --seeds 0 1 2
 
-For each seed 800 CASTILLO prompts go to a real tritonserver with the emulated `kv-bound` engine inside, directly and
-through the gateway, at load 1.3. Each gateway's predictor starts with one recorded answer to each of the other
-prompts; it never gets the true distribution. Prints a table per seed and the ratios to `direct` over all seeds.
-Everything is written below --out.
+For each seed 800 CASTILLO prompts go to a real tritonserver with the emulated `kv-bound` engine inside,
+directly and through the gateway, at load 1.3. Each gateway's predictor starts with one recorded answer to
+each of the other prompts; it never gets the true distribution. Prints a table per seed and the ratios to
+`direct` over all seeds. Everything is written below --out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_castillo
+
 from sagesched_emulator.dataset import DatasetError, write_dataset
 from sagesched_emulator.demo.errors import DemoError
 from sagesched_emulator.demo.options import Options
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows = read_castillo(arguments.data, arguments.model)
             write_dataset(dataset, castillo_records(rows, arguments.model, seed=0))
             for seed in arguments.seeds:
-                measured = run_demo(_options(arguments, dataset, seed))
+                measured = run_demo(_options(arguments, dataset, seed)).measured
                 ratios[seed] = [_ratios(trial, measured) for trial in measured.trials if trial.name != DIRECT]
     except (DatasetError, DemoError) as error:
         print(f"live_castillo: {error}", file=sys.stderr)

@@ -15,8 +15,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from sagesched_emulator.tokenizer import TOKENIZER_PATH
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from sagesched_emulator.tokenizer import TOKENIZER_PATH
 
 VOCABULARY = 6144
 NUM_SENTENCES = 50_000

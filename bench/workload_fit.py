@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from castillo import DEFAULT_MODEL, LengthRow, default_data_folder, read_castillo
+
 from sagesched_emulator.dataset import DEFAULT_MAX_TOKENS, DatasetError
 
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

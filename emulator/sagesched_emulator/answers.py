@@ -1,8 +1,8 @@
 """The side channel by which true output lengths reach the emulated engine, past every gateway.
 
-A real engine finds out how long an answer gets by generating it. The emulated one has to be told, and nobody in
-front of it may know. So lengths go into a file that only the engine model reads, under the SHA-256 of the prompt:
-JSONL, one line per request, `{"prompt_sha256": ..., "prompt_tokens": ..., "output_tokens": ...}`.
+A real engine finds out how long an answer gets by generating it. The emulated one has to be told, and nobody
+in front of it may know. So lengths go into a file that only the engine model reads, under the SHA-256 of the
+prompt: JSONL, one line per request, `{"prompt_sha256": ..., "prompt_tokens": ..., "output_tokens": ...}`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ class AnsweredTrace(Protocol):
 
 
 class Answers:
-    """True lengths by prompt; the n-th time a prompt is asked for, it gets its n-th line, beginning again after
-    the last.
+    """True lengths by prompt.
+
+    The n-th time a prompt is asked for, it gets its n-th line, beginning again after the last.
     """
 
     def __init__(self, by_digest: dict[str, list[Answer]] | None = None) -> None:

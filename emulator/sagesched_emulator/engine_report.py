@@ -1,16 +1,17 @@
 """What an emulated engine says of a run, and whether the run counts.
 
-The engine model writes three files while it runs: a JSON object with the figures so far (replaced each second), and
-beside it two JSONL files that only grow: `.samples.jsonl`, the gauges each 100 ms of engine time, and
-`.requests.jsonl`, one line per request. `EngineReport.load` reads them together.
+The engine model writes three files while it runs: a JSON object with the figures so far (replaced twice a
+second), and beside it two JSONL files that only grow: `.samples.jsonl`, the gauges each 100 ms of engine
+time, and `.requests.jsonl`, one line per request. `EngineReport.load` reads them together.
 
-When a run counts. Iterations follow an absolute schedule, so lateness does not add up: a client sees a token at most
-that much too late, and a slot that falls free may stay empty for that long, since whoever fills it learns of it late.
-The second effect is the dangerous one: it is no longer the engine that is measured when whole iterations pass in
-between. Hence an iteration counts as late when it ends more than one iteration plus 5 ms (what a busy scheduler of
-the operating system may take) after its time, and a run is valid while less than 2 % of iterations are late and the
-99th percentile of lateness stays below 50 ms, small against the seconds that answers take. All of it in wall seconds:
-a slower time scale makes the same lateness matter less, which is the remedy.
+When a run counts. Iterations follow an absolute schedule, so lateness does not add up: a client sees a token
+at most that much too late, and a slot that falls free may stay empty for that long, since whoever fills it
+learns of it late. The second effect is the dangerous one: it is no longer the engine that is measured when
+whole iterations pass in between. Hence an iteration counts as late when it ends more than one iteration plus
+5 ms (what a busy scheduler of the operating system may take) after its time, and a run is valid while less
+than 2 % of iterations are late and the 99th percentile of lateness stays below 50 ms, small against the
+seconds that answers take. All of it in wall seconds: a slower time scale makes the same lateness matter less,
+which is the remedy.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class EngineReport:
         mean_running: requests in the batch, averaged over the busy time.
         time_scale: wall seconds per engine second.
         started_unix_s: Unix time of engine second 0.
-        samples: gauges each 100 ms of engine time in which iterations ran.
+        samples: gauges each 100 ms of engine time in which iterations ran, and zeros where it fell idle.
         requests: those finished, in order of their end.
     """
 
@@ -218,8 +219,8 @@ class ReportWriter:
         self._new_samples: deque[dict[str, Any]] = deque()
         self._new_requests: deque[dict[str, Any]] = deque()
 
-    def iteration(self, iteration: Iteration, late_s: float) -> bool:
-        """Count a finished iteration; True when it is time for a sample of the gauges, which it then takes.
+    def iteration(self, iteration: Iteration, late_s: float) -> None:
+        """Count a finished iteration, and sample its gauges when it is time for that.
 
         Args:
             iteration: as the engine returned it; one that took no time is passed over.
@@ -227,7 +228,7 @@ class ReportWriter:
         """
         duration_s = iteration.ended_at - iteration.started_at
         if duration_s <= 0:
-            return False
+            return
         statistics = iteration.statistics
         self._num_iterations += 1
         self._lateness.add(late_s)
@@ -236,11 +237,13 @@ class ReportWriter:
         self._running_s += duration_s * statistics.num_scheduled
         self._evictions = statistics.evictions
         self._span = (self._span[0] if self._span else iteration.started_at, iteration.ended_at)
-        if iteration.ended_at < self._next_sample_at:
-            return False
-        self._next_sample_at = iteration.ended_at + SAMPLE_EVERY_S
-        self._new_samples.append(_sample(iteration.ended_at, statistics))
-        return True
+        if iteration.ended_at >= self._next_sample_at:
+            self._next_sample_at = iteration.ended_at + SAMPLE_EVERY_S
+            self._new_samples.append(_sample(iteration.ended_at, statistics))
+
+    def idle(self, at: float, max_blocks: int) -> None:
+        """Note that the engine has fallen idle, so that the last gauges are not taken for lasting."""
+        self._new_samples.append(_idle_sample(at, max_blocks))
 
     def started(self, wait_iterations: int) -> None:
         """Count a request's wait in the engine's queue."""
@@ -291,6 +294,11 @@ def _sample(at: float, statistics: EngineStatistics) -> dict[str, Any]:
         "used_blocks": statistics.used_blocks,
         "free_blocks": statistics.free_blocks,
     }
+
+
+def _idle_sample(at: float, max_blocks: int) -> dict[str, Any]:
+    empty = dict.fromkeys(("running", "scheduled", "queued", "paused", "used_blocks"), 0)
+    return {"t": round(at, 6), **empty, "free_blocks": max_blocks}
 
 
 def _append(path: Path, lines: deque[dict[str, Any]]) -> None:

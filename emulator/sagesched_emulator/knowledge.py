@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from sagesched_emulator.dataset import Record
+from sagesched_emulator.trace import Trace, TraceRequest, prompt_tokens_of
 from sagesched_predictor import LengthDistribution, Outcome, PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Embedder, Predictor
 from sagesched_predictor.ring import FloatMatrix
-
-from sagesched_emulator.dataset import Record
-from sagesched_emulator.trace import Trace, TraceRequest, prompt_tokens_of
 
 KINDS = ("true", "predictor", "none")
 

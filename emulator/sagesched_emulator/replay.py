@@ -14,6 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from sagesched_emulator.engine import Engine
+from sagesched_emulator.iteration import Emission, Iteration
+from sagesched_emulator.knowledge import Knowledge
+from sagesched_emulator.profiles import EngineProfile
+from sagesched_emulator.trace import Trace, TraceRequest
+from sagesched_emulator.virtual_time import LAST, VirtualTime
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.events import (
@@ -31,18 +37,14 @@ from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor import LengthDistribution
 
-from sagesched_emulator.engine import Engine
-from sagesched_emulator.iteration import Emission, Iteration
-from sagesched_emulator.knowledge import Knowledge
-from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.trace import Trace, TraceRequest
-from sagesched_emulator.virtual_time import LAST, VirtualTime
-
 DIRECT = "direct"
 """The pseudo policy without a scheduler."""
 
 MEASURED_EVERY_S = 0.1
 """A gateway reads the engine's gauges this often."""
+
+SMOOTHING = 0.04
+"""Weight of the latest reading in the mean that it goes by, about that of a window of five seconds."""
 
 SPEED_TOLERANCE = 0.05
 """It tells the scheduler of a speed that differs by more than this share."""
@@ -57,12 +59,14 @@ class ReplaySettings:
         hop_s: gateway to engine, one way, seconds.
         prediction_s: arrival to prediction, seconds.
         stream_interval: the engine streams each n-th token; 1 is exact and slower.
+        kv_headroom_iterations: as in `EngineCapacity`; None leaves it to the core.
     """
 
     policy: PolicySettings
     hop_s: float = 0.001
     prediction_s: float = 0.01
     stream_interval: int = 16
+    kv_headroom_iterations: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -274,10 +278,11 @@ class _Gateway:
         self, world: _Replay, capacity: EngineCapacity, settings: ReplaySettings, knowledge: Knowledge
     ) -> None:
         self._world = world
-        self._capacity = capacity
+        self._capacity = replace(capacity, kv_headroom_iterations=settings.kv_headroom_iterations)
         self._settings = settings
         self._knowledge = knowledge
-        self._scheduler = Scheduler(settings.policy, capacity)
+        self._iteration_s = capacity.iteration_s
+        self._scheduler = Scheduler(settings.policy, self._capacity)
         self._wake_at: float | None = None
         pool = knowledge.pool()
         if pool is not None:
@@ -302,8 +307,10 @@ class _Gateway:
         self._world.time.at(self._world.time.now + self._settings.hop_s, partial(self._relay, emissions))
 
     def measured(self, iteration_s: float) -> None:
-        if abs(iteration_s - self._capacity.iteration_s) > SPEED_TOLERANCE * self._capacity.iteration_s:
-            self._capacity = replace(self._capacity, iteration_s=iteration_s)
+        self._iteration_s += SMOOTHING * (iteration_s - self._iteration_s)
+        told_s = self._capacity.iteration_s
+        if abs(self._iteration_s - told_s) > SPEED_TOLERANCE * told_s:
+            self._capacity = replace(self._capacity, iteration_s=self._iteration_s)
             self._tell(CapacityChanged(capacity=self._capacity))
 
     def num_waiting(self) -> int:

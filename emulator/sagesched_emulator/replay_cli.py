@@ -8,12 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sagesched_gateway.scheduling.policies.registry import POLICIES
-from sagesched_gateway.scheduling.settings import PolicySettings
-from sagesched_predictor.errors import PredictorError
 from tqdm import tqdm
 
-from sagesched_emulator.dataset import DatasetError, Record, read_dataset
+from sagesched_emulator.dataset import read_dataset
 from sagesched_emulator.knowledge import (
     KINDS,
     Ignorance,
@@ -28,22 +25,26 @@ from sagesched_emulator.replay import DIRECT, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, frontier_table, run_figures
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
+from sagesched_gateway.scheduling.policies.registry import POLICIES
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.errors import PredictorError
 
 DEFAULT_POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")
 DEFAULT_REQUESTS = 3000
 WARM_SEED_OFFSET = 1_000_003  # generated warm-up prompts are never those that are measured
 
 DESCRIPTION = """\
-Send a trace through the scheduler of the gateway and an emulated engine, in virtual time: thousands of requests in
-seconds, once per policy, all else equal."""
+Send a trace through the scheduler of the gateway and an emulated engine, in virtual time: thousands of
+requests in seconds, once per policy, all else equal."""
 
 EXAMPLES = """\
 examples:
-  sagesched-replay run --engine kv-bound --rho 1.05 --policy fcfs --policy gittins-boost --seed 0 --json out.json
-  sagesched-replay run --data traffic.jsonl --engine h100-8b --rho 0.9 --distribution predictor --warm history.jsonl
+  sagesched-replay run --engine kv-bound --rho 1.05 --policy fcfs --policy gittins-boost --json out.json
+  sagesched-replay run --data traffic.jsonl --engine h100-8b --rho 0.9 --warm history.jsonl
 
-A data file has one JSON object per line: "prompt" and "output_tokens" or "output_samples", optional "prompt_tokens",
-"max_tokens", "arrival_s", "model", "dataset", "id". With "arrival_s" on every line the arrivals are those of the file.
+A data file has one JSON object per line: "prompt" and "output_tokens" or "output_samples", optional
+"prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id". With "arrival_s" on every line the
+arrivals are those of the file.
 """
 
 
@@ -93,12 +94,18 @@ def _parser() -> argparse.ArgumentParser:
         "--distribution",
         choices=KINDS,
         default="predictor",
-        help="what the policy knows: other answers to the same prompt, the predictor, nothing (default: %(default)s)",
+        help="what it knows: other answers to the same prompt, the predictor, nothing (default: %(default)s)",
     )
     policy.add_argument(
         "--warm", type=Path, metavar="FILE", help="dataset that the predictor has seen before"
     )
     policy.add_argument("--encoder", type=Path, metavar="FOLDER", help="exported encoder of the predictor")
+    policy.add_argument(
+        "--kv-headroom",
+        type=float,
+        metavar="N",
+        help="KV kept free at a start, in iterations of growth of all that run (default: the core's)",
+    )
     policy.add_argument("--stream-interval", type=int, default=16, metavar="K", help="stream each K-th token")
     run.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     return parser
@@ -111,8 +118,14 @@ def _run(arguments: argparse.Namespace) -> int:
     make_knowledge = _knowledge(arguments, trace)
     runs = []
     for settings in policies:
-        with tqdm(total=len(trace.requests), desc=settings.name, unit="request", leave=False, disable=None) as bar:
-            gateway = ReplaySettings(policy=settings, stream_interval=arguments.stream_interval)
+        with tqdm(
+            total=len(trace.requests), desc=settings.name, unit="request", leave=False, disable=None
+        ) as bar:
+            gateway = ReplaySettings(
+                policy=settings,
+                stream_interval=arguments.stream_interval,
+                kv_headroom_iterations=arguments.kv_headroom,
+            )
             runs.append(run_figures(replay(trace, engine, gateway, make_knowledge(), bar.update)))
     print(_title(arguments, trace))
     print(frontier_table(runs))

@@ -1,7 +1,8 @@
 """The emulated model's tokenizer: lossless, so that token ids lead back to the very prompt.
 
-Only token ids reach the engine model inside Triton; it decodes them to find out which request this is. Byte-level
-BPE gives back any UTF-8 text exactly. The vocabulary is our own, see `bench/train_emulator_tokenizer.py`.
+Only token ids reach the engine model inside Triton; it decodes them to find out which request this is.
+Byte-level BPE gives back any UTF-8 text exactly. The vocabulary is our own, see
+`bench/train_emulator_tokenizer.py`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _vocabulary_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
 
 
 def _byte_level_alphabet() -> dict[int, str]:
-    """The character for each byte: itself where printable, else the next one from U+0100 on (as GPT-2 has it)."""
+    """The character for each byte: itself where printable, else the next from U+0100 on, as GPT-2 has it."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     alphabet = {byte: chr(byte) for byte in printable}

@@ -5,7 +5,7 @@ live server, so that they differ in nothing else. Lines, true lengths and gaps c
 random streams: another load or another engine keeps the requests and only moves their arrivals.
 
 Load: `rho = sum of work / span`, where work is the engine's own measure of a request (seconds) and span the
-instant of the last arrival.
+time from the first arrival, which is at 0, to the last.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from sagesched_predictor.distribution import LengthDistribution
 
 from sagesched_emulator.dataset import DatasetError, Record
+from sagesched_predictor.distribution import LengthDistribution
 
 UTF8_BYTES_PER_TOKEN = 4
 """English text in the vocabularies of today's models; used only where a line lacks `prompt_tokens`."""
@@ -199,9 +199,11 @@ def _named(requests: Sequence[TraceRequest], records: Sequence[Record]) -> list[
 
 
 def _poisson_arrivals(num_requests: int, span_s: float, rng: np.random.Generator) -> list[float]:
-    """Poisson given its span: the last arrival falls exactly on `span_s`."""
+    """Poisson given its span: the first arrival at 0, the last exactly at `span_s`."""
     instants = np.cumsum(rng.exponential(size=num_requests))
-    return [float(at) for at in instants * (span_s / instants[-1])]
+    instants -= instants[0]
+    scale = span_s / instants[-1] if num_requests > 1 else 0.0
+    return [float(at) for at in instants * scale]
 
 
 def _truth_and_known(record: Record, rng: np.random.Generator) -> tuple[int, LengthDistribution | None]:

@@ -1,8 +1,8 @@
 """A real `tritonserver` for a machine without a GPU, unpacked from the nvidia-pytriton wheel into a cache.
 
-The wheel holds the server, its Python backend and a stub per Python version. The stub embeds an interpreter of the
-same minor version, so libpython of that version must be found. The backend speaks to numpy through an old ABI; it
-needs numpy < 2 and therefore packages of its own, apart from the environment this code runs in.
+The wheel holds the server, its Python backend and a stub per Python version. The stub embeds an interpreter
+of the same minor version, so libpython of that version must be found. The backend speaks to numpy through an
+old ABI; it needs numpy < 2 and therefore packages of its own, apart from the environment this code runs in.
 
 Layout of an installation (a folder of the cache, keyed by versions):
     wheel/   the wheel as pip unpacks it: pytriton/tritonserver/..., nvidia_pytriton.libs/
@@ -115,31 +115,33 @@ def find_embedded_python() -> EmbeddedPython:
         TritonInstallError: none is found; the message names the folders searched and the remedy.
     """
     name = f"libpython{_version()}.so.1.0"
-    own = [sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib"]
-    multiarch = f"{platform.machine()}-linux-gnu"
-    systems = [f"/usr/lib/{multiarch}", "/usr/lib64", "/usr/lib", "/usr/local/lib"]
-    folders = [Path(folder) for folder in [*own, *systems] if folder]
-    for place, folder in enumerate(folders):
+    folders = _library_folders()
+    for folder, home in folders:
         if (folder / name).exists():
-            home = Path(sys.base_prefix) if place < len(folders) - len(systems) else folder_prefix(folder)
             return EmbeddedPython(folder, home)
-    searched = ", ".join(dict.fromkeys(map(str, folders)))
+    searched = ", ".join(dict.fromkeys(str(folder) for folder, _ in folders))
     raise TritonInstallError(
         f"Triton's Python backend needs {name}, which is in none of {searched}; install it (on Debian or "
         f"Ubuntu: apt-get install libpython{_version()}) or use an interpreter built with --enable-shared"
     )
 
 
-def folder_prefix(folder: Path) -> Path:
-    """The installation prefix of a system library folder: /usr or /usr/local."""
-    return Path("/usr/local") if folder.is_relative_to("/usr/local") else Path("/usr")
+def _library_folders() -> list[tuple[Path, Path]]:
+    """Where libpython may be, each with the prefix of its standard library: this interpreter's first."""
+    own_home = Path(sys.base_prefix)
+    configured = sysconfig.get_config_var("LIBDIR")
+    folders = [(Path(configured), own_home)] if configured else []
+    folders.append((own_home / "lib", own_home))
+    usr = Path("/usr")
+    systems = (usr / "lib" / f"{platform.machine()}-linux-gnu", usr / "lib64", usr / "lib")
+    return [*folders, *((folder, usr) for folder in systems), (usr / "local" / "lib", usr / "local")]
 
 
 def _check_platform() -> None:
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         raise TritonInstallError(
-            f"tritonserver runs on Linux on x86_64 or aarch64, this is {sys.platform} on {platform.machine()}; "
-            "use a Linux machine or container"
+            "tritonserver runs on Linux on x86_64 or aarch64, this is "
+            f"{sys.platform} on {platform.machine()}; use a Linux machine or container"
         )
     if sys.version_info[:2] not in SUPPORTED_PYTHONS:
         known = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED_PYTHONS)
@@ -168,7 +170,9 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _build(root: Path) -> None:
     """Install into a folder beside the final one and rename it when complete."""
-    for leftover in root.parent.glob(f"{UNFINISHED}*"):  # of a killed process; the lock says that it is nobody's
+    for leftover in root.parent.glob(
+        f"{UNFINISHED}*"
+    ):  # of a killed process; the lock says that it is nobody's
         shutil.rmtree(leftover, ignore_errors=True)
     _say(f"installing tritonserver into {root} (once, about 60 MB to fetch)")
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root.parent))
@@ -194,13 +198,14 @@ def _pip_install(target: Path, *packages: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise TritonInstallError(
-            f"pip took more than {PIP_TIMEOUT_S} s to fetch {', '.join(packages)}; check the network and try again"
+            f"pip took more than {PIP_TIMEOUT_S} s to fetch {', '.join(packages)}; "
+            "check the network and try again"
         ) from None
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise TritonInstallError(
-            f"pip could not install {', '.join(packages)}: {reason}; check that `{sys.executable} -m pip` works "
-            "and reaches a package index"
+            f"pip could not install {', '.join(packages)}: {reason}; "
+            f"check that `{sys.executable} -m pip` works and reaches a package index"
         )
 
 

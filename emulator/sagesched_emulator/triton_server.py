@@ -1,9 +1,9 @@
-"""`TritonServer`: a real tritonserver on this machine that serves the emulated engine, for as long as a `with` lasts."""
+"""`TritonServer`: a real tritonserver that serves the emulated engine for as long as a `with` lasts."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-import sagesched_gateway
-import sagesched_predictor
-
-import sagesched_emulator
 from sagesched_emulator.engine_report import EngineReport, requests_path, samples_path
 from sagesched_emulator.profiles import profile as profile_of
 from sagesched_emulator.triton_install import TritonInstallation, ensure_triton, find_embedded_python
+from sagesched_emulator.triton_model.probe import NotAnsweringError, is_ready, warm_up
 from sagesched_emulator.triton_model.repository import EngineSettings, make_repository
 
 START_TIMEOUT_S = 60.0
@@ -35,6 +32,7 @@ PORT_TRIES = 3
 LOG_TAIL_LINES = 8
 LOG_LINE_CHARACTERS = 600
 SHARED_MEMORY = Path("/dev/shm")
+OWN_PACKAGES = ("sagesched_emulator", "sagesched_gateway", "sagesched_predictor")
 
 
 class TritonServerError(RuntimeError):
@@ -85,7 +83,8 @@ class TritonServer:
         self._profile = profile_of(profile)
         if not time_scale > 0 or stream_interval < 1:
             raise ValueError(
-                f"time_scale must be above 0 and stream_interval at least 1, got {time_scale}, {stream_interval}"
+                "time_scale must be above 0 and stream_interval at least 1, "
+                f"got {time_scale} and {stream_interval}"
             )
         self._time_scale = time_scale
         self._stream_interval = stream_interval
@@ -126,8 +125,17 @@ class TritonServer:
             raise TritonServerError("tritonserver is not running")
         return self._process.pid
 
+    def check_alive(self) -> None:
+        """Make sure that the server still runs.
+
+        Raises:
+            TritonServerError: it has ended by itself.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise TritonServerError(f"tritonserver has ended unexpectedly:\n{self._log_tail()}")
+
     def report(self) -> EngineReport:
-        """What the engine says so far, at most a second old; the whole of it once the server has ended.
+        """What the engine says so far, at most half a second old; the whole of it once the server has ended.
 
         Raises:
             TritonServerError: the server was never started or left no report.
@@ -212,23 +220,28 @@ class TritonServer:
             )
 
     def _wait_until_ready(self) -> None:
-        """Poll until all models are loaded.
+        """Poll until all models are loaded, then have each answer once.
 
         Raises:
-            TritonServerError: the server ended, or took too long.
+            TritonServerError: the server ended, took too long, or does not answer.
         """
         assert self._process is not None
         deadline = time.monotonic() + self._start_timeout_s
-        while not _is_ready(self._ports.http):
+        while not is_ready(self._ports.http):
             if self._process.poll() is not None:
                 raise TritonServerError(
-                    f"tritonserver ended with status {self._process.returncode} while starting:\n{self._log_tail()}"
+                    f"tritonserver ended with status {self._process.returncode} while starting:\n"
+                    f"{self._log_tail()}"
                 )
             if time.monotonic() > deadline:
                 raise TritonServerError(
                     f"tritonserver was not ready within {self._start_timeout_s:.0f} s:\n{self._log_tail()}"
                 )
             time.sleep(POLL_S)
+        try:
+            warm_up(self._ports.http)
+        except NotAnsweringError as error:
+            raise TritonServerError(f"tritonserver started but {error}:\n{self._log_tail()}") from error
 
     def _end(self) -> None:
         """End the process, keep the report, remove the temporary folder."""
@@ -287,8 +300,6 @@ class TritonServer:
 def _environment(installation: TritonInstallation) -> dict[str, str]:
     """What tritonserver and its stubs get: little, and nothing of this interpreter's own packages."""
     python = find_embedded_python()
-    packages = (sagesched_emulator, sagesched_gateway, sagesched_predictor)
-    roots = dict.fromkeys(str(Path(str(package.__file__)).resolve().parents[1]) for package in packages)
     inherited = {name: os.environ[name] for name in ("HOME", "LANG", "TZ", "TMPDIR") if name in os.environ}
     return {
         **inherited,
@@ -296,32 +307,41 @@ def _environment(installation: TritonInstallation) -> dict[str, str]:
         "LD_LIBRARY_PATH": os.pathsep.join([str(installation.libraries), str(python.library_folder)]),
         "PYTHONHOME": str(python.home),
         "PYTHONUNBUFFERED": "1",
-        "SAGESCHED_TRITON_PYTHONPATH": os.pathsep.join([str(installation.site), *roots]),
+        "SAGESCHED_TRITON_PYTHONPATH": os.pathsep.join([str(installation.site), *_package_roots()]),
+        "GLIBC_TUNABLES": "glibc.malloc.tcache_count=1000",  # Triton allocates many small things per response
         "OPENBLAS_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
 
 
+def _package_roots() -> list[str]:
+    """Folders from which Triton's interpreter imports the project's own packages."""
+    roots = []
+    for package in OWN_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations
+        roots.append(str(Path(spec.submodule_search_locations[0]).resolve().parent))
+    return list(dict.fromkeys(roots))
+
+
 def _free_ports(wanted: tuple[int, ...]) -> list[int]:
-    """The ports asked for, free ones of 127.0.0.1 in place of 0; all held at once so that they differ."""
+    """The ports asked for, any free ones in place of 0; all held at once so that they differ.
+
+    Raises:
+        TritonServerError: a port asked for is taken. Whoever has it might answer in our server's stead.
+    """
     with contextlib.ExitStack() as held:
         ports = []
         for port in wanted:
-            if port == 0:
-                listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-                listener.bind(("127.0.0.1", 0))
-                port = int(listener.getsockname()[1])
-            ports.append(port)
+            listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise TritonServerError(
+                    f"port {port} of 127.0.0.1 cannot be had ({error.strerror}); "
+                    "choose another, or 0 for a free one"
+                ) from None
+            ports.append(int(listener.getsockname()[1]))
         return ports
-
-
-def _is_ready(http_port: int) -> bool:
-    """Whether the server answers that all models are ready."""
-    connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=2)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -1,11 +1,11 @@
 """An engine kept to the wall clock: iterations of the pure model end when their time has come.
 
-The schedule is absolute. Iteration i ends at T_i (engine seconds), the next begins at T_i, and after an idle spell at
-the arrival that ends it. Work that runs late is caught up, never dropped, so lateness does not add up; it is measured
-per iteration instead, and a run that was starved of CPU can be told from a slow engine.
+The schedule is absolute. Iteration i ends at T_i (engine seconds), the next begins at T_i, and after an idle
+spell at the arrival that ends it. Work that runs late is caught up, never dropped, so lateness does not add
+up; it is measured per iteration instead, and a run that was starved of CPU can be told from a slow engine.
 
-A request that arrives while an iteration runs is admitted by the next, even where the loop notices it late: arrivals
-carry their own instant. `time_scale` wall seconds pass per engine second.
+A request that arrives while an iteration runs is admitted by the next, even where the loop notices it late:
+arrivals carry their own instant. `time_scale` wall seconds pass per engine second.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Tick:
 
 
 class PacedEngine:
-    """An engine and its schedule. Time comes in as an argument; only `post` may be called by other threads."""
+    """An engine and its schedule. Time is an argument; only `post` may be called by other threads."""
 
     def __init__(self, engine: Engine) -> None:
         """Own an idle engine."""
@@ -145,7 +145,7 @@ class PacedEngine:
                 self._unstarted[message.request_id] = None
 
     def _newly_started(self, iteration: Iteration) -> list[Started]:
-        """Match the engine's new queue waits, which bear no name, with requests: both come first in, first out."""
+        """Match the engine's new queue waits, which bear no name, with requests: both come in order."""
         for emission in iteration.emissions:
             if emission.stopped:
                 self._unstarted.pop(emission.request_id, None)
@@ -162,8 +162,9 @@ class PacedEngine:
 class EngineLoop:
     """Runs a `PacedEngine` in a thread of its own.
 
-    `on_tick(tick, late_s)` is called in that thread; `late_s` is how late the finished iteration was noticed, in wall
-    seconds. What it does, sending tokens for instance, may delay the next tick and then shows up as lateness.
+    `on_tick(tick, late_s)` is called in that thread; `late_s` is how late the finished iteration was noticed,
+    in wall seconds. What it does, sending tokens for instance, may delay the next tick and then shows up as
+    lateness.
     """
 
     def __init__(self, engine: Engine, clock: WallClock, on_tick: Callable[[Tick, float], None]) -> None:

@@ -61,14 +61,19 @@ class Encoder:
         """Start a session.
 
         Raises:
-            EncoderError: both onnxruntime distributions are installed, the device is unknown, or the network
-                cannot be loaded or is wider than the artifact's card says.
+            EncoderError: both onnxruntime distributions are installed, the device is unknown or does not run
+                this precision, or the network cannot be loaded or is not as wide as its card says.
             ArtifactError: the tokenizer cannot be used.
         """
         options = options or EncoderOptions()
         refuse_both_runtimes()
         if options.device not in PROVIDERS:
             raise EncoderError(f"unknown device {options.device!r}; use one of {', '.join(PROVIDERS)}")
+        if options.device == "GPU" and artifact.card.get("precision") == "int8":
+            raise EncoderError(
+                "an int8 encoder would run on the CPU whatever the device; "
+                "export one for the GPU with `sagesched-predictor export --precision fp32`"
+            )
         self._tokenizer = PromptTokenizer(artifact.tokenizer_path, options.max_prompt_tokens)
         self._session = _start_session(artifact, options)
         self.provider = str(self._session.get_providers()[0])

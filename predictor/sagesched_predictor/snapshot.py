@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,49 @@ import numpy.typing as npt
 
 from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
+from sagesched_predictor.ring import BoolArray, FloatMatrix, IntArray
 
 FORMAT = 1
-PER_RECORD = ("embeddings", "output_tokens", "prompt_tokens", "censored")
+COLUMNS = ("embeddings", "output_tokens", "prompt_tokens", "censored")
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one model, oldest first; columns as in `Ring`."""
+
+    embeddings: FloatMatrix
+    output_tokens: IntArray
+    prompt_tokens: IntArray
+    censored: BoolArray
+
+    def __post_init__(self) -> None:
+        num_records = len(self.output_tokens)
+        if self.embeddings.ndim != 2 or any(len(getattr(self, name)) != num_records for name in COLUMNS):
+            raise ValueError("columns of different lengths")
+        if not np.isfinite(self.embeddings).all():
+            raise ValueError("embeddings that are not finite")
+
+    def __len__(self) -> int:
+        return len(self.output_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a history file holds.
+
+    Attributes:
+        fingerprint: identity of the encoder that made the embeddings.
+        models: records by model.
+    """
+
+    fingerprint: str
+    models: dict[str, Records]
+
+
 def save_history(history: History, path: Path, fingerprint: str) -> None:
-    """Write all records, oldest first, with the identity of the encoder that made their embeddings.
+    """Write all records with the identity of the encoder that made their embeddings.
 
     Raises:
         SnapshotError: the file cannot be written.
@@ -39,29 +74,18 @@ def save_history(history: History, path: Path, fingerprint: str) -> None:
     for number, model in enumerate(history.models):
         ring = history.ring(model)
         order = ring.by_age()
-        arrays |= {f"{name}_{number}": getattr(ring, name)[order] for name in PER_RECORD}
+        arrays |= {f"{name}_{number}": getattr(ring, name)[order] for name in COLUMNS}
     try:
-        # mkstemp creates with mode 0600.
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(scratch, path)
-        except BaseException:
-            os.unlink(scratch)
-            raise
+        _write(arrays, path)
     except OSError as error:
         raise SnapshotError(f"cannot write the history to {path}: {error}") from error
 
 
-def load_history(history: History, path: Path, fingerprint: str) -> int:
-    """Add a file's records to `history`, oldest first; records beyond its size push the oldest out.
-
-    Returns:
-        How many records were read.
+def read_snapshot(path: Path) -> Snapshot:
+    """Read a history file.
 
     Raises:
-        SnapshotError: the file is missing, damaged, of another format, or made with another encoder.
+        SnapshotError: the file is missing, damaged, or of another format.
     """
     arrays = _read(path)
     try:
@@ -69,45 +93,68 @@ def load_history(history: History, path: Path, fingerprint: str) -> int:
             raise SnapshotError(
                 f"{path}: history format {arrays['format']}, expected {FORMAT}; make it again"
             )
-        if str(arrays["fingerprint"]) != fingerprint:
-            raise SnapshotError(
-                f"{path}: made with another encoder, its embeddings cannot be compared with this one's; "
-                "make it again with `sagesched-predictor warm`"
-            )
-        return sum(
-            _load_model(history, str(model), {name: arrays[f"{name}_{number}"] for name in PER_RECORD})
+        models = {
+            str(model): Records(**{name: arrays[f"{name}_{number}"] for name in COLUMNS})
             for number, model in enumerate(arrays["models"])
-        )
+        }
+        return Snapshot(str(arrays["fingerprint"]), models)
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error
 
 
+def load_history(history: History, path: Path, fingerprint: str) -> int:
+    """Add a file's records to `history`; records beyond its size push the oldest out.
+
+    Returns:
+        How many records were read.
+
+    Raises:
+        SnapshotError: as `read_snapshot`, or made with another encoder.
+    """
+    snapshot = read_snapshot(path)
+    if snapshot.fingerprint != fingerprint:
+        raise SnapshotError(
+            f"{path}: made with another encoder, whose embeddings cannot be compared with this one's; "
+            "make it again with `sagesched-predictor warm`"
+        )
+    for model, records in snapshot.models.items():
+        if records.embeddings.shape[1] != history.dimension:
+            raise SnapshotError(f"{path}: embeddings of another width; make it again")
+        _append(history, model, records)
+    return sum(len(records) for records in snapshot.models.values())
+
+
+def _append(history: History, model: str, records: Records) -> None:
+    ring = history.ring(model)
+    for position in range(len(records)):
+        ring.append(
+            records.embeddings[position],
+            output_tokens=int(records.output_tokens[position]),
+            prompt_tokens=int(records.prompt_tokens[position]),
+            censored=bool(records.censored[position]),
+        )
+
+
+def _write(arrays: Arrays, path: Path) -> None:
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # created with mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
 def _read(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since numpy leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise SnapshotError(
             f"{path}: no such history file; make one with `sagesched-predictor warm`"
         ) from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        # AttributeError: a bare .npy array has no `files`.
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        # A bare .npy array is no context manager and has no `files`.
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error
-
-
-def _load_model(history: History, model: str, columns: Arrays) -> int:
-    embeddings = columns["embeddings"]
-    if embeddings.ndim != 2 or embeddings.shape[1] != history.dimension or not np.isfinite(embeddings).all():
-        raise ValueError(f"embeddings of shape {embeddings.shape}, expected (records, {history.dimension})")
-    if any(column.shape[:1] != embeddings.shape[:1] for column in columns.values()):
-        raise ValueError("columns of different lengths")
-    ring = history.ring(model)
-    rows = zip(*(columns[name] for name in PER_RECORD), strict=True)
-    for embedding, output_tokens, prompt_tokens, censored in rows:
-        ring.append(
-            embedding,
-            output_tokens=int(output_tokens),
-            prompt_tokens=int(prompt_tokens),
-            censored=bool(censored),
-        )
-    return len(embeddings)

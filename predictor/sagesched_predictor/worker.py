@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        serve(WorkerSettings.parse(settings_text), sys.stdin.buffer, answers)
+        settings = WorkerSettings.parse(settings_text)
+        serve(settings, sys.stdin.buffer, answers, when_ready=lambda: os.nice(NICENESS))
     except PredictorError as error:
         print(f"sagesched-predictor: {error}", file=sys.stderr)
         return 1

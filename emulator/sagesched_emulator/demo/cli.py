@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from sagesched_gateway.scheduling.policies.registry import POLICIES
-
 from sagesched_emulator.dataset import DatasetError
 from sagesched_emulator.demo.errors import DemoError
 from sagesched_emulator.demo.options import POLICIES as DEMO_POLICIES
-from sagesched_emulator.demo.options import Options
+from sagesched_emulator.demo.options import WARM_PROMPTS, Options
 from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.profiles import PROFILES
+from sagesched_gateway.scheduling.policies.registry import POLICIES
 
 EPILOG = """\
 examples:
@@ -33,9 +32,9 @@ All times in the table are engine seconds: wall seconds divided by the time scal
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `demo` understands."""
     parser.description = (
-        "Send the same trace to Triton directly and through the gateway under each policy, print one table, "
-        "and write summary.json and picture.png. Without --target, a real tritonserver with an emulated "
-        "engine is started for each run; no GPU is needed."
+        "Send the same trace to Triton directly and through the gateway under each policy, print one\n"
+        "table, and write summary.json and picture.png. Without --target, a real tritonserver with an\n"
+        "emulated engine is started for each run; no GPU is needed."
     )
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -48,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     trace.add_argument(
         "--rho", type=_positive, metavar="R", help="load: work over span of arrivals, 1 fills the engine"
+    )
+    trace.add_argument(
+        "--warm",
+        type=_count_or_none,
+        default=WARM_PROMPTS,
+        metavar="N",
+        help="other prompts that the predictor has seen before, at most (default: %(default)s)",
     )
     trace.add_argument("--seed", type=int, default=0, help="decides trace and warm-up (default: %(default)s)")
     engine = parser.add_argument_group("what it is sent to")
@@ -99,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         dataset=args.dataset,
         num_requests=args.requests,
         rho=args.rho,
+        num_warm=args.warm,
         seed=args.seed,
         profile=args.profile,
         time_scale=args.time_scale,
@@ -142,6 +149,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _count_or_none(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
     return value
 
 

@@ -26,9 +26,6 @@ from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
 
-GENERATED_WARM = 1_500
-"""Generated prompts that the predictor has seen before."""
-
 DRAIN_ENGINE_S = 600.0
 """Engine seconds that the last answers may take after the last arrival before a run is given up."""
 
@@ -77,16 +74,17 @@ def emulated_scenario(options: Options, folder: Path, progress: Progress) -> Sce
             f"in {trace.span_s:.0f} s, load {trace.rho:.2f}, engine {options.profile}, seed {options.seed}"
         ),
         notes=(selection.note,) if selection.note else (),
+        drawn=trace,
     )
 
 
 def _selection(options: Options) -> Selection:
     num_requests = options.requests_to_send
     if options.dataset is None:
-        records = generate(num_requests + GENERATED_WARM, options.seed)
+        records = generate(num_requests + options.num_warm, options.seed)
     else:
         records = read_dataset(options.dataset)
-    return select(records, num_requests=num_requests, seed=options.seed)
+    return select(records, num_requests=num_requests, seed=options.seed, max_warm=options.num_warm)
 
 
 def _stand(options: Options, answers: Path) -> Callable[[float, Path], Stand]:

@@ -12,7 +12,8 @@ from sagesched_emulator.demo.gateway_process import TritonAddresses
 from sagesched_emulator.demo.queue_watch import time_average
 from sagesched_emulator.demo.stand import EngineSeen
 from sagesched_emulator.engine_report import EngineReport
-from sagesched_emulator.triton_server import TritonServer
+from sagesched_emulator.triton_install import TritonInstallError
+from sagesched_emulator.triton_server import TritonServer, TritonServerError
 
 PRIMING_REQUESTS = 3
 PRIMING_TIMEOUT_S = 30.0
@@ -42,12 +43,14 @@ class EmulatedTriton:
             folder: where the log goes.
         """
         self._model = model
+        self._log_path = folder / "triton.log"
         self._server = TritonServer(
             profile=profile,
             time_scale=time_scale,
             stream_interval=stream_interval,
             answers=answers,
-            log_path=folder / "triton.log",
+            log_path=self._log_path,
+            report_path=folder / "engine.json",
         )
 
     @property
@@ -64,7 +67,11 @@ class EmulatedTriton:
         return engine_seen(self._server.report(), started_at, ended_at)
 
     def __enter__(self) -> Self:
-        self._server.__enter__()
+        try:
+            self._server.__enter__()
+        except (TritonInstallError, TritonServerError) as error:
+            reason = str(error).splitlines()[0].rstrip(":")
+            raise StartError(f"{reason}; its log: {self._log_path}") from error
         try:
             for _ in range(PRIMING_REQUESTS):
                 self._prime()
@@ -91,18 +98,10 @@ class EmulatedTriton:
 def engine_seen(report: EngineReport, started_at: float, ended_at: float) -> EngineSeen:
     """What a report says of the window from `started_at` to `ended_at` (Unix seconds). PURE."""
     scale = report.time_scale
-    gauges = [
-        (report.started_unix_s + sample.t * scale, float(sample.scheduled), float(sample.queued))
-        for sample in report.samples
-    ]
+    queued = [(report.started_unix_s + sample.t * scale, float(sample.queued)) for sample in report.samples]
     window_s = max(ended_at - started_at, 1e-9) / scale
     return EngineSeen(
-        mean_queue=time_average([(at, queued) for at, _, queued in gauges], started_at, ended_at),
+        mean_queue=time_average(queued, started_at, ended_at),
         busy=min(1.0, report.busy_s / window_s),
-        starved=report.why_invalid(),
-        late_p99_s=report.late_p99_s,
-        evictions=report.evictions,
-        queue_wait_iterations_p99=report.queue_wait_iterations_p99,
-        mean_running=report.mean_running,
-        samples=tuple(gauges),
+        report=report,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+WARM_PROMPTS = 1200
 GENERATED_REQUESTS = 450
 GENERATED_RHO = 1.4
 DATASET_REQUESTS = 800
@@ -23,6 +24,7 @@ class Options:
         dataset: JSONL of real prompts; None generates prompts.
         num_requests: how many to send; None takes the usual number of the source.
         rho: load; None takes the usual one of the source.
+        num_warm: other prompts that the predictor has seen before, at most; 0 starts it empty.
         seed: decides trace and warm-up.
         profile: name of the emulated engine.
         time_scale: wall seconds per engine second; None finds one that this machine keeps up with.
@@ -39,6 +41,7 @@ class Options:
     dataset: Path | None = None
     num_requests: int | None = None
     rho: float | None = None
+    num_warm: int = WARM_PROMPTS
     seed: int = 0
     profile: str = "kv-bound"
     time_scale: float | None = None

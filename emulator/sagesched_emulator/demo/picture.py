@@ -1,8 +1,8 @@
 """The picture that makes the point at a glance: how long answers take, on average and at the tail.
 
 Left: mean and 99th percentile of each run on one axis from zero, the mean's ratio to the first run beside it.
-Right: the share of requests answered within a time, on a logarithmic axis since answers take from one second to
-minutes. Colours are Okabe and Ito's, which colour-blind readers tell apart; lines also differ in their dashes.
+Right: the share of requests answered within a time, on a logarithmic axis since answers take from one second
+to minutes. Colours are those of Okabe and Ito, for colour-blind readers; lines differ in their dashes too.
 """
 
 from __future__ import annotations

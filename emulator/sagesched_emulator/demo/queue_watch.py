@@ -15,6 +15,11 @@ class QueueWatch:
         """Record that `num_waiting` waited at `at` (Unix seconds, not before the last sample)."""
         self._samples.append((at, num_waiting))
 
+    @property
+    def samples(self) -> tuple[tuple[float, float], ...]:
+        """All samples, in order of time."""
+        return tuple(self._samples)
+
     def mean(self, started_at: float, ended_at: float) -> float:
         """Time average over the window; 0 where nothing was sampled."""
         return time_average(self._samples, started_at, ended_at)

@@ -2,8 +2,8 @@
 
 The emulated engine keeps real time. Where the machine cannot keep up, its iterations come late and the run
 would measure the machine. Such a run is thrown away, and with it those before it, because runs at different
-speeds load the gateway differently: a table has one time scale. The runs that ask most of the machine go first,
-so that a scale that is too fast shows at once.
+speeds load the gateway differently: a table has one time scale. The runs that ask most of the machine go
+first, so that a scale that is too fast shows at once.
 """
 
 from __future__ import annotations

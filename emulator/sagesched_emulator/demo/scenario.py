@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sagesched_emulator.demo.trial import TrialPlan
 from sagesched_emulator.load import LoadRequest
-from sagesched_emulator.trace import TraceRequest
+from sagesched_emulator.trace import Trace, TraceRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +19,14 @@ class Scenario:
         trace: the summary's `trace`, but for what is known only after the runs.
         subtitle: one line for table and picture: what is sent to what.
         notes: sentences that a reader of the figures must know.
+        drawn: the trace with the true lengths; None where nobody knows them.
     """
 
     plan: TrialPlan
     trace: dict[str, object]
     subtitle: str
     notes: tuple[str, ...] = ()
+    drawn: Trace | None = None
 
 
 def client_view(requests: Iterable[TraceRequest]) -> tuple[LoadRequest, ...]:

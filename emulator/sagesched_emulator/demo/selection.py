@@ -14,9 +14,6 @@ import numpy as np
 
 from sagesched_emulator.dataset import Record
 
-MAX_WARM = 2_000
-"""Warm-up prompts at most: encoding them takes time that somebody waits for."""
-
 HELD_OUT = 0.2
 """Share of a small dataset that is kept for the warm-up; measured prompts then repeat."""
 
@@ -39,7 +36,7 @@ class Selection:
     note: str = ""
 
 
-def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm: int = MAX_WARM) -> Selection:
+def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm: int) -> Selection:
     """Set apart what is measured.
 
     With arrivals in the data, the earlier lines warm the predictor and the last `num_requests` are measured,
@@ -61,8 +58,8 @@ def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm:
         chosen, note = _chosen(ordered, num_requests)
     measured_prompts = {comparable(record.prompt) for record in chosen}
     others = [record for record in ordered if comparable(record.prompt) not in measured_prompts]
-    warm = _distinct(others)[-max_warm:]
-    if not warm:
+    warm = _distinct(others)[::-1][:max_warm][::-1]
+    if not others:
         note = f"all {len(measured_prompts)} prompts are measured: the predictor starts empty"
     return Selection(measured=chosen, warm=warm, note=note)
 

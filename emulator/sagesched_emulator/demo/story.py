@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sagesched_emulator.demo.emulated import emulated_scenario
 from sagesched_emulator.demo.errors import StartError
 from sagesched_emulator.demo.options import FIRST_TIME_SCALE, Options
 from sagesched_emulator.demo.picture import draw
-from sagesched_emulator.demo.progress import Bar
+from sagesched_emulator.demo.progress import progress_for
 from sagesched_emulator.demo.runner import SLOWEST, Measured, measure
 from sagesched_emulator.demo.scenario import Scenario
 from sagesched_emulator.demo.summary import summary, write_summary
@@ -19,7 +20,15 @@ from sagesched_emulator.demo.trial import DIRECT
 TITLE = "The same requests, the same engine: only their order differs"
 
 
-def run_demo(options: Options) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A demo that was run: what was sent to what, and what was seen."""
+
+    scenario: Scenario
+    measured: Measured
+
+
+def run_demo(options: Options) -> Told:
     """Run the demo; prints the table and where the files are.
 
     Raises:
@@ -27,15 +36,15 @@ def run_demo(options: Options) -> Measured:
         DatasetError: the dataset cannot be used.
     """
     names = [DIRECT, *options.policies]
-    folder = _folder(options.out)
-    with Bar(options.requests_to_send * len(names)) as bar:
+    folder = log_folder(options.out)
+    with progress_for(options.requests_to_send * len(names)) as bar:
         make = emulated_scenario if options.target is None else target_scenario
         scenario = make(options, folder, bar)
         fixed = 1.0 if options.target else options.time_scale
         measured = measure(scenario.plan, names, fixed or FIRST_TIME_SCALE, bar, slowest=fixed or SLOWEST)
         bar.stage("done")
     report(scenario, measured, options.out)
-    return measured
+    return Told(scenario=scenario, measured=measured)
 
 
 def report(scenario: Scenario, measured: Measured, out: Path) -> None:
@@ -65,8 +74,12 @@ def _scale_notes(measured: Measured) -> list[str]:
     ]
 
 
-def _folder(out: Path) -> Path:
-    """Make the folder of results and in it the one for logs, absolute since child processes are given it."""
+def log_folder(out: Path) -> Path:
+    """The folder for logs in the one of results, made; absolute since child processes are given it.
+
+    Raises:
+        StartError: it cannot be made.
+    """
     folder = (out / "logs").absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,11 +51,12 @@ def _run(trial: Trial, base: Trial) -> dict[str, object]:
         "errors": sorted({timing.error for timing in trial.load.timings if timing.error}),
     }
     if trial.engine is not None:
+        report = trial.engine.report
         fields |= {
-            "engine_late_p99_s": trial.engine.late_p99_s,
-            "engine_evictions": trial.engine.evictions,
-            "engine_queue_wait_iterations_p99": trial.engine.queue_wait_iterations_p99,
-            "mean_running": trial.engine.mean_running,
+            "engine_late_p99_s": report.late_p99_s,
+            "engine_evictions": report.evictions,
+            "engine_queue_wait_iterations_p99": report.queue_wait_iterations_p99,
+            "mean_running": report.mean_running,
         }
     return {name: _rounded(value) for name, value in fields.items()}
 

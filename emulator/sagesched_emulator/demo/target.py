@@ -125,12 +125,10 @@ def target_addresses(options: Options) -> TritonAddresses:
 def _selection(options: Options) -> Selection:
     num_requests = options.requests_to_send
     if options.dataset is None:
-        return select(
-            generate(num_requests + BURST_REQUESTS, options.seed),
-            num_requests=num_requests,
-            seed=options.seed,
-        )
-    return select(read_dataset(options.dataset), num_requests=num_requests, seed=options.seed)
+        records, num_warm = generate(num_requests + BURST_REQUESTS, options.seed), BURST_REQUESTS
+    else:
+        records, num_warm = read_dataset(options.dataset), options.num_warm
+    return select(records, num_requests=num_requests, seed=options.seed, max_warm=num_warm)
 
 
 def _arrivals(records: Sequence[Record], rate: float, options: Options) -> tuple[LoadRequest, ...]:

@@ -57,6 +57,7 @@ class Trial:
         mean_queue: requests waiting, averaged from first arrival to last answer, in gateway and engine
             together; None where nobody could be asked.
         engine: what the emulated engine reports; None for a user's own Triton.
+        gateway_queue: (Unix time, requests waiting in the gateway) about twice a second; empty without one.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Trial:
     load: LoadResult = field(repr=False)
     mean_queue: float | None
     engine: EngineSeen | None
+    gateway_queue: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     @property
     def policy(self) -> str | None:
@@ -74,8 +76,8 @@ class Trial:
     @property
     def starved(self) -> str:
         """Why the run does not count, in words; empty when it does."""
-        if self.engine is not None and self.engine.starved:
-            return self.engine.starved
+        if self.engine is not None and not self.engine.report.valid:
+            return self.engine.report.why_invalid()
         if self.load.late:
             return f"the load client woke or sent {self.load.late_p99_s * 1e3:.0f} ms late (p99)"
         return ""
@@ -116,7 +118,7 @@ def run_trial(
             if gateway is not None:
                 watch.add(time.time(), gateway.num_queued())
         result = load.result()
-        engine = triton.seen(result.started_at, result.ended_at)
+    engine = triton.seen(result.started_at, result.ended_at)
     waiting = [] if gateway is None else [watch.mean(result.started_at, result.ended_at)]
     if engine is not None:
         waiting.append(engine.mean_queue)
@@ -127,4 +129,5 @@ def run_trial(
         load=result,
         mean_queue=sum(waiting) if waiting else None,
         engine=engine,
+        gateway_queue=watch.samples,
     )

@@ -13,6 +13,9 @@ import numpy as np
 from sagesched_emulator.dataset import Record, write_dataset
 from sagesched_emulator.demo.errors import StartError
 
+ANSWERED_FILE = "warm.jsonl"
+"""What the history was made from: prompts, each with the one answer it got."""
+
 
 def one_answer_each(records: Sequence[Record], seed: int) -> list[Record]:
     """Records as a log would hold them: each prompt with the one answer it got, cut at `max_tokens`."""
@@ -33,7 +36,7 @@ def find_encoder() -> Path:
     Raises:
         StartError: it cannot be made.
     """
-    raise NotImplementedError
+    return Path(_predictor_tool("export").strip().splitlines()[-1])
 
 
 def warm_history(
@@ -44,26 +47,35 @@ def warm_history(
     Args:
         records: what was asked and answered before.
         encoder: folder of the exported encoder.
-        folder: where the file goes.
+        folder: where the file goes, and `ANSWERED_FILE` with what it was made from.
         model: name of the served model that the gateway will ask for.
         seed: decides which of several answers happened.
 
     Raises:
         StartError: the predictor's tool failed.
     """
+    answered = folder / ANSWERED_FILE
+    write_dataset(answered, one_answer_each(records, seed))
     if not records:
         return None
-    answered = folder / "warm.jsonl"
-    write_dataset(answered, one_answer_each(records, seed))
     history = folder / "history.npz"
-    raise NotImplementedError
+    choices = ("--encoder", str(encoder), "--model", model)
+    _predictor_tool("warm", "--data", str(answered), "--out", str(history), *choices)
+    return history
 
 
 def _predictor_tool(*arguments: str) -> str:
     """Run `sagesched-predictor`; returns what it printed."""
     command = [str(Path(sys.executable).with_name("sagesched-predictor")), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            printed, errors = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        last_line = (errors.strip().splitlines() or ["no message"])[-1]
         raise StartError(f"`sagesched-predictor {arguments[0]}` failed: {last_line}")
-    return done.stdout
+    return printed

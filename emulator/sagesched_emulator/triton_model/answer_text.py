@@ -1,7 +1,8 @@
 """The emulated model's answers: readable, the same for the same prompt, and of any length asked for.
 
-One endless text serves all requests; each reads it from an offset of its own. Every token is a whole word or a full
-stop, so no chunk ends inside a character, and the text encodes to exactly the tokens that it was made of.
+One endless text serves all requests; each reads it from an offset of its own. Every token is a whole word or
+a full stop, so no chunk ends inside a character, and the text encodes to exactly the tokens that it was made
+of.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ picture answer question story reason method number system measure record table w
 follows keeps gives holds opens moves turns brings needs can will may
 and or but so then while because before after through under over near with without between
 together again always often sometimes perhaps almost well better more less still
-""".split()
+"""
 STOP = "."
 NUM_TOKENS = 16_384
 SENTENCE_WORDS = (5, 12)
@@ -35,7 +36,7 @@ class AnswerText:
     def __init__(self, tokenizer: EmulatorTokenizer) -> None:
         """Make the endless text, the same each time."""
         chance = random.Random(NUM_TOKENS)
-        words = [_single_token(tokenizer, " " + word) for word in WORDS]
+        words = [_single_token(tokenizer, " " + word) for word in WORDS.split()]
         stop = _single_token(tokenizer, STOP)
         tokens: list[int] = []
         while len(tokens) < NUM_TOKENS:
@@ -58,5 +59,7 @@ class AnswerText:
 def _single_token(tokenizer: EmulatorTokenizer, text: str) -> int:
     ids = tokenizer.encode(text)
     if len(ids) != 1:
-        raise ValueError(f"{text!r} is {len(ids)} tokens in the emulator's vocabulary; answers need it to be one")
+        raise ValueError(
+            f"{text!r} is {len(ids)} tokens in the emulator's vocabulary; answers need it to be one"
+        )
     return ids[0]

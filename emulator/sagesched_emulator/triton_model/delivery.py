@@ -37,7 +37,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What the metrics are to show: the engine's statistics and the prompt tokens prefilled in that iteration."""
+    """What the metrics are to show: an iteration's statistics and the prompt tokens it prefilled."""
 
     statistics: EngineStatistics
     context_tokens: int
@@ -47,7 +47,7 @@ class Delivery:
     """The requests inside the engine, by engine id, and what is sent for them.
 
     Attributes:
-        latest: gauges to publish; replaced each 100 ms of engine time in which iterations ran.
+        latest: gauges of the latest iteration.
         finished_lengths: (prompt, output) tokens of finished requests, for whoever counts them.
     """
 
@@ -77,8 +77,10 @@ class Delivery:
         if tick.finished is not None:
             for emission in tick.finished.emissions:
                 self._emit(emission, tick.finished.ended_at)
-            if self._report.iteration(tick.finished, late_s):
-                self.latest = Gauges(tick.finished.statistics, self._context_tokens)
+            self._report.iteration(tick.finished, late_s)
+            self.latest = Gauges(tick.finished.statistics, self._context_tokens)
+            if tick.due_at is None:
+                self._report.idle(tick.finished.ended_at, tick.finished.statistics.max_blocks)
         self._context_tokens = 0
         for started in tick.started:
             generation = self._open[started.request_id].generation

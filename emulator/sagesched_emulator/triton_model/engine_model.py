@@ -1,7 +1,7 @@
 """The `tensorrt_llm` model: the emulated engine behind the tensor contract of TensorRT-LLM's backend.
 
-Three threads: Triton's calls `execute`, which only reads tensors and posts; the engine's runs iterations on the wall
-clock and sends responses; housekeeping looks after cancels, metrics and the report.
+Three threads: Triton's calls `execute`, which only reads tensors and posts; the engine's runs iterations on
+the wall clock and sends responses; housekeeping looks after cancels, metrics and the report.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class EngineModel:
         self._orders = itertools.count()
         metrics = EngineMetrics(args["model_name"], args["model_version"], engine_profile.max_batch_size)
         self._loop = EngineLoop(engine, self._clock, self._delivery.on_tick)
-        self._housekeeping = Housekeeping(self._delivery, metrics, report, self._stop)
+        self._housekeeping = Housekeeping(self._delivery, metrics, report, self._stop, self._clock.time_scale)
 
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; responses follow from the engine's thread."""
@@ -121,7 +121,7 @@ class EngineModel:
 def _inputs(request: Any) -> Tensors:
     def tensor(name: str) -> np.ndarray[Any, Any] | None:
         found = pb_utils.get_input_tensor_by_name(request, name)
-        return None if found is None else found.as_numpy()  # type: ignore[no-any-return]
+        return None if found is None else found.as_numpy()
 
     return tensor
 

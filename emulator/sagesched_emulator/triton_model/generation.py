@@ -1,8 +1,8 @@
 """`Generation`: one request inside the engine model, between its tensors and the engine's emissions.
 
-What comes out follows TensorRT-LLM's executor. Streaming: each response holds the tokens since the previous one and
-never the prompt. Otherwise one response at the end, with the prompt in front unless `exclude_input_in_output`.
-PURE: knows numbers and token ids, not Triton.
+What comes out follows TensorRT-LLM's executor. Streaming: each response holds the tokens since the previous
+one and never the prompt. Otherwise one response at the end, with the prompt in front unless
+`exclude_input_in_output`. PURE: knows numbers and token ids, not Triton.
 """
 
 from __future__ import annotations

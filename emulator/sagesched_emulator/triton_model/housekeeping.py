@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,30 +11,58 @@ from sagesched_emulator.engine_report import ReportWriter
 from sagesched_emulator.triton_model.delivery import Delivery, Gauges
 from sagesched_emulator.triton_model.metrics import EngineMetrics
 
-PERIOD_S = 0.1
-"""Wall seconds, as TensorRT-LLM's cancellation_check_period_ms has it."""
+CANCEL_CHECK_S = 0.1
+"""Wall seconds, TensorRT-LLM's cancellation_check_period_ms: clients live in wall time."""
 
-REPORT_EVERY_S = 1.0
+STATISTICS_S = 0.1
+"""Engine seconds, TensorRT-LLM's stats_check_period_ms."""
+
+REPORT_S = 0.5
+SHORTEST_PERIOD_S = 0.02
+"""However fast the engine's time runs, the metrics are not set more often than this."""
+
+
+class Recurring:
+    """Says when it is time again. PURE."""
+
+    def __init__(self, period_s: float) -> None:
+        """Due at once, then each `period_s` seconds."""
+        self.period_s = period_s
+        self._due_at = -math.inf
+
+    def due(self, now: float) -> bool:
+        """Whether it is time; True counts as done."""
+        if now < self._due_at:
+            return False
+        self._due_at = now + self.period_s
+        return True
 
 
 class Housekeeping:
     """Runs until closed."""
 
     def __init__(
-        self, delivery: Delivery, metrics: EngineMetrics, report: ReportWriter, stop: Callable[[str], None]
+        self,
+        delivery: Delivery,
+        metrics: EngineMetrics,
+        report: ReportWriter,
+        stop: Callable[[str], None],
+        time_scale: float,
     ) -> None:
         """Start the thread.
 
         Args:
             delivery: the requests inside the engine.
             metrics: where gauges are shown.
-            report: written each second.
+            report: written twice a second.
             stop: ends the request of that engine id.
+            time_scale: wall seconds per engine second.
         """
         self._delivery = delivery
         self._metrics = metrics
         self._report = report
         self._stop = stop
+        self._statistics_s = max(SHORTEST_PERIOD_S, STATISTICS_S * time_scale)
         self._published: Gauges | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -46,13 +75,16 @@ class Housekeeping:
         self._report.write()
 
     def _run(self) -> None:
-        report_at = time.monotonic()
-        while not self._closing.wait(PERIOD_S):
-            self._stop_cancelled()
-            self._publish()
-            if time.monotonic() >= report_at:
+        cancels, statistics = Recurring(CANCEL_CHECK_S), Recurring(self._statistics_s)
+        reports = Recurring(REPORT_S)
+        while not self._closing.wait(min(cancels.period_s, statistics.period_s)):
+            now = time.monotonic()
+            if cancels.due(now):
+                self._stop_cancelled()
+            if statistics.due(now):
+                self._publish()
+            if reports.due(now):
                 self._report.write()
-                report_at = time.monotonic() + REPORT_EVERY_S
 
     def _stop_cancelled(self) -> None:
         """End requests whose client has gone. Triton only raises a flag, which has to be looked at."""

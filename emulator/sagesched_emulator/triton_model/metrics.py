@@ -1,7 +1,8 @@
 """The `nv_trt_llm_*` metrics that TensorRT-LLM's backend exports, fed from the emulated engine.
 
-As there, gauges stand at 0 until the first iteration, are brought up to date each 100 ms in which iterations ran, and
-keep their last value when the engine falls idle. `waiting` is active minus scheduled, not the length of the queue.
+As there, gauges stand at 0 until the first iteration, are brought up to date each 100 ms in which iterations
+ran, and keep their last value when the engine falls idle. `waiting` is active minus scheduled, not the length
+of the queue.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ TOKEN_BUCKETS = [10.0, 50.0, 100.0, 500.0, 1000.0]
 
 
 class EngineMetrics:
-    """All families of one model. Setting a value costs a round trip into Triton, so unchanged ones are left alone."""
+    """All families of one model.
+
+    Setting a value costs a round trip into Triton, so unchanged ones are left alone.
+    """
 
     def __init__(self, model: str, version: str, max_batch_size: int) -> None:
         """Register the families.

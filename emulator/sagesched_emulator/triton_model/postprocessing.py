@@ -1,7 +1,7 @@
 """The `postprocessing` model: the token ids of each response to text.
 
-It runs once per token and request, so it does as little as possible: chunks of all requests that wait come in one call,
-and a chunk is a look-up per token.
+It runs once per token and request, so it does as little as possible: chunks of all requests that wait come in
+one call, and a chunk is a look-up per token.
 """
 
 from __future__ import annotations

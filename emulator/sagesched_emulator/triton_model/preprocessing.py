@@ -31,17 +31,15 @@ class PreprocessingModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""
-        import time
-        a=time.perf_counter(); c=time.process_time()
-        x = [self._answer(request) for request in requests]
-        print("PRE", time.perf_counter()-a, time.process_time()-c, flush=True)
-        return x
+        return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
         query = pb_utils.get_input_tensor_by_name(request, "QUERY").as_numpy()
         if query.size != 1:
             message = f"batched requests are not emulated: QUERY has {query.size} prompts"
-            return pb_utils.InferenceResponse([], pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
+            return pb_utils.InferenceResponse(
+                [], pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG)
+            )
         text: bytes = query.reshape(-1)[0]
         ids = np.array([self._tokenizer.encode(text.decode("utf-8", errors="replace"))], dtype=np.int32)
         return pb_utils.InferenceResponse(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from sagesched_gateway.scheduling.capacity import KvPolicy
-
 from sagesched_emulator.profiles import EngineProfile
+from sagesched_gateway.scheduling.capacity import KvPolicy
 
 TEMPLATE = Path(__file__).with_name("repository")
 KV_POLICY_NAMES = {

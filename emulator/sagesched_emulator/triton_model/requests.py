@@ -28,7 +28,9 @@ def read_generation(tensors: Tensors) -> GenerationTensors:
     if ids is None or ids.size == 0:
         raise InvalidTensorError("a value is required for input_ids")
     if ids.ndim > 1 and ids.shape[0] != 1:
-        raise InvalidTensorError(f"batched requests are not emulated: input_ids has batch size {ids.shape[0]}")
+        raise InvalidTensorError(
+            f"batched requests are not emulated: input_ids has batch size {ids.shape[0]}"
+        )
     for name in ("beam_width", "num_return_sequences"):
         count = int(scalar(tensors, name, 1))
         if count != 1:

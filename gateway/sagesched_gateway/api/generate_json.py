@@ -27,6 +27,8 @@ from sagesched_gateway.kserve import (
 
 _NESTED = "parameters"
 _INT64 = range(-(2**63), 2**63)
+# Made once: `json.dumps` would make one for each token.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def request_from_json(
@@ -91,8 +93,7 @@ def response_to_json(response: ModelInferResponse) -> dict[str, Json]:
 
 def to_bytes(value: Json) -> bytes:
     """JSON text as Triton writes it: UTF-8, no spaces, bytes that are not UTF-8 as they are."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogateescape")
+    return _encode(value).encode("utf-8", "surrogateescape")
 
 
 def _members(body: bytes) -> dict[str, Json]:

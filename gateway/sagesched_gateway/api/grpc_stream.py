@@ -77,12 +77,19 @@ class StreamSession:
 
     async def run(self) -> None:
         """Serve until both sides are done; on the caller's cancellation everything is cancelled with it."""
-        reader = self._loop.create_task(self._read())
+        reader: asyncio.Task[None] | None = None
         try:
+            # Most streams carry one request: it need not wait for a task to be set up.
+            if (first := await self._context.read()) is not grpc.aio.EOF:
+                await self._take(first)
+                reader = self._loop.create_task(self._read())
+            else:
+                self._is_half_closed = True
             await self._write()
         finally:
             self._is_over = True
-            reader.cancel()
+            if reader is not None:
+                reader.cancel()
             for generation in list(self._live):
                 generation.close()
             if self._passed is not None and self._is_passing:

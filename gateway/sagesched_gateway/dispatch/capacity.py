@@ -86,9 +86,9 @@ class CapacityModel:
             self._gap_s += _GAP_WEIGHT * (seconds - self._gap_s)
 
     def admissible(self, prompt_tokens: int, max_tokens: int, *, is_exact: bool) -> int:
-        """The prompt length to count with: one that the core will not refuse for a limit or a length only guessed.
+        """The prompt length to count with, so that nothing is refused for a limit or length only guessed.
 
-        A request is refused here only on facts; where they are missing the engine itself is the judge.
+        A request is refused only on facts; where they are missing the engine is the judge.
         """
         capacity = self.current
         if not is_exact or not (self._settings.max_num_tokens or self._limits.max_num_tokens):

@@ -17,9 +17,6 @@ from collections.abc import Coroutine
 from itertools import count
 from typing import Any
 
-from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.features import Outcome, PromptFeatures
-
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import LiveRequest
@@ -53,6 +50,8 @@ from sagesched_gateway.scheduling.events import (
 )
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.features import Outcome, PromptFeatures
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from sagesched_predictor.features import PromptFeatures
-
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import UpstreamCall
 from sagesched_gateway.request import GenerationRequest
+from sagesched_predictor.features import PromptFeatures
 
 PROGRESS_TOKENS = 16
 """The core hears of progress each so many tokens: finer than any KV block, coarser than every token."""

@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.features import Outcome, PromptFeatures
-
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.features import Outcome, PromptFeatures
 
 
 class UpstreamCall(Protocol):

@@ -15,10 +15,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from sagesched_gateway.dispatch.ports import Prediction, PredictionListener, PredictorState
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
-
-from sagesched_gateway.dispatch.ports import Prediction, PredictionListener, PredictorState
 
 _LOG = logging.getLogger(__name__)
 

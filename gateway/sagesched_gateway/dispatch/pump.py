@@ -1,7 +1,7 @@
 """`Pump`: carries one running request's chunks from Triton to the caller until the engine's own end.
 
-It reads on whether or not the caller keeps up, or is still there: only the engine's end gives the place back, and a
-slow caller must not hold one. No task per chunk, no waiting but for Triton.
+It reads on whether or not the caller keeps up, or is still there: only the engine's end gives the place back,
+and a slow caller must not hold one. No task per chunk, no waiting but for Triton.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 2
 """A request without a token yet is sent once more when Triton was away or full; then the caller hears of it."""
 
 RETRY_DELAY_S = 0.25
-"""Pause before that, its place kept: an engine that refuses one request at once refuses the next one too."""
+"""Pause before that, its place kept: an engine that refuses one request refuses the next one too."""
 
 
 class Pump:
@@ -64,7 +64,11 @@ class Pump:
         try:
             async for chunk in call:
                 if chunk.error is None:
-                    self._carry(live, chunk)
+                    if chunk.response is not None:
+                        live.generation.respond(chunk.response)
+                        if live.last_chunk_at is None:
+                            await asyncio.sleep(0)  # the caller gets its first token before the books do
+                    self._note(live, chunk)
                 elif _may_retry(live, chunk.error):
                     await self._wait_again(live)
                 else:
@@ -74,13 +78,11 @@ class Pump:
             self._finish(live, InternalError(f"{type(error).__name__}: {error}"))
             await call.cancel()
 
-    def _carry(self, live: LiveRequest, chunk: Chunk) -> None:
+    def _note(self, live: LiveRequest, chunk: Chunk) -> None:
         if chunk.new_tokens:
             if live.last_chunk_at is None and chunk.input_tokens is not None:
                 self._counter.learn(live.request.prompt, chunk.input_tokens)
             self._note_progress(live, chunk.new_tokens)
-        if chunk.response is not None:
-            live.generation.respond(chunk.response)
         if chunk.final:
             self._finish(live, None)
 

@@ -25,8 +25,11 @@ class EngineCapacity:
         kv_policy: how the engine reserves blocks.
         iteration_s: duration of one engine iteration under the current load, seconds, > 0.
         prefill_s_per_token: engine seconds per prompt token.
-        lookahead: requests sent beyond `slots`, hiding one client-to-engine hop; None chooses 1 from 16 slots
-        up.
+        kv_headroom_iterations: under `MAX_UTILIZATION`, iterations of growth of everything in flight that are
+        kept free
+            when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily as the
+            engine.
+        lookahead: requests sent beyond `slots`, hiding one client-to-engine hop; None chooses none.
     """
 
     slots: int
@@ -37,3 +40,4 @@ class EngineCapacity:
     iteration_s: float = 0.012
     prefill_s_per_token: float = 70e-6
     lookahead: int | None = None
+    kv_headroom_iterations: float | None = None

@@ -20,8 +20,8 @@ sorted costs.
 *Why steps.* A measured iteration time changes all the time. In steps, service depends only on the
 `CostShape`, and seconds are one multiplication away. The shape itself is kept while the engine's limits stay
 within a factor `SHAPE_TOLERANCE` of those it was made from: a cost is an estimate, and a slot limit nudged by
-one is no reason to cost every waiting job again. Prefill per step may move by `PREFILL_TOLERANCE`: it follows each measured step time, and
-prefill is the small part of a cost.
+one is no reason to cost every waiting job again. Prefill per step may move by `PREFILL_TOLERANCE`: it follows
+each measured step time, and prefill is the small part of a cost.
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sagesched_predictor.distribution import LengthDistribution
-
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.distribution import LengthDistribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

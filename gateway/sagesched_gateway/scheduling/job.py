@@ -19,9 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sagesched_predictor.distribution import LengthDistribution
-
 from sagesched_gateway.scheduling.admission import Need
+from sagesched_predictor.distribution import LengthDistribution
 
 
 class JobState(StrEnum):

@@ -140,6 +140,15 @@ class KeyedQueue:
         self._keys[:used] = keys
         self._front.clear()
 
+    def check(self) -> None:
+        """Raise AssertionError where the front or the oldest differ from what all keys say."""
+        everyone = sorted(self._entry(place) for place in self._places.values())
+        assert self._front == everyone[: len(self._front)]
+        assert all(self._ids[place] == job_id for job_id, place in self._places.items())
+        assert np.isfinite(self._keys[: len(self._ids)]).sum() == len(self._places)
+        if everyone:
+            assert self.oldest_arrival() == min(entry[1] for entry in everyone)
+
     def _set_row(self, place: int, arrival_at: float, row: FloatArray, num_before: int) -> None:
         self._rows[place] = row
         view = self.view

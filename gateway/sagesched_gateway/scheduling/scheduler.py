@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sagesched_predictor.distribution import LengthDistribution
-
 from sagesched_gateway.scheduling import events
 from sagesched_gateway.scheduling.admission import Ledger, Need, Obstacle
 from sagesched_gateway.scheduling.backlog import Backlog
@@ -39,6 +37,7 @@ from sagesched_gateway.scheduling.policies.base import JobFacts, Moment, Policy
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory, make_policy
 from sagesched_gateway.scheduling.queue import BY_ARRIVAL, KeyedQueue
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.distribution import LengthDistribution
 
 PASS_SCAN = 8
 PASS_BLOCKED_S = 1.0
@@ -109,7 +108,7 @@ class Scheduler:
         """
         self._policies = policies
         self.policy: Policy = make_policy(settings, policies)
-        self.ledger = Ledger(capacity)
+        self.ledger = Ledger(capacity, self.policy.greedy)
         self.backlog = Backlog()
         self.queue = KeyedQueue(self.policy.num_columns, BY_ARRIVAL)
         self.jobs: dict[str, Job] = {}
@@ -251,7 +250,7 @@ class Scheduler:
         self._start_what_fits(now)
 
     def _on_capacity_changed(self, event: events.CapacityChanged, now: float) -> None:
-        self.ledger.resize(event.capacity)
+        self.ledger.resize(event.capacity, self.policy.greedy)
         shape = CostShape.of(event.capacity)
         if not shape.is_close_to(self._shape):
             self._shape = shape
@@ -260,6 +259,7 @@ class Scheduler:
 
     def _on_policy_changed(self, event: events.PolicyChanged, now: float) -> None:
         self.policy = make_policy(event.settings, self._policies)
+        self.ledger.resize(self.ledger.capacity, self.policy.greedy)
         self._key_all_again()
         self._start_what_fits(now)
 

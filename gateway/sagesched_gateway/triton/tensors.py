@@ -143,28 +143,45 @@ def add_flag(message: ModelInferRequest, name: str, batch: int | None) -> None:
         tensor.contents.bool_contents.extend([True] * num)
 
 
-def take_integer(response: ModelInferResponse, name: str, *, remove: bool) -> int | None:
-    """Sum of an integer output's elements, and the output removed if asked; None where it is absent."""
-    for index, tensor in enumerate(response.outputs):
-        if tensor.name != name:
+def take_counts(
+    response: ModelInferResponse, names: tuple[str, ...], hidden: frozenset[str]
+) -> list[int | None]:
+    """Sums of integer outputs, in one pass from the back since it runs for every token of every stream.
+
+    Args:
+        response: edited in place.
+        names: outputs to read.
+        hidden: those of them to remove.
+
+    Returns:
+        One sum per name; None where the output is absent or no integer.
+    """
+    found: list[int | None] = [None] * len(names)
+    outputs, raw = response.outputs, response.raw_output_contents
+    num_raw = len(raw)
+    for index in range(len(outputs) - 1, -1, -1):
+        tensor = outputs[index]
+        name = tensor.name
+        if name not in names:
             continue
-        raw = response.raw_output_contents
-        value = _sum(tensor, raw[index] if index < len(raw) else None)
-        if remove:
-            del response.outputs[index]
-            if index < len(raw):
-                del response.raw_output_contents[index]
-        return value
-    return None
+        found[names.index(name)] = _sum(tensor, raw[index] if index < num_raw else None)
+        if name in hidden:
+            del outputs[index]
+            if index < num_raw:
+                del raw[index]
+    return found
 
 
 def _sum(tensor: object, raw: bytes | None) -> int | None:
-    layout = _RAW_INTEGERS.get(tensor.datatype)  # type: ignore[attr-defined]
+    datatype: str = tensor.datatype  # type: ignore[attr-defined]
+    if raw is not None and len(raw) == 4 and datatype == "INT32":
+        return int.from_bytes(raw, "little", signed=True)
+    layout = _RAW_INTEGERS.get(datatype)
     if layout is None:
         return None
     if raw is None:
         contents = tensor.contents  # type: ignore[attr-defined]
-        return int(sum(getattr(contents, _TYPED_INTEGERS[tensor.datatype])))  # type: ignore[attr-defined]
+        return int(sum(getattr(contents, _TYPED_INTEGERS[datatype])))
     if len(raw) % struct.calcsize(layout):
         return None
     return int(sum(value for (value,) in struct.iter_unpack(layout, raw)))

@@ -2,9 +2,10 @@
 
     key = arrival                                                    [seconds]
 
-What the engine itself does, and the measure of all others. Nobody passes a head that is blocked on KV blocks,
-since the engine's own queue would not let anybody pass either: order and timing equal sending everything
-straight to it.
+What the engine itself does, and the measure of all others: through the gateway with `fcfs` should be as
+without it. So nobody passes a head that is blocked on KV blocks (the engine's own queue lets nobody pass),
+and the ledger is greedy, leaving none of the headroom that spares the engine pauses (see `admission`; setting
+the headroom in `EngineCapacity` gives it to this policy too).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Fcfs(Policy):
 
     name = "fcfs"
     may_pass = False
+    greedy = True
 
     def row(self, facts: JobFacts) -> FloatArray:
         """No offset."""

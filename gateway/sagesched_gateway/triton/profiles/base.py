@@ -100,5 +100,5 @@ def opt_in_to_final(message: ModelInferRequest) -> bool:
 
 def is_final(response: ModelInferResponse) -> bool:
     """Whether this is the last response of its request."""
-    parameters = response.parameters
-    return FINAL_PARAMETER in parameters and bool(parameters[FINAL_PARAMETER].bool_param)
+    final = response.parameters.get(FINAL_PARAMETER)
+    return final is not None and bool(final.bool_param)

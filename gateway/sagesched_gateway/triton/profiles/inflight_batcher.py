@@ -1,7 +1,7 @@
 """The classic TensorRT-LLM repository `inflight_batcher_llm`: models `ensemble` and `tensorrt_llm`.
 
-`ensemble` (text in, text out): text_input BYTES, max_tokens INT32, optional stream and return_num_* BOOL. Cancelling
-its gRPC stream does not reach the running inner model, so a `stop` request with the same id goes
+`ensemble` (text in, text out): text_input BYTES, max_tokens INT32, stream and return_num_*. Cancelling its
+gRPC stream does not reach the running inner model, so a `stop` request with the same id goes
 straight to `tensorrt_llm`.
 
 `tensorrt_llm`: input_ids INT32, input_lengths INT32, request_output_len INT32. It sees no text; the prompt's
@@ -22,7 +22,7 @@ from sagesched_gateway.triton.profiles.base import (
     is_final,
     opt_in_to_final,
 )
-from sagesched_gateway.triton.tensors import Inputs, add_flag, take_integer
+from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts
 
 NUM_INPUT_TOKENS = "num_input_tokens"
 NUM_OUTPUT_TOKENS = "num_output_tokens"
@@ -76,9 +76,7 @@ class InflightBatcherProfile:
             shown = response if request.wants_empty_final or not final else None
             response.id = request.client_id
             return Chunk(shown, 0, final)
-        hidden = request.hidden_outputs
-        new_tokens = take_integer(response, NUM_OUTPUT_TOKENS, remove=NUM_OUTPUT_TOKENS in hidden)
-        input_tokens = take_integer(response, NUM_INPUT_TOKENS, remove=NUM_INPUT_TOKENS in hidden)
+        input_tokens, new_tokens = take_counts(response, _COUNTS, request.hidden_outputs)
         response.id = request.client_id
         return Chunk(response, 1 if new_tokens is None else new_tokens, final, None, input_tokens)
 

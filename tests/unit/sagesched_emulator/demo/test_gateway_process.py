@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sagesched_emulator.demo import gateway_process
 from sagesched_emulator.demo.errors import StartError
 from sagesched_emulator.demo.gateway_process import (
@@ -48,7 +49,7 @@ def test_a_gateway_that_dies_at_its_start_is_quoted(tmp_path: Path, monkeypatch:
     command.chmod(0o755)
     monkeypatch.setattr(gateway_process.sys, "executable", str(tmp_path / Path(sys.executable).name))
     with (
-        pytest.raises(StartError, match="did not start: scheduling.policy: unknown policy"),
+        pytest.raises(StartError, match=r"did not start: scheduling\.policy: unknown policy"),
         GatewayProcess({}, tmp_path, "x"),
     ):
         pass

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.image import imread
+
 from sagesched_emulator.demo.picture import draw
 from sagesched_emulator.demo.trial import Trial
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sagesched_emulator.demo.queue_watch import QueueWatch, time_average
 
 

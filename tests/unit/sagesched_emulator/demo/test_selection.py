@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.demo.selection import Selection, select
+from sagesched_emulator.demo.selection import Selection, comparable, select
 
 
 def some_records(num: int, *, copies: int = 1) -> list[Record]:
@@ -17,13 +18,19 @@ def prompts(records: list[Record]) -> set[str]:
     return {record.prompt for record in records}
 
 
+def a_selection(
+    records: list[Record], *, num_requests: int, seed: int = 1, max_warm: int = 1000
+) -> Selection:
+    return select(records, num_requests=num_requests, seed=seed, max_warm=max_warm)
+
+
 def assert_apart(selection: Selection) -> None:
     assert not prompts(selection.measured) & prompts(selection.warm)
 
 
 @pytest.mark.parametrize("copies", [1, 3])
 def test_enough_prompts_are_split_without_a_note(copies: int) -> None:
-    selection = select(some_records(300, copies=copies), num_requests=200, seed=1)
+    selection = a_selection(some_records(300, copies=copies), num_requests=200)
     assert_apart(selection)
     assert len(selection.measured) == len(prompts(selection.measured)) == 200
     assert len(selection.warm) == 100
@@ -31,7 +38,7 @@ def test_enough_prompts_are_split_without_a_note(copies: int) -> None:
 
 
 def test_too_few_prompts_hold_a_fifth_out_and_say_so() -> None:
-    selection = select(some_records(100), num_requests=800, seed=1)
+    selection = a_selection(some_records(100), num_requests=800)
     assert_apart(selection)
     assert len(prompts(selection.measured)) == 80
     assert len(selection.warm) == 20
@@ -39,26 +46,41 @@ def test_too_few_prompts_hold_a_fifth_out_and_say_so() -> None:
 
 
 def test_a_handful_of_prompts_warms_nothing_and_says_so() -> None:
-    selection = select(some_records(10), num_requests=800, seed=1)
+    selection = a_selection(some_records(10), num_requests=800)
     assert len(selection.measured) == 10
     assert selection.warm == []
     assert "starts empty" in selection.note
 
 
 def test_the_warm_up_is_bounded() -> None:
-    assert len(select(some_records(500), num_requests=100, seed=1, max_warm=50).warm) == 50
+    assert len(a_selection(some_records(500), num_requests=100, max_warm=50).warm) == 50
 
 
 def test_the_seed_decides() -> None:
     records = some_records(300)
-    first = select(records, num_requests=100, seed=1)
-    assert first == select(records, num_requests=100, seed=1)
-    assert first != select(records, num_requests=100, seed=2)
+    first = a_selection(records, num_requests=100)
+    assert first == a_selection(records, num_requests=100)
+    assert first != a_selection(records, num_requests=100, seed=2)
 
 
 def test_recorded_arrivals_are_split_by_time() -> None:
     records = [replace(record, arrival_s=float(n)) for n, record in enumerate(some_records(100))]
-    selection = select(records[::-1], num_requests=30, seed=1)
+    selection = a_selection(records[::-1], num_requests=30)
     assert [record.arrival_s for record in selection.measured] == [float(n) for n in range(70, 100)]
     assert_apart(selection)
     assert len(selection.warm) == 70
+
+
+def test_copies_that_differ_in_white_space_are_kept_apart() -> None:
+    records = [
+        Record(prompt=f"prompt{gap}{n}", output_tokens=10) for n in range(300) for gap in (" ", "\n  ")
+    ]
+    selection = a_selection(records, num_requests=200)
+    measured = {comparable(record.prompt) for record in selection.measured}
+    assert not measured & {comparable(record.prompt) for record in selection.warm}
+    assert len(selection.warm) == 100
+
+
+def test_no_warm_up_is_no_fault() -> None:
+    selection = a_selection(some_records(300), num_requests=200, max_warm=0)
+    assert (selection.warm, selection.note) == ([], "")

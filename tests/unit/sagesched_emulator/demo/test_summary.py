@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sagesched_emulator.demo.summary import summary, write_summary
 from sagesched_emulator.demo.trial import Trial
 

@@ -13,7 +13,7 @@ from sagesched_gateway.errors import (
     UpstreamError,
     UpstreamUnavailableError,
 )
-from sagesched_gateway.request import StopRequested
+from sagesched_gateway.request import StopOrderError
 
 GENERATE = "/v2/models/ensemble/generate"
 STREAM = "/v2/models/ensemble/generate_stream"
@@ -191,7 +191,7 @@ async def test_other_models_are_left_to_triton(client, dispatcher, triton):
 
 
 async def test_a_stop_request_reaches_triton_as_it_is(client, dispatcher, triton):
-    dispatcher.refusal = StopRequested("q")
+    dispatcher.refusal = StopOrderError("q")
     async with client.post(STREAM, json=BODY) as answer:
         assert await answer.read() == b"from Triton"
     assert triton.requests[0][:3] == ("POST", STREAM, b'{"text_input": "hi", "max_tokens": 5}')

@@ -1,7 +1,7 @@
 """A Triton in this process: the classic repository over real gRPC, steered by the prompt, without an engine.
 
-A prompt is `tokens=N` (N chunks of one token), `hang` (one chunk, then nothing until stopped), `silent` (nothing
-until stopped), `fail` (a backend error), `full` (the executor's queue is full), `busy` (UNAVAILABLE), `break`
+A prompt is `tokens=N` (N chunks of one token), `hang` (one chunk, then nothing until stopped), `silent` (no
+chunk until stopped), `fail` (a backend error), `full` (the executor's queue is full), `busy` (UNAVAILABLE), `break`
 (one chunk, then the stream breaks), `flag` (a flag-only final) or `whole=N` (one chunk of N tokens).
 """
 
@@ -12,6 +12,7 @@ import struct
 
 import grpc
 import grpc.aio
+
 from sagesched_gateway.kserve import (
     EMPTY_FINAL_PARAMETER,
     FINAL_PARAMETER,

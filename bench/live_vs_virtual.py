@@ -1,0 +1,100 @@
+"""One trace, lived and replayed: an emulated engine in a real Triton against the same engine in virtual time.
+
+    python bench/live_vs_virtual.py --policies fcfs sagesched
+
+Live: a real tritonserver, a real gateway, a client, wall time. Virtual: the same scheduler and the same
+engine model without any of these. Both get the same trace, and predictors that start with the same history
+and go on learning. What is left to differ: hops, prompt tokens that the gateway has to estimate, and when
+predictions come. Prints mean and tail of TTLT of both and their ratio; exit status 1 where a mean differs by
+more than --tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sagesched_emulator.dataset import DatasetError, read_dataset
+from sagesched_emulator.demo.errors import DemoError
+from sagesched_emulator.demo.options import Options
+from sagesched_emulator.demo.scenario import Scenario
+from sagesched_emulator.demo.story import run_demo
+from sagesched_emulator.demo.warmup import ANSWERED_FILE, find_encoder
+from sagesched_emulator.figures import ratio
+from sagesched_emulator.knowledge import learned, open_encoder
+from sagesched_emulator.profiles import profile
+from sagesched_emulator.replay import ReplaySettings, replay
+from sagesched_emulator.report import RunFigures, run_figures
+from sagesched_gateway.scheduling.policies.registry import POLICIES
+from sagesched_gateway.scheduling.settings import PolicySettings
+
+
+def virtual_runs(scenario: Scenario, options: Options, names: Sequence[str]) -> list[RunFigures]:
+    """Replay the scenario's trace, each run with a predictor that starts as the live ones did."""
+    assert scenario.drawn is not None
+    warm = read_dataset(scenario.plan.folder / ANSWERED_FILE)
+    embeddings, dimension = open_encoder(find_encoder())
+    runs = []
+    for name in names:
+        settings = ReplaySettings(policy=PolicySettings(name=name), stream_interval=options.stream_interval)
+        knowledge = learned(embeddings, dimension, warm, seed=options.seed)
+        runs.append(run_figures(replay(scenario.drawn, profile(options.profile), settings, knowledge)))
+    return runs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    options = Options(
+        dataset=arguments.dataset,
+        num_requests=arguments.requests,
+        rho=arguments.rho,
+        seed=arguments.seed,
+        profile=arguments.profile,
+        time_scale=arguments.time_scale,
+        policies=tuple(arguments.policies),
+        out=arguments.out,
+    )
+    try:
+        told = run_demo(options)
+        trials = told.measured.trials
+        virtual = virtual_runs(told.scenario, options, [trial.name for trial in trials])
+    except (DemoError, DatasetError) as error:
+        print(f"live_vs_virtual: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{'TTLT in engine s':<17}{'live mean':>10}{'virtual':>9}{'ratio':>7}", end="")
+    print(f"{'live p99':>11}{'virtual':>9}{'ratio':>7}")
+    apart = 0.0
+    for trial, run in zip(trials, virtual, strict=True):
+        lived = trial.figures
+        mean, tail = ratio(lived.mean_ttlt_s, run.mean_ttlt_s), ratio(lived.p99_ttlt_s, run.p99_ttlt_s)
+        apart = max(apart, abs(mean - 1))
+        print(
+            f"{trial.name:<17}{lived.mean_ttlt_s:>10.2f}{run.mean_ttlt_s:>9.2f}{mean:>7.3f}"
+            f"{lived.p99_ttlt_s:>11.2f}{run.p99_ttlt_s:>9.2f}{tail:>7.3f}"
+        )
+    print(f"largest difference of means: {apart:.1%} (allowed {arguments.tolerance:.0%})")
+    return 0 if apart <= arguments.tolerance else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, help="JSONL of prompts (default: generated ones)")
+    parser.add_argument("--requests", type=int, default=450, help="default: %(default)s")
+    parser.add_argument("--rho", type=float, default=1.4, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", default="kv-bound", help="default: %(default)s")
+    parser.add_argument(
+        "--policies", nargs="+", choices=sorted(POLICIES), default=["fcfs", "sagesched", "gittins-boost"]
+    )
+    parser.add_argument("--time-scale", type=float, help="default: one that this machine keeps up with")
+    parser.add_argument("--tolerance", type=float, default=0.1, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("build/bench/live_vs_virtual"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""When the engine is looked at, and who hears of a change."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from dispatch_fakes import FakeProbe
+
+from sagesched_gateway.dispatch import capacity_watch
+from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
+from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
+from sagesched_gateway.dispatch.ports import EngineGauges, EngineLimits
+from sagesched_gateway.errors import UpstreamUnavailableError
+
+
+class Watched:
+    def __init__(self):
+        self.probe = FakeProbe()
+        self.model = CapacityModel(EngineSettings())
+        self.busy = False
+        self.changes = 0
+        self.watch = CapacityWatch(
+            self.probe, self.model, is_busy=lambda: self.busy, changed=self._changed
+        )
+
+    def _changed(self):
+        self.changes += 1
+
+
+@pytest.fixture
+async def watched(monkeypatch):
+    monkeypatch.setattr(capacity_watch, "PERIOD_S", 0.0)
+    monkeypatch.setattr(capacity_watch, "IDLE_PERIOD_S", 0.0)
+    return Watched()
+
+
+async def test_limits_and_gauges_are_read_together(watched):
+    watched.probe.limits_now = EngineLimits(slots=8)
+    watched.probe.gauges_now = EngineGauges(kv_blocks=700)
+    await watched.watch.read_limits()
+    assert (watched.model.current.slots, watched.model.current.kv_blocks) == (8, 700)
+    assert watched.changes == 1
+
+
+async def test_an_idle_engine_is_left_alone_and_a_busy_one_is_watched(watched):
+    task = asyncio.create_task(watched.watch.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 0
+    watched.busy = True
+    watched.probe.gauges_now = EngineGauges(max_requests=7)
+    while watched.changes == 0:
+        await asyncio.sleep(0)
+    assert watched.model.current.slots == 7
+    task.cancel()
+
+
+async def test_metrics_that_cannot_be_read_change_nothing(watched, monkeypatch):
+    async def fail():
+        watched.probe.num_looks += 1
+        raise UpstreamUnavailableError("gone")
+
+    monkeypatch.setattr(watched.probe, "gauges", fail)
+    watched.busy = True
+    task = asyncio.create_task(watched.watch.run())
+    while watched.probe.num_looks < 3:
+        await asyncio.sleep(0)
+    assert watched.changes == 0
+    assert not task.done()
+    task.cancel()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sagesched_predictor import encoder as encoder_module
+from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches, fallback_reason
+from sagesched_predictor.errors import EncoderError
+
+
+def test_embeddings_are_unit_vectors_in_the_order_asked(encoder: Encoder) -> None:
+    texts = ["a long question about the history of bridges in stone and steel, please", "hi", "", "hi"]
+    embeddings = encoder.embed(texts)
+    assert embeddings.dtype == np.float32
+    assert embeddings.shape == (4, 384)
+    assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-5)
+    assert embeddings[1] @ embeddings[3] > 0.999
+    assert embeddings[1] @ encoder.embed(["hi"])[0] > 0.97  # int8 scales depend on the batch
+    assert encoder.embed([]).shape == (0, 384)
+
+
+def test_similar_prompts_are_near_each_other(encoder: Encoder) -> None:
+    a, b, c = encoder.embed(
+        ["Write a poem about the sea.", "Write a poem about the ocean.", "Fix the bug in this SQL query."]
+    )
+    assert a @ b > 0.8 > 0.3 > a @ c
+
+
+def test_reports_the_provider_in_use(encoder: Encoder) -> None:
+    assert (encoder.provider, encoder.fallback) == ("CPUExecutionProvider", None)
+
+
+def test_a_gpu_that_is_not_there_is_reported(float_encoder_folder: Path) -> None:
+    encoder = Encoder(EncoderArtifact.load(float_encoder_folder), EncoderOptions(device="GPU"))
+    assert encoder.provider == "CPUExecutionProvider"
+    assert encoder.fallback is not None
+    assert "CUDAExecutionProvider" in encoder.fallback
+
+
+def test_a_provider_that_is_there_but_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    assert "did not start" in str(fallback_reason("GPU", "CPUExecutionProvider"))
+    assert fallback_reason("GPU", "CUDAExecutionProvider") is None
+    assert fallback_reason("CPU", "CPUExecutionProvider") is None
+
+
+def test_asks_for_cuda_with_a_memory_limit_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    preloaded: list[bool] = []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: preloaded.append(True))
+    (cuda, options), cpu = encoder_module._providers("GPU")
+    assert (cuda, cpu) == tuple(both)
+    assert options["gpu_mem_limit"] == encoder_module.GPU_MEMORY_LIMIT_BYTES
+    assert preloaded == [True]
+
+
+def test_refuses_to_start_with_both_runtimes(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda name: name)
+    with pytest.raises(EncoderError, match="onnxruntime and onnxruntime-gpu are both installed"):
+        Encoder(EncoderArtifact.load(encoder_folder))
+
+
+def test_one_runtime_is_fine_whichever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for only in ("onnxruntime", "onnxruntime-gpu"):
+
+        def find(name: str, only: str = only) -> str:
+            if name != only:
+                raise metadata.PackageNotFoundError(name)
+            return name
+
+        monkeypatch.setattr(metadata, "distribution", find)
+        encoder_module.refuse_both_runtimes()
+
+
+def test_int8_is_refused_on_a_gpu(encoder_folder: Path) -> None:
+    with pytest.raises(EncoderError, match="--precision fp32"):
+        Encoder(EncoderArtifact.load(encoder_folder), EncoderOptions(device="GPU"))
+
+
+def test_an_unknown_device_is_refused(encoder_folder: Path) -> None:
+    with pytest.raises(EncoderError, match="one of CPU, GPU"):
+        Encoder(EncoderArtifact.load(encoder_folder), EncoderOptions(device="TPU"))
+
+
+def test_a_network_that_does_not_load_is_named(encoder_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "encoder.onnx").write_bytes(b"not a network")
+    (tmp_path / "tokenizer.json").write_bytes((encoder_folder / "tokenizer.json").read_bytes())
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        Encoder(EncoderArtifact(tmp_path, 384, "x", {}))
+
+
+def test_a_network_of_another_width_than_its_card_is_refused(encoder_folder: Path) -> None:
+    artifact = EncoderArtifact.load(encoder_folder)
+    with pytest.raises(EncoderError, match="the card says 12"):
+        Encoder(EncoderArtifact(artifact.folder, 12, artifact.fingerprint, artifact.card))
+
+
+def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
+    lengths = [5, 100, 6, 90, *[50] * (MAX_BATCH + 3), 1]
+    groups = batches(lengths)
+    assert sorted(position for group in groups for position in group) == list(range(len(lengths)))
+    assert all(len(group) <= MAX_BATCH for group in groups)
+    assert all(min(lengths[i] for i in group) >= 0.75 * max(lengths[i] for i in group) for group in groups)
+    assert groups[0] == [1, 3]
+    assert batches([]) == []

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sagesched_predictor.errors import SnapshotError
+from sagesched_predictor.history import History
+from sagesched_predictor.snapshot import load_history, read_snapshot, save_history
+
+
+def a_history(num_records: int, *, size: int = 8) -> History:
+    history = History(3, size=size)
+    for i in range(num_records):
+        vector = np.eye(3, dtype=np.float32)[i % 3]
+        for model in ("one", "two"):
+            history.ring(model).append(
+                vector, output_tokens=10 * i + len(model), prompt_tokens=i, censored=i == 2
+            )
+    return history
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "history.npz"
+    save_history(a_history(5), path, "print")
+    return path
+
+
+def test_comes_back_as_it_was(saved: Path) -> None:
+    loaded = History(3, size=8)
+    assert load_history(loaded, saved, "print") == 10
+    original = a_history(5)
+    assert loaded.models == original.models
+    for model in original.models:
+        for column in ("embeddings", "output_tokens", "prompt_tokens", "censored"):
+            assert np.array_equal(getattr(loaded.ring(model), column), getattr(original.ring(model), column))
+
+
+def test_only_the_owner_may_read_it_and_nothing_else_is_left(saved: Path) -> None:
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_full_ring_is_saved_by_age(tmp_path: Path) -> None:
+    path = tmp_path / "h.npz"
+    save_history(a_history(11, size=4), path, "print")
+    assert read_snapshot(path).models["one"].prompt_tokens.tolist() == [7, 8, 9, 10]
+
+
+def test_a_smaller_history_keeps_the_newest(saved: Path) -> None:
+    loaded = History(3, size=2)
+    load_history(loaded, saved, "print")
+    ring = loaded.ring("one")
+    assert ring.prompt_tokens[ring.by_age()].tolist() == [3, 4]
+
+
+def test_an_empty_history_can_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "h.npz"
+    save_history(History(3), path, "print")
+    assert load_history(History(3), path, "print") == 0
+
+
+def test_refuses_another_encoder(saved: Path) -> None:
+    with pytest.raises(SnapshotError, match="another encoder"):
+        load_history(History(3), saved, "other print")
+
+
+def test_refuses_another_width(saved: Path) -> None:
+    with pytest.raises(SnapshotError, match="another width"):
+        load_history(History(4), saved, "print")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 500])
+def test_a_damaged_file_is_named(saved: Path, keep: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:keep])
+    with pytest.raises(SnapshotError, match=r"history\.npz: not a history file, or damaged"):
+        read_snapshot(saved)
+
+
+def test_a_flipped_byte_is_noticed(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    position = content.index(b"embeddings_0") + 200
+    content[position] ^= 0xFF
+    saved.write_bytes(content)
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshot(saved)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="no such history file"):
+        read_snapshot(tmp_path / "nowhere.npz")
+
+
+def test_other_arrays_are_no_history(tmp_path: Path) -> None:
+    bare, foreign, newer = tmp_path / "bare.npz", tmp_path / "foreign.npz", tmp_path / "newer.npz"
+    with bare.open("wb") as file:
+        np.save(file, np.zeros(3))
+    np.savez(foreign, x=np.zeros(3))
+    np.savez(newer, format=np.array(2))
+    for path in (bare, foreign, newer):
+        with pytest.raises(SnapshotError, match=path.name):
+            read_snapshot(path)
+
+
+def test_runs_no_code_of_a_foreign_file(tmp_path: Path) -> None:
+    path = tmp_path / "pickled.npz"
+    np.savez(path, format=np.array([object()], dtype=object))
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshot(path)
+
+
+@pytest.mark.parametrize("broken", ["short", "infinite"])
+def test_columns_that_do_not_fit_are_refused(saved: Path, broken: str) -> None:
+    with np.load(saved) as file:
+        arrays = dict(file)
+    if broken == "short":
+        arrays["output_tokens_0"] = arrays["output_tokens_0"][:-1]
+    else:
+        arrays["embeddings_0"][0, 0] = np.inf
+    np.savez(saved, **arrays)
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshot(saved)
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="cannot write"):
+        save_history(History(3), tmp_path / "no" / "folder.npz", "print")
