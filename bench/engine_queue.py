@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = Options(
                 num_requests=arguments.requests,
                 rho=arguments.rho,
+                num_warm=0,
                 seed=arguments.seed,
                 profile=name,
                 time_scale=arguments.time_scale,

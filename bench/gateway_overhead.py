@@ -3,8 +3,9 @@
     python bench/gateway_overhead.py --requests 600
 
 A real tritonserver with the `instant` engine (iterations of 0.2 ms) gets each prompt twice, once directly and
-once through the gateway, one after the other in an order that alternates, at a modest rate. The gateway
-predicts each prompt meanwhile. Prints both distributions of TTFT and that of the paired difference.
+once through the gateway, in an order that alternates, at a modest and even rate: the prediction that the
+gateway makes for the one must not slow the other down. Prints both distributions of TTFT and that of the
+paired difference.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ async def _pairs(
     ):
         started = time.perf_counter()
         for index, message in enumerate(messages):
-            await asyncio.sleep(max(0.0, started + index / rate - time.perf_counter()))
             row = [0.0, 0.0]
-            for side in (0, 1) if index % 2 else (1, 0):
+            for turn, side in enumerate((0, 1) if index % 2 else (1, 0)):
+                due = started + (index + turn / 2) / rate
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 row[side] = await _first_token_s((to_triton, to_gateway)[side], message)
             rows.append(row)
     return np.array(rows)

@@ -72,7 +72,8 @@ class OneVector:
 
 def random_unit_vectors(rng: np.random.Generator, num: int, dimension: int) -> FloatMatrix:
     vectors = rng.normal(size=(num, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def timed(run: Callable[[], object], num_prompts: int, rounds: int) -> Timing:

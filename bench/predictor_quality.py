@@ -35,7 +35,7 @@ from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History, Neighbourhood
-from sagesched_predictor.kernel import kernel_distribution, kernel_weights
+from sagesched_predictor.kernel import kernel_weights
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.training.export import cache_root, export_encoder
 
@@ -140,7 +140,7 @@ def predictions(prompts: Prompts, split: Split, max_tokens: int, min_similarity:
     return {
         "pool-wide": [pool] * len(found),
         f"threshold {min_similarity:g} only": [_threshold(f, pool) for f in found],
-        "wide kernel only": [_wide(f, gap) for f, gap in zip(found, gaps, strict=True)],
+        "kernel only": [_kernel(f, gap) for f, gap in zip(found, gaps, strict=True)],
         "predictor": [_known(p.distribution) for p in predictor.predict([features(n) for n in split.asked])],
     }
 
@@ -149,9 +149,8 @@ def _threshold(found: Neighbourhood, pool: LengthDistribution) -> LengthDistribu
     return LengthDistribution.from_samples(found.output_tokens[found.near]) if found.near.any() else pool
 
 
-def _wide(found: Neighbourhood, gap: FloatArray) -> LengthDistribution:
-    nobody = np.zeros_like(found.near)
-    return kernel_distribution(kernel_weights(found.similarities, nobody, gap), found.output_tokens)
+def _kernel(found: Neighbourhood, gap: FloatArray) -> LengthDistribution:
+    return LengthDistribution.from_samples(found.output_tokens, kernel_weights(found.similarities, gap))
 
 
 def _known(distribution: LengthDistribution | None) -> LengthDistribution:

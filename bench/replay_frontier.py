@@ -18,7 +18,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -176,9 +176,12 @@ def _knowledge(
         return Ignorance
     if arguments.distribution == "true":
         return OtherAnswers
-    embeddings, dimension = open_encoder(arguments.encoder)
+    embeddings, dimension = _encoder(arguments.encoder)
     embeddings.prepare([r.prompt for r in warm] + [r.prompt for r in trace.requests], lambda num: None)
     return lambda: learned(embeddings, dimension, warm, seed=seed)
+
+
+_encoder = cache(open_encoder)  # seeds share prompts, and the encoder is the slow part
 
 
 def _table(results: Sequence[Sequence[RunFigures]], base: str) -> str:

@@ -11,6 +11,7 @@ before on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,7 @@ from sagesched_predictor.ring import FloatMatrix
 KINDS = ("true", "predictor", "none")
 
 EMBEDDED_AT_ONCE = 256
+MAX_THREADS = 4  # more of them gain little on prompts of this length
 
 
 class Knowledge(Protocol):
@@ -150,13 +152,14 @@ def open_encoder(folder: Path | None) -> tuple[RememberedEmbeddings, int]:
     """
     # Imported here, since only this kind of knowledge needs the ONNX runtime, and the exporter its own extra.
     from sagesched_predictor.artifact import EncoderArtifact
-    from sagesched_predictor.encoder import Encoder
+    from sagesched_predictor.encoder import Encoder, EncoderOptions
 
     if folder is None:
         from sagesched_predictor.training.export import export_encoder
 
         folder = export_encoder()
-    encoder = Encoder(EncoderArtifact.load(folder))
+    options = EncoderOptions(threads=min(MAX_THREADS, os.cpu_count() or 1))
+    encoder = Encoder(EncoderArtifact.load(folder), options)
     return RememberedEmbeddings(encoder), encoder.dimension
 
 

@@ -1,22 +1,18 @@
 """Similarity-weighted lengths: from cosines to a distribution. PURE.
 
-Two kernels over the same records, one wide and one sharp, blended by how much the sharp one has seen.
+Record i weighs exp(cos_i / T - (ln I_i - ln I)^2 / (2 s^2)), with I the prompt tokens, T the temperature and
+s the spread (Nadaraya-Watson regression of the distribution). An embedding that tells nothing has equal
+cosines to all records, and what is left is the pool-wide distribution; the more it tells, the more the nearer
+records count.
 
-- wide, over the whole history: record i weighs exp(cos_i / wide - (ln I_i - ln I)^2 / (2 spread^2)), with I
-  the prompt tokens (Nadaraya-Watson regression). An embedding that tells nothing has equal cosines to all
-  records, and what is left is the pool-wide distribution; the more it tells, the more the nearer records
-  count.
-- sharp, over the neighbours (cosine of at least the history's `min_similarity`): record i counts
-  c_i = exp((cos_i - 1) / sharp), so the same prompt seen again counts 1, a paraphrase at 0.95 counts 0.2, a
-  mere relative at 0.85 counts 0.007.
+A narrow kernel orders best, but where only one or two records are near it is too sure of itself. So there are
+two of them, the second `broadening` times as wide in both directions, and the narrow one gets the share
+n / (n + prior), where n = 1 / sum w_i^2 is the number of records that it effectively rests on.
 
-The sharp one gets the share m / (m + prior), m = sum of c_i, the effective number of times that this prompt
-was seen.
-
-SageSched's paper takes all neighbours above 0.8 alike. Measured here, that beats the wide kernel only from
-about eight neighbours on and loses below; weighting them by closeness loses nothing on prompts never seen and
-gains most of what repeated prompts have to give. The constants were chosen on models and prompts other than
-those of any reported figure; `bench/predictor_quality.py` prints what they are worth.
+SageSched's paper takes all neighbours above a cosine of 0.8 alike, and nothing else. With this encoder and
+few neighbours that orders worse than the kernel over everything, and weighting by closeness is never worse.
+The constants were chosen on models and prompts other than those of any reported figure
+(`bench/predictor_constants.py`); `bench/predictor_quality.py` prints what they are worth.
 """
 
 from __future__ import annotations
@@ -26,56 +22,37 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_predictor.distribution import LengthDistribution
-
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelShape:
-    """The constants; `bench/predictor_constants.py` shows how they were chosen.
+    """The constants.
 
     Attributes:
-        wide: temperature of the wide kernel, in units of cosine.
-        spread: width of the wide kernel along prompt length, in units of ln tokens.
-        sharp: temperature of the sharp kernel, in units of cosine.
-        prior: how many sightings of the prompt itself the wide kernel is worth.
+        temperature: width of the narrow kernel, in units of cosine.
+        spread: its width along prompt length, in units of ln tokens.
+        broadening: the broad kernel's widths, in units of the narrow one's.
+        prior: how many records the broad kernel is worth.
     """
 
-    wide: float = 0.07
-    spread: float = 0.5
-    sharp: float = 0.03
-    prior: float = 1.0
+    temperature: float = 0.06
+    spread: float = 0.3
+    broadening: float = 2.0
+    prior: float = 4.0
 
 
 DEFAULT_SHAPE = KernelShape()
 
 
-@dataclass(frozen=True, slots=True)
-class KernelWeights:
-    """How much each record counts for one prompt.
-
-    Attributes:
-        weights: shape (records,), sum 1.
-        times_seen: effective number of times that the prompt was seen before.
-    """
-
-    weights: FloatArray
-    times_seen: float
-
-
 def kernel_weights(
-    similarities: npt.NDArray[np.float32],
-    near: npt.NDArray[np.bool_],
-    log_length_gaps: FloatArray,
-    shape: KernelShape = DEFAULT_SHAPE,
-) -> KernelWeights:
-    """Weights of the records for one prompt.
+    similarities: npt.NDArray[np.float32], log_length_gaps: FloatArray, shape: KernelShape = DEFAULT_SHAPE
+) -> FloatArray:
+    """Weights of the records for one prompt, summing to 1.
 
     Args:
         similarities: cosine with each record, shape (records,), at least one.
-        near: which records are neighbours.
-        log_length_gaps: ln of each record's prompt tokens minus ln of the prompt's.
+        log_length_gaps: ln of each record's prompt tokens minus ln of the prompt's, shape (records,).
         shape: the constants.
 
     Raises:
@@ -84,14 +61,17 @@ def kernel_weights(
     if similarities.size == 0:
         raise ValueError("need at least one record")
     cosines = similarities.astype(np.float64)
-    exponents = cosines / shape.wide - log_length_gaps**2 / (2 * shape.spread**2)
-    wide = np.exp(exponents - exponents.max())
-    wide /= wide.sum()
-    counts = np.where(near, np.exp((cosines - 1) / shape.sharp), 0.0)
-    times_seen = float(counts.sum())
-    return KernelWeights((counts + shape.prior * wide) / (times_seen + shape.prior), times_seen)
+    narrow = _kernel(cosines / shape.temperature, log_length_gaps / shape.spread)
+    broad = _kernel(
+        cosines / (shape.temperature * shape.broadening), log_length_gaps / (shape.spread * shape.broadening)
+    )
+    num_effective = 1 / float(narrow @ narrow)
+    share = num_effective / (num_effective + shape.prior)
+    return share * narrow + (1 - share) * broad
 
 
-def kernel_distribution(weights: KernelWeights, output_tokens: npt.NDArray[np.int64]) -> LengthDistribution:
-    """The weighted distribution of the records' lengths, tokens, shape (records,)."""
-    return LengthDistribution.from_samples(output_tokens, weights.weights)
+def _kernel(scaled_cosines: FloatArray, scaled_gaps: FloatArray) -> FloatArray:
+    exponents = scaled_cosines - scaled_gaps**2 / 2
+    weights: FloatArray = np.exp(exponents - exponents.max())
+    weights /= weights.sum()
+    return weights

@@ -2,11 +2,11 @@
 
 Which source speaks for a prompt of a model:
 
-1. `history`: this prompt, or one nearly like it, was seen before: mostly the lengths of these neighbours.
-2. `pool`: otherwise: mostly the lengths of the whole history, weighted by similarity.
+1. `history`: at least `MIN_NEIGHBOURS` records are similar enough: the lengths of these neighbours.
+2. `pool`: otherwise, the lengths of the model's whole history.
 3. `none`: fewer than `pool.MIN_LENGTHS` lengths of this model are known.
 
-The first two pass into each other; `kernel.py` has the formula.
+In the first two, nearer records count more (`kernel.py`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy as np
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History, Neighbourhood
-from sagesched_predictor.kernel import kernel_distribution, kernel_weights
+from sagesched_predictor.kernel import kernel_weights
 from sagesched_predictor.pool import MIN_LENGTHS, PoolLengths
 from sagesched_predictor.ring import FloatMatrix
 
 Source = Literal["history", "pool", "none"]
 
-# History speaks from here on: neighbours that count as much as the prompt itself seen once.
-MIN_TIMES_SEEN = 1.0
+# With fewer, the rest of the history still has something to add to what the neighbours say.
+MIN_NEIGHBOURS = 8
 # Embeddings of prompts that were predicted and not yet observed; 1.5 kB each.
 REMEMBERED_PROMPTS = 8192
 
@@ -162,10 +162,12 @@ def _key(prompt: str) -> bytes:
 def _predicted(found: Neighbourhood, features: PromptFeatures) -> Prediction:
     if found.output_tokens.size < MIN_LENGTHS:
         return Prediction(None, "none", found.num_neighbours)
-    log_length_gaps = np.log(np.maximum(found.prompt_tokens, 1) / max(features.prompt_tokens, 1))
-    weights = kernel_weights(found.similarities, found.near, log_length_gaps)
-    source: Source = "history" if weights.times_seen >= MIN_TIMES_SEEN else "pool"
-    return _cut(kernel_distribution(weights, found.output_tokens), source, found.num_neighbours, features)
+    by_history = found.num_neighbours >= MIN_NEIGHBOURS
+    records = found.near if by_history else np.ones_like(found.near)
+    log_length_gaps = np.log(np.maximum(found.prompt_tokens[records], 1) / max(features.prompt_tokens, 1))
+    weights = kernel_weights(found.similarities[records], log_length_gaps)
+    distribution = LengthDistribution.from_samples(found.output_tokens[records], weights)
+    return _cut(distribution, "history" if by_history else "pool", found.num_neighbours, features)
 
 
 def _cut(

@@ -18,6 +18,7 @@ from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.profiles import PROFILES
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EPILOG = """\
 examples:
   sagesched-emulator demo
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset", type=Path, metavar="FILE", help="real prompts (JSONL); default: generated ones"
     )
     trace.add_argument(
-        "--requests", type=_count, metavar="N", help="how many (default: 450 generated, 800 of a dataset)"
+        "--requests", type=_count, metavar="N", help="how many (default: 600 generated, 800 of a dataset)"
     )
     trace.add_argument(
         "--rho", type=_positive, metavar="R", help="load: work over span of arrivals, 1 fills the engine"
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
     )
     try:
-        with _terminated_like_interrupted():
+        with _interrupted_once():
             run_demo(options)
     except (DemoError, DatasetError) as error:
         print(f"sagesched-emulator demo: {error}", file=sys.stderr)
@@ -131,18 +132,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that Triton, gateway and client never stay behind."""
+def _interrupted_once() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, once: a second one does not cut the stopping of children short."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         del number, frame
+        for signal_number in SIGNALS:
+            signal.signal(signal_number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _count(text: str) -> int:

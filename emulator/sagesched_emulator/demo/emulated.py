@@ -26,6 +26,9 @@ from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
 
+COPIES = 1.25
+"""Generated prompts come in copies, which selection drops; so many more are made."""
+
 DRAIN_ENGINE_S = 600.0
 """Engine seconds that the last answers may take after the last arrival before a run is given up."""
 
@@ -81,7 +84,7 @@ def emulated_scenario(options: Options, folder: Path, progress: Progress) -> Sce
 def _selection(options: Options) -> Selection:
     num_requests = options.requests_to_send
     if options.dataset is None:
-        records = generate(num_requests + options.num_warm, options.seed)
+        records = generate(round(COPIES * (num_requests + options.num_warm)), options.seed)
     else:
         records = read_dataset(options.dataset)
     return select(records, num_requests=num_requests, seed=options.seed, max_warm=options.num_warm)

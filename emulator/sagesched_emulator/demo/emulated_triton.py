@@ -11,12 +11,14 @@ from sagesched_emulator.demo.errors import StartError
 from sagesched_emulator.demo.gateway_process import TritonAddresses
 from sagesched_emulator.demo.queue_watch import time_average
 from sagesched_emulator.demo.stand import EngineSeen
-from sagesched_emulator.engine_report import EngineReport
+from sagesched_emulator.engine_report import MAX_LATE_SHARE, EngineReport
 from sagesched_emulator.triton_install import TritonInstallError
 from sagesched_emulator.triton_server import TritonServer, TritonServerError
 
 PRIMING_REQUESTS = 3
 PRIMING_TIMEOUT_S = 30.0
+ENOUGH_ITERATIONS = 1500
+"""Some ten seconds: start-up noise is over, and most of the run's time can still be saved."""
 
 
 class EmulatedTriton:
@@ -65,6 +67,16 @@ class EmulatedTriton:
     def seen(self, started_at: float, ended_at: float) -> EngineSeen:
         """The engine's report, cut to the window (Unix seconds)."""
         return engine_seen(self._server.report(), started_at, ended_at)
+
+    def hopeless(self) -> str:
+        """Why the run will not count: twice as many iterations late as may be, after enough of them."""
+        try:
+            report = self._server.report()
+        except TritonServerError:  # none yet
+            return ""
+        if report.iterations < ENOUGH_ITERATIONS or report.late_share < 2 * MAX_LATE_SHARE:
+            return ""
+        return report.why_invalid()
 
     def __enter__(self) -> Self:
         try:

@@ -1,9 +1,10 @@
 """Errors of the demo, each one sentence for people with what to do.
 
 DemoError
-├── StartError      something the demo needs did not start or cannot be had
-├── LoadError       the load client failed
-└── StarvedError    this machine cannot keep up with the emulated engine
+├── StartError         something the demo needs did not start or cannot be had
+├── LoadError          the load client failed
+├── HopelessRunError   a run was broken off because it would not have counted
+└── StarvedError       this machine cannot keep up with the emulated engine at any time scale
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ class StartError(DemoError):
 
 class LoadError(DemoError):
     """The load client could not do its work."""
+
+
+class HopelessRunError(DemoError):
+    """A run was broken off since this machine does not keep up; the message says how far it is off."""
 
 
 class StarvedError(DemoError):

@@ -105,9 +105,18 @@ class GatewayProcess:
             raise StartError(f"the gateway does not answer /status: {error}") from error
         return report
 
-    def num_queued(self) -> int:
-        """Requests waiting in the gateway now; raises StartError as `status` does."""
-        queue = self.status()["queue"]
+    def num_queued(self) -> int | None:
+        """Requests waiting in the gateway now; None where it is too busy to say.
+
+        Raises:
+            StartError: it has ended.
+        """
+        try:
+            queue = self.status()["queue"]
+        except StartError:
+            if self._process is None or self._process.poll() is not None:
+                raise StartError(f"the gateway ended: {self._last_words()}") from None
+            return None
         assert isinstance(queue, dict)
         return int(queue["queued"])
 

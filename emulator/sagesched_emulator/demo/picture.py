@@ -18,8 +18,16 @@ from matplotlib.figure import Figure
 from sagesched_emulator.demo.trial import Trial
 from sagesched_emulator.figures import ratio
 
-COLOURS = ("#000000", "#999999", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
-DASHES = ("-", (0, (1, 1)), (0, (5, 1, 1, 1)), "--", "-")
+LOOKS: dict[str, tuple[str, str]] = {
+    "direct": ("#000000", "-"),
+    "fcfs": ("#999999", ":"),
+    "ssjf": ("#56B4E9", "-."),
+    "sagesched": ("#D55E00", "--"),
+    "gittins-boost": ("#009E73", "-"),
+}
+"""Colour and dashes by run, the same in every picture."""
+
+OTHER_LOOK = ("#CC79A7", ":")
 SIZE_INCHES = (12.5, 5.2)
 DOTS_PER_INCH = 150
 
@@ -48,14 +56,14 @@ def _draw_means(axes: Axes, trials: Sequence[Trial]) -> None:
     rows = np.arange(len(trials))[::-1]
     means = [trial.figures.mean_ttlt_s for trial in trials]
     tails = [trial.figures.p99_ttlt_s for trial in trials]
-    axes.barh(rows, means, height=0.62, color=[COLOURS[i % len(COLOURS)] for i in range(len(trials))])
+    axes.barh(rows, means, height=0.62, color=[LOOKS.get(t.name, OTHER_LOOK)[0] for t in trials])
     axes.hlines(rows, means, tails, color="#666666", linewidth=1)
     axes.plot(tails, rows, "|", color="#333333", markersize=16, markeredgewidth=2)
     for row, trial in zip(rows, trials, strict=True):
         mean, tail = trial.figures.mean_ttlt_s, trial.figures.p99_ttlt_s
         times = f"  {ratio(mean, means[0]):.2f}x" if trial is not trials[0] else ""
         axes.annotate(
-            f"{mean:.3g} s{times}",
+            f"{_seconds(mean)}{times}",
             (mean, row),
             (6, 7),
             textcoords="offset points",
@@ -63,7 +71,7 @@ def _draw_means(axes: Axes, trials: Sequence[Trial]) -> None:
             va="bottom",
         )
         axes.annotate(
-            f"p99 {tail:.3g} s", (tail, row), (5, 0), textcoords="offset points", va="center", size=9
+            f"p99 {_seconds(tail)}", (tail, row), (5, 0), textcoords="offset points", va="center", size=9
         )
     axes.set_yticks(rows, [trial.name for trial in trials])
     axes.set_xlim(0, max(tails) * 1.2)
@@ -72,16 +80,17 @@ def _draw_means(axes: Axes, trials: Sequence[Trial]) -> None:
 
 
 def _draw_share(axes: Axes, trials: Sequence[Trial]) -> None:
-    for index, trial in enumerate(trials):
+    for trial in trials:
         seconds = np.sort([timing.ttlt_s / trial.time_scale for timing in trial.load.completed])
+        colour, dashes = LOOKS.get(trial.name, OTHER_LOOK)
         share = np.arange(1, seconds.size + 1) / seconds.size
         axes.step(
             seconds,
             share,
             where="post",
             label=trial.name,
-            color=COLOURS[index % len(COLOURS)],
-            linestyle=DASHES[index % len(DASHES)],
+            color=colour,
+            linestyle=dashes,
             linewidth=2,
         )
     axes.set_xscale("log")
@@ -92,3 +101,7 @@ def _draw_share(axes: Axes, trials: Sequence[Trial]) -> None:
     axes.set_xlabel("time to last token, seconds (logarithmic)")
     axes.set_ylabel("requests answered within that time")
     axes.legend(loc="upper left", frameon=False)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value >= 10 else f"{value:.2f} s"

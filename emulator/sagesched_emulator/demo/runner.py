@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sagesched_emulator.demo.errors import StarvedError
+from sagesched_emulator.demo.errors import HopelessRunError, StarvedError
 from sagesched_emulator.demo.progress import Progress
 from sagesched_emulator.demo.trial import Trial, TrialPlan, run_trial
 
@@ -59,8 +59,11 @@ def measure(
         trials: dict[str, Trial] = {}
         starved = ""
         for name in reversed(names):
-            trials[name] = trial = _run(plan, name, time_scale, progress, len(trials), len(names))
-            starved = trial.starved
+            try:
+                trials[name] = trial = _run(plan, name, time_scale, progress, len(trials), len(names))
+                starved = trial.starved
+            except HopelessRunError as error:
+                starved = str(error)
             if starved:
                 break
         if not starved:
@@ -81,7 +84,7 @@ def _run(
     plan: TrialPlan, name: str, time_scale: float, progress: Progress, num_done: int, num_runs: int
 ) -> Trial:
     label = f"run {num_done + 1} of {num_runs}: {name}"
-    progress.stage(f"{label}, starting Triton")
+    progress.stage(f"{label}, starting")
     before = num_done * len(plan.requests)
 
     def on_progress(ended: int) -> None:

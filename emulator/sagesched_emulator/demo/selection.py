@@ -55,11 +55,11 @@ def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm:
         note = ""
     else:
         ordered = _shuffled(records, seed)
-        chosen, note = _chosen(ordered, num_requests)
+        chosen, note = _chosen(ordered, num_requests, max_warm)
     measured_prompts = {comparable(record.prompt) for record in chosen}
     others = [record for record in ordered if comparable(record.prompt) not in measured_prompts]
     warm = _distinct(others)[::-1][:max_warm][::-1]
-    if not others:
+    if not others and max_warm:
         note = f"all {len(measured_prompts)} prompts are measured: the predictor starts empty"
     return Selection(measured=chosen, warm=warm, note=note)
 
@@ -69,11 +69,11 @@ def comparable(prompt: str) -> str:
     return " ".join(prompt.split())
 
 
-def _chosen(shuffled: Sequence[Record], num_requests: int) -> tuple[list[Record], str]:
+def _chosen(shuffled: Sequence[Record], num_requests: int, max_warm: int) -> tuple[list[Record], str]:
     prompts = list(dict.fromkeys(comparable(record.prompt) for record in shuffled))
     if len(prompts) < MIN_PROMPTS:
         return list(shuffled), ""
-    num_measured = min(num_requests, round(len(prompts) * (1 - HELD_OUT)))
+    num_measured = min(num_requests, len(prompts) - min(round(len(prompts) * HELD_OUT), max_warm))
     kept = set(prompts[:num_measured])
     chosen = [record for record in shuffled if comparable(record.prompt) in kept]
     if num_measured < num_requests:

@@ -50,6 +50,10 @@ class UserTriton:
         del started_at, ended_at
         return None
 
+    def hopeless(self) -> str:
+        """Empty: nothing is known against it."""
+        return ""
+
     def __enter__(self) -> Self:
         return self
 
@@ -79,7 +83,7 @@ def target_scenario(options: Options, folder: Path, progress: Progress) -> Scena
     rate = options.rate
     if rate is None:
         progress.stage(f"measuring the target's rate with {BURST_REQUESTS} requests")
-        rate = options.load * _finished_per_second(_burst(options, selection, addresses, folder))
+        rate = options.load * finished_per_second(_burst(options, selection, addresses, folder))
     requests = _arrivals(selection.measured, rate, options)
     span_s = requests[-1].arrival_s
     plan = TrialPlan(
@@ -157,8 +161,12 @@ def _burst(options: Options, selection: Selection, addresses: TritonAddresses, f
         return load.result()
 
 
-def _finished_per_second(burst: LoadResult) -> float:
-    """The rate in the middle of the burst, where the engine is neither filling nor emptying."""
+def finished_per_second(burst: LoadResult) -> float:
+    """The rate in the middle of the burst, where the engine is neither filling nor emptying.
+
+    Raises:
+        StartError: there were no two answers.
+    """
     ends = np.sort([timing.last_at or 0.0 for timing in burst.completed])
     if ends.size < 2:
         first = next((timing.error for timing in burst.timings if timing.error), "no answer")

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagesched_emulator.demo.errors import HopelessRunError
 from sagesched_emulator.demo.gateway_process import GatewayProcess, Prediction, gateway_config
 from sagesched_emulator.demo.load_process import LoadProcess
 from sagesched_emulator.demo.queue_watch import QueueWatch
@@ -22,6 +23,9 @@ from sagesched_emulator.load_result import LoadResult
 
 DIRECT = "direct"
 """Name of the run without a gateway."""
+
+LOOK_EVERY_S = 5.0
+"""How often a run is asked whether it can still count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +99,11 @@ def run_trial(
         on_progress: called about twice a second with the number of answers that have ended.
 
     Raises:
+        HopelessRunError: this machine clearly does not keep up at this time scale.
         DemoError: something did not start or did not answer.
     """
     watch = QueueWatch()
+    look_at = time.monotonic() + LOOK_EVERY_S
     with ExitStack() as stack:
         triton = stack.enter_context(plan.stand(time_scale, plan.folder))
         address, gateway = triton.addresses.grpc, None
@@ -115,8 +121,12 @@ def run_trial(
         load = stack.enter_context(LoadProcess(spec, plan.folder))
         for progress in load.progress():
             on_progress(progress.ended)
-            if gateway is not None:
-                watch.add(time.time(), gateway.num_queued())
+            if gateway is not None and (queued := gateway.num_queued()) is not None:
+                watch.add(time.time(), queued)
+            if time.monotonic() > look_at:
+                look_at = time.monotonic() + LOOK_EVERY_S
+                if reason := triton.hopeless():
+                    raise HopelessRunError(reason)
         result = load.result()
     engine = triton.seen(result.started_at, result.ended_at)
     waiting = [] if gateway is None else [watch.mean(result.started_at, result.ended_at)]

@@ -23,7 +23,7 @@ class ResponseOrder:
 
     def put(self, request: Hashable | None, message: bytes) -> None:
         """A message for a request."""
-        if request in self._held and request is not next(iter(self._held)):
+        if request in self._held and request != next(iter(self._held)):
             self._held[request].append(message)
         else:
             self._send(message)

@@ -106,11 +106,14 @@ class CapacityModel:
 
     def _composed(self, before: EngineCapacity) -> EngineCapacity:
         own, limits, gauges = self._settings, self._limits, self._gauges
+        block_tokens = own.block_tokens or gauges.block_tokens or before.block_tokens
+        # Gauges come once iterations run; until then the configured size keeps a first burst in bounds.
+        configured_blocks = None if limits.kv_tokens is None else max(limits.kv_tokens // block_tokens, 1)
         return replace(
             before,
             slots=own.slots or gauges.max_requests or limits.slots or FIRST_GUESS_SLOTS,
-            kv_blocks=own.kv_blocks or gauges.kv_blocks,
-            block_tokens=own.block_tokens or gauges.block_tokens or before.block_tokens,
+            kv_blocks=own.kv_blocks or gauges.kv_blocks or configured_blocks,
+            block_tokens=block_tokens,
             kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,
             max_num_tokens=own.max_num_tokens or limits.max_num_tokens or before.max_num_tokens,
             iteration_s=self._iteration_s(before.iteration_s),
@@ -140,6 +143,8 @@ class IterationSpeed:
         seen = self._seen
         if not busy or (seen and iteration < seen[-1][1]):
             seen.clear()  # idle time would count as work, a restarted engine counts from zero
+        if not busy:
+            return
         if seen and iteration == seen[-1][1]:
             return  # not refreshed since: only an edge tells the time
         seen.append((now, iteration))

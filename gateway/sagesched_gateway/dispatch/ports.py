@@ -73,9 +73,17 @@ class Upstream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """What the engine's configuration tells; None where it does not."""
+    """What the engine's configuration tells; None where it does not.
+
+    Attributes:
+        slots: places in the running batch.
+        kv_tokens: most tokens the KV pool is configured to hold.
+        kv_policy: how blocks are reserved.
+        max_num_tokens: tokens per iteration.
+    """
 
     slots: int | None = None
+    kv_tokens: int | None = None
     kv_policy: KvPolicy | None = None
     max_num_tokens: int | None = None
 

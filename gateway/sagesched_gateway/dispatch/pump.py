@@ -23,7 +23,7 @@ from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
 _LOG = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
-"""A request without a token yet is sent once more when Triton was away or full; then the caller hears of it."""
+"""A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
 
 RETRY_DELAY_S = 0.25
 """Pause before that, its place kept: an engine that refuses one request refuses the next one too."""

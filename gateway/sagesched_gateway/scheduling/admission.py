@@ -41,7 +41,8 @@ become negative, in whatever order jobs end.
 
 *Speed.* Each token of each stream asks again whether something fits. A job's estimate only grows until the
 next report of it, so the sum as last counted is a lower bound on the sum now: while even that leaves no room,
-nothing is computed. Only otherwise are all jobs in flight counted anew.
+nothing is computed. Nor is it while there is room even with every job grown to its cap. Only in between are
+all jobs in flight counted anew.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 
@@ -68,8 +70,7 @@ class Obstacle(StrEnum):
     KV = "kv"
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What a job asks of the engine: prompt length and cap on output, tokens."""
 
     prompt_tokens: int
@@ -84,6 +85,7 @@ class _Reservation:
         need: what it asked for.
         tokens: what it held when last heard of, the token to come included.
         heard_at: when that was; the end of its prefill, as assumed, before anything was heard.
+        most_blocks: KV blocks that it can come to hold.
         blocks: KV blocks counted for it.
         prefilled: whether its prefill is known or assumed to be over.
     """
@@ -91,6 +93,7 @@ class _Reservation:
     need: Need
     tokens: int
     heard_at: float
+    most_blocks: int
     blocks: int = 0
     prefilled: bool = False
 
@@ -109,9 +112,11 @@ class Ledger:
         self._unprefilled: dict[str, _Reservation] = {}
         self._unprefilled_tokens = 0
         self._last_due_at = -math.inf
-        # Sum of the blocks counted: exact for one instant, a lower bound after it.
+        # Sum of the blocks counted (exact for one instant, a lower bound after it), and of what they can come
+        # to.
         self._counted_blocks = 0
         self._counted_at = -math.inf
+        self._most_blocks = 0
         self.resize(capacity, greedy)
 
     @property
@@ -150,6 +155,8 @@ class Ledger:
         """Whether so many KV blocks are free."""
         total = self._capacity.kv_blocks
         if total is None:
+            return True
+        if self._most_blocks + blocks <= total:
             return True
         return self._counted_blocks + blocks <= total and self.reserved_blocks(now) + blocks <= total
 
@@ -211,7 +218,9 @@ class Ledger:
         )
         # The engine prefills in order of arrival, so due times never run backwards either.
         self._last_due_at = max(self._last_due_at, due_at)
-        reservation = _Reservation(need, need.prompt_tokens + 1, self._last_due_at)
+        most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
+        reservation = _Reservation(need, need.prompt_tokens + 1, self._last_due_at, most_blocks)
+        self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
         self._unprefilled[job_id] = reservation
         self._count(reservation, now)
@@ -222,7 +231,9 @@ class Ledger:
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
         if not self._reserves_ahead:
-            reservation.tokens = reservation.need.prompt_tokens + output_tokens + 1
+            # Reports may overtake each other, progress does not run backwards.
+            tokens = reservation.need.prompt_tokens + output_tokens + 1
+            reservation.tokens = max(reservation.tokens, tokens)
             reservation.heard_at = now
             self._count(reservation, now)
 
@@ -232,6 +243,7 @@ class Ledger:
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
         self._counted_blocks -= reservation.blocks
+        self._most_blocks -= reservation.most_blocks
 
     def assume_prefilled(self, now: float) -> None:
         """Count jobs as prefilled whose time for it is over."""
@@ -253,13 +265,17 @@ class Ledger:
         self._tokens_per_s = 1.0 / capacity.iteration_s
         # Blocks may be of another size now, and jobs faster or slower: what was counted is no bound any more.
         for reservation in self._reservations.values():
+            need = reservation.need
+            reservation.most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
             self._count(reservation, reservation.heard_at)
+        self._most_blocks = sum(reservation.most_blocks for reservation in self._reservations.values())
         self._counted_at = -math.inf
 
     def check(self, now: float) -> None:
         """Raise AssertionError where the running sums differ from the reservations they sum up."""
         reservations = self._reservations
         assert self._counted_blocks == sum(reservation.blocks for reservation in reservations.values())
+        assert self._most_blocks == sum(reservation.most_blocks for reservation in reservations.values())
         for reservation in reservations.values():
             assert 0 < reservation.blocks <= self._estimate(reservation, now), reservation
         unprefilled = {job_id for job_id, reservation in reservations.items() if not reservation.prefilled}
@@ -272,13 +288,12 @@ class Ledger:
 
     def _estimate(self, reservation: _Reservation, now: float) -> int:
         """KV blocks of a job in flight by now."""
-        most = reservation.need.prompt_tokens + reservation.need.max_tokens
         if self._reserves_ahead:
-            return self._blocks(most)
+            return reservation.most_blocks
         tokens: float = reservation.tokens
         if now > reservation.heard_at:
             tokens += (now - reservation.heard_at) * self._tokens_per_s
-        return math.ceil(min(tokens, most) / self._capacity.block_tokens - _ROUNDING)
+        return min(math.ceil(tokens / self._capacity.block_tokens - _ROUNDING), reservation.most_blocks)
 
     def _count(self, reservation: _Reservation, now: float) -> None:
         """Count a job anew: the sum stays exact for its instant, or a lower bound."""

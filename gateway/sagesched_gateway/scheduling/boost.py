@@ -47,21 +47,23 @@ def gittins_boost(values: FloatArray, weights: FloatArray, gammas: FloatArray) -
     Args:
         values: atoms of S, shape (n,), non-decreasing, > 0.
         weights: their probabilities, shape (n,), > 0, summing to 1.
-        gammas: tail rates, shape (g,), > 0, in 1 / unit of `values`.
+        gammas: tail rates, shape (g,), increasing, > 0, in 1 / unit of `values`.
 
     Returns:
         Boosts, shape (g,), in the unit of `values`; finite and >= 0.
     """
-    growth = np.multiply.outer(gammas, values)
-    np.minimum(growth, MAX_EXPONENT, out=growth)
+    # Atoms run along the first axis: sums and maxima over it are additions of whole rows.
+    growth = np.multiply.outer(values, gammas)
+    if values[-1] * gammas[-1] > MAX_EXPONENT:
+        np.minimum(growth, MAX_EXPONENT, out=growth)
     np.expm1(growth, out=growth)
-    beyond = growth * tails(weights)
-    growth *= weights
-    paid = np.cumsum(growth, axis=1)
+    beyond = growth * tails(weights)[:, np.newaxis]
+    growth *= weights[:, np.newaxis]
+    paid = np.add.accumulate(growth, axis=0)
     paid += beyond
-    gained = np.subtract(np.cumsum(weights), beyond, out=beyond)
+    gained = np.subtract(np.add.accumulate(weights)[:, np.newaxis], beyond, out=beyond)
     gained /= paid
-    excess: FloatArray = np.maximum(gained.max(axis=1), 0.0)
+    excess = np.maximum.reduce(gained, axis=0)
     boosts: FloatArray = np.log1p(excess) / gammas
     return boosts
 

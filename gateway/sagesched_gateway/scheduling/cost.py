@@ -87,14 +87,15 @@ class CostShape:
 
     def service_steps(self, prompt_tokens: int, max_tokens: int, output_tokens: FloatArray) -> FloatArray:
         """S for each output length (tokens, shape (n,)), in engine steps, shape (n,)."""
-        share = output_tokens * (1.0 / self.slots)
+        # Both shares are O times something; the larger something decides.
+        per_token: FloatArray | float = 1.0 / self.slots
         if self.kv_tokens is not None:
+            pool = 1.0 / self.kv_tokens
             if self.reserves_ahead:
-                held = output_tokens * float(prompt_tokens + max_tokens)
+                per_token = max(per_token, pool * (prompt_tokens + max_tokens))
             else:
-                held = kv_token_steps(float(prompt_tokens), output_tokens)
-            share = np.maximum(share, held * (1.0 / self.kv_tokens))
-        return share + prompt_tokens * self.prefill_steps_per_token
+                per_token = np.maximum(output_tokens * (0.5 * pool) + prompt_tokens * pool, per_token)
+        return output_tokens * per_token + prompt_tokens * self.prefill_steps_per_token
 
 
 def _close(a: float, b: float, factor: float) -> bool:

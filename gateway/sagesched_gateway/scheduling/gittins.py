@@ -42,15 +42,16 @@ def gittins_index(values: FloatArray, weights: FloatArray, consumed: float = 0.0
         values, weights = values[left] - consumed, weights[left]
         if values.size == 0:
             return float("inf")
-    within = np.cumsum(weights)
-    spent = np.cumsum(weights * values)
+    within = np.add.accumulate(weights)
+    spent = np.add.accumulate(weights * values)
     spent += tails(weights) * values
     spent /= within
-    return float(spent.min())
+    return float(np.minimum.reduce(spent))
 
 
 def tails(weights: FloatArray) -> FloatArray:
     """Weight strictly to the right of each atom, shape (n,); the last is exactly 0."""
-    right = np.zeros_like(weights)
-    right[:-1] = np.cumsum(weights[:0:-1])[::-1]
+    right = np.empty_like(weights)
+    right[-1] = 0.0
+    np.add.accumulate(weights[:0:-1], out=right[-2::-1])
     return right

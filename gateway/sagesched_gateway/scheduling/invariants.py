@@ -2,7 +2,7 @@
 
 - Each job is in the queue or in the ledger as its state says, never in both, and nothing else is in either.
 - What the ledger counts is the sum over the jobs in flight.
-- Each key in the queue is what the policy's row gives through the view in force; the order is that of the keys.
+- Each key in the queue is what the policy's row gives through the view in force, and they are in order.
 - The backlog is the sum over the jobs that wait.
 - Nothing waits that fits and may start: neither the head nor, while passing is allowed, those behind it.
 
@@ -46,14 +46,15 @@ def _check_keys(scheduler: Scheduler) -> None:
     view = scheduler.queue.view
     for job_id in scheduler.queue:
         job = scheduler.jobs[job_id]
-        offset = float(scheduler.policy.row(scheduler.facts(job))[view.column])
+        offset = float(scheduler.costing.cost(job).row[view.column])
         wanted = view.arrival_weight * job.arrival_at + view.scale * offset
         key = scheduler.queue.key(job_id)
-        assert math.isclose(key, wanted, rel_tol=_ROUNDING, abs_tol=_ROUNDING), f"{key}, not {wanted}: {job}"
+        agrees = math.isclose(key, wanted, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        assert agrees, f"key {key}, not {wanted}: {job}"
 
 
 def _check_backlog(scheduler: Scheduler) -> None:
-    wanted = sum(scheduler.facts(scheduler.jobs[job_id]).mean_steps for job_id in scheduler.queue)
+    wanted = sum(scheduler.costing.cost(scheduler.jobs[job_id]).mean_steps for job_id in scheduler.queue)
     steps = scheduler.backlog.steps
     assert math.isclose(steps, wanted, rel_tol=1e-6, abs_tol=1e-6), f"backlog {steps}, not {wanted}"
 

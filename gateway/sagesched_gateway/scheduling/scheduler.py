@@ -15,15 +15,12 @@ exceptions are
   at most `PASS_BLOCKED_S`. Where slots or prefill are what is missing, nobody passes: the next finish or
   first token serves the head.
 
-Requests without a prediction are costed by the pool's distribution, and before there is one by
-`assumed_lengths`.
+What requests cost, with or without a prediction, is `costing`'s business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sagesched_gateway.scheduling import events
@@ -31,60 +28,17 @@ from sagesched_gateway.scheduling.admission import Ledger, Need, Obstacle
 from sagesched_gateway.scheduling.backlog import Backlog
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
-from sagesched_gateway.scheduling.cost import CostShape
+from sagesched_gateway.scheduling.costing import Costing
 from sagesched_gateway.scheduling.job import IN_FLIGHT, IllegalEventError, Job, JobState
-from sagesched_gateway.scheduling.policies.base import JobFacts, Moment, Policy
+from sagesched_gateway.scheduling.policies.base import Moment, Policy
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory, make_policy
 from sagesched_gateway.scheduling.queue import BY_ARRIVAL, KeyedQueue
 from sagesched_gateway.scheduling.settings import PolicySettings
-from sagesched_predictor.distribution import LengthDistribution
+from sagesched_gateway.scheduling.snapshot import SchedulerSnapshot
 
 PASS_SCAN = 8
 PASS_BLOCKED_S = 1.0
 NEVER_FITS = "never-fits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerSnapshot:
-    """The core at a glance, as of the last event.
-
-    Attributes:
-        policy: name of the policy in force.
-        num_queued: jobs waiting.
-        num_running: jobs in flight, those being stopped included.
-        backlog_s: predicted service seconds of everything waiting.
-        gamma: tail rate in force, 1/s; None for policies without one.
-        num_rekeys: times that all keys moved at once, since the beginning.
-        slots: requests that may be in flight at once.
-        reserved_slots: those that are.
-        kv_blocks: the engine's KV pool; None where unknown.
-        reserved_blocks: blocks that jobs in flight hold or are estimated to hold.
-        unprefilled_tokens: prompt tokens sent and not yet prefilled.
-        oldest_arrival_at: earliest arrival among the waiting; None when nothing waits.
-    """
-
-    policy: str
-    num_queued: int
-    num_running: int
-    backlog_s: float
-    gamma: float | None
-    num_rekeys: int
-    slots: int
-    reserved_slots: int
-    kv_blocks: int | None
-    reserved_blocks: int
-    unprefilled_tokens: int
-    oldest_arrival_at: float | None
-
-
-@lru_cache(maxsize=1024)
-def assumed_lengths(max_tokens: int) -> LengthDistribution:
-    """Output lengths assumed before anything is known: spread evenly on a logarithmic scale.
-
-    Equal weights on max_tokens / 64, / 32, … / 1: ignorance of the scale. It keeps what the client did say (a
-    small `max_tokens` means a short answer) without taking the cap for a prediction.
-    """
-    return LengthDistribution.from_samples(max_tokens / 2.0**halvings for halvings in range(7))
 
 
 class Scheduler:
@@ -107,14 +61,12 @@ class Scheduler:
             ValueError: unknown policy, or a knob out of its range.
         """
         self._policies = policies
-        self.policy: Policy = make_policy(settings, policies)
+        self.costing = Costing(make_policy(settings, policies), capacity)
         self.ledger = Ledger(capacity, self.policy.greedy)
         self.backlog = Backlog()
         self.queue = KeyedQueue(self.policy.num_columns, BY_ARRIVAL)
         self.jobs: dict[str, Job] = {}
         self.last_now = 0.0
-        self._shape = CostShape.of(capacity)
-        self._pool: LengthDistribution | None = None
         self._num_rekeys = 0
         self._wake_at: float | None = None
         # Free KV blocks below which nobody who waits could start, as last seen; None where not known.
@@ -143,6 +95,11 @@ class Scheduler:
         _HANDLERS[type(event)](self, event, now)
         return commands
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.costing.policy
+
     def job_state(self, job_id: str) -> JobState:
         """Where a job stands; FORGOTTEN when the core does not know it (any more)."""
         job = self.jobs.get(job_id)
@@ -165,20 +122,6 @@ class Scheduler:
             reserved_blocks=self.ledger.reserved_blocks(self.last_now),
             unprefilled_tokens=self.ledger.unprefilled_tokens,
             oldest_arrival_at=self.queue.oldest_arrival() if len(self.queue) else None,
-        )
-
-    def facts(self, job: Job) -> JobFacts:
-        """What the policy may know of a job, with what is assumed where nothing is predicted."""
-        prompt_tokens, max_tokens = job.need.prompt_tokens, job.need.max_tokens
-        lengths = job.distribution or self._pool or assumed_lengths(max_tokens)
-        lengths = lengths.clipped(max_tokens)
-        return JobFacts(
-            arrival_at=job.arrival_at,
-            prompt_tokens=prompt_tokens,
-            max_tokens=max_tokens,
-            tokens=lengths.tokens,
-            weights=lengths.weights,
-            steps=self._shape.service_steps(prompt_tokens, max_tokens, lengths.tokens),
         )
 
     # --- Events ---
@@ -207,7 +150,7 @@ class Scheduler:
         self._start_what_fits(now)
 
     def _on_pool_distribution_changed(self, event: events.PoolDistributionChanged, now: float) -> None:
-        self._pool = event.distribution
+        self.costing.assume(event.distribution)
         for job in self._waiting():
             if job.distribution is None:
                 self._key_again(job)
@@ -251,14 +194,12 @@ class Scheduler:
 
     def _on_capacity_changed(self, event: events.CapacityChanged, now: float) -> None:
         self.ledger.resize(event.capacity, self.policy.greedy)
-        shape = CostShape.of(event.capacity)
-        if not shape.is_close_to(self._shape):
-            self._shape = shape
+        if self.costing.follow(event.capacity):
             self._key_all_again()
         self._start_what_fits(now)
 
     def _on_policy_changed(self, event: events.PolicyChanged, now: float) -> None:
-        self.policy = make_policy(event.settings, self._policies)
+        self.costing.use(make_policy(event.settings, self._policies))
         self.ledger.resize(self.ledger.capacity, self.policy.greedy)
         self._key_all_again()
         self._start_what_fits(now)
@@ -317,7 +258,8 @@ class Scheduler:
     def _look_again(self, now: float) -> None:
         """Move all keys if the policy now sees them differently."""
         capacity = self.ledger.capacity
-        oldest = self.facts(self.jobs[self.queue.oldest()]) if self.policy.needs_oldest else None
+        needs_oldest = self.policy.needs_oldest
+        oldest = self.costing.facts(self.jobs[self.queue.oldest()]) if needs_oldest else None
         view = self.policy.view(
             Moment(now, capacity.iteration_s, capacity.prefill_s_per_token, self.backlog.steps, oldest)
         )
@@ -351,9 +293,8 @@ class Scheduler:
         self.ledger.grow(job_id, output_tokens, now)
 
     def _enqueue(self, job: Job) -> None:
-        facts = self.facts(job)
-        self.queue.push(job.job_id, job.arrival_at, self.policy.row(facts))
-        job.mean_steps = facts.mean_steps
+        row, job.mean_steps = self.costing.cost(job)
+        self.queue.push(job.job_id, job.arrival_at, row)
         self.backlog.add(job.mean_steps)
 
     def _dequeue(self, job: Job) -> None:
@@ -362,10 +303,9 @@ class Scheduler:
         job.mean_steps = 0.0
 
     def _key_again(self, job: Job) -> None:
-        facts = self.facts(job)
-        self.queue.replace_row(job.job_id, self.policy.row(facts))
         self.backlog.remove(job.mean_steps)
-        job.mean_steps = facts.mean_steps
+        row, job.mean_steps = self.costing.cost(job)
+        self.queue.replace_row(job.job_id, row)
         self.backlog.add(job.mean_steps)
 
     def _key_all_again(self) -> None:

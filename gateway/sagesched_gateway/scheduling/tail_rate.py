@@ -54,7 +54,7 @@ class TailRate:
         if not (tail_weight > 0 and math.isfinite(tail_weight)):
             raise ValueError(f"tail weight must be positive and finite, got {tail_weight}")
         self._tail_weight = tail_weight
-        self.column = GAMMA_GRID.size - 1
+        self._settle(GAMMA_GRID.size - 1)
 
     @property
     def gamma(self) -> float:
@@ -63,10 +63,17 @@ class TailRate:
 
     def follow(self, backlog_steps: float) -> int:
         """Take note of the backlog (engine steps); return the column now in force."""
-        wanted = self._position(backlog_steps)
-        if abs(wanted - self.column) >= 1.0:
-            self.column = round(wanted)
+        if not self._least_backlog < backlog_steps < self._most_backlog:
+            self._settle(round(self._position(backlog_steps)))
         return self.column
+
+    def _settle(self, column: int) -> None:
+        """Put a column in force, and note between which backlogs it stays so: one grid step either side."""
+        self.column = column
+        backlog = self._tail_weight / float(GAMMA_GRID[column])
+        step = 2.0 ** (1.0 / POINTS_PER_OCTAVE)
+        self._least_backlog = -math.inf if column == GAMMA_GRID.size - 1 else backlog / step
+        self._most_backlog = math.inf if column == 0 else backlog * step
 
     def _position(self, backlog_steps: float) -> float:
         """Where the wanted γ lies on the grid, in columns, clamped to its ends."""

@@ -31,9 +31,9 @@ CHANNEL_OPTIONS = (
 
 # In-band errors carry text only; these are the beginnings of what Triton says for them.
 _TEXT_CODES = (
+    ("not at ready state", "UNAVAILABLE"),
     ("unknown model", "NOT_FOUND"),
     ("is not found", "NOT_FOUND"),
-    ("is not ready", "UNAVAILABLE"),
     ("shutting down", "UNAVAILABLE"),
     ("maximum queue size", "UNAVAILABLE"),
 )

@@ -88,6 +88,7 @@ class TritonEngineProbe:
         config = engine.config.config
         return EngineLimits(
             slots=config.max_batch_size or None,
+            kv_tokens=_positive(_parameter(config, "max_tokens_in_paged_kv_cache")),
             kv_policy=_KV_POLICIES.get(_parameter(config, "batch_scheduler_policy")),
             max_num_tokens=_positive(_parameter(config, "max_num_tokens")),
         )

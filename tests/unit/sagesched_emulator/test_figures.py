@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from sagesched_emulator.figures import figures, ratio
 from sagesched_emulator.load_result import RequestTiming
 

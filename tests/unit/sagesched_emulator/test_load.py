@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
+
 from sagesched_emulator.load import LoadRequest, LoadSpec, generate_message, run_load
 from sagesched_emulator.load_result import LoadResult
-from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 
 Context = grpc.aio.ServicerContext
 Answer = Callable[[ModelInferRequest, Context], Awaitable[None]]

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from sagesched_predictor import predictor as predictor_module
+from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.pool import MIN_LENGTHS
-from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.predictor import MIN_NEIGHBOURS, Predictor
 
 APrompt = Callable[..., PromptFeatures]
 
@@ -38,16 +39,29 @@ def test_the_pool_speaks_for_a_prompt_unlike_any_seen(predictor: Predictor, a_pr
     assert prediction.distribution.mean == 100
 
 
-def test_history_speaks_for_a_prompt_seen_before(predictor: Predictor, a_prompt: APrompt) -> None:
-    seen(predictor, a_prompt(0), 10, 12, 14, 16)
+def test_history_speaks_once_there_are_neighbours_enough(predictor: Predictor, a_prompt: APrompt) -> None:
     seen(predictor, a_prompt(80), *[1000] * 20)
-    same, other, between = predictor.predict([a_prompt(0), a_prompt(80), a_prompt(45)])
-    assert (same.source, same.neighbours) == ("history", 4)
+    seen(predictor, a_prompt(0), *range(10, 10 + MIN_NEIGHBOURS - 1))
+    (before,) = predictor.predict([a_prompt(0)])
+    assert (before.source, before.neighbours) == ("pool", MIN_NEIGHBOURS - 1)
+    assert before.distribution is not None
+    assert before.distribution.tokens[-1] == 1000
+    seen(predictor, a_prompt(0), 30)
+    same, other, between = predictor.predict([a_prompt(0), a_prompt(80), a_prompt(40)])
+    assert (same.source, same.neighbours) == ("history", MIN_NEIGHBOURS)
     assert same.distribution is not None
-    assert same.distribution.quantile(0.9) == 16
-    assert other.distribution is not None
-    assert other.distribution.quantile(0.1) == 1000
+    assert same.distribution.tokens.tolist() == [*range(10, 10 + MIN_NEIGHBOURS - 1), 30]
+    assert (other.source, other.distribution) == ("history", LengthDistribution.point(1000))
     assert between.source == "pool"
+
+
+def test_of_the_neighbours_the_nearer_count_more(predictor: Predictor, a_prompt: APrompt) -> None:
+    seen(predictor, a_prompt(0), *[100] * MIN_NEIGHBOURS)
+    seen(predictor, a_prompt(30), *[200] * MIN_NEIGHBOURS)
+    (prediction,) = predictor.predict([a_prompt(10)])
+    assert (prediction.source, prediction.neighbours) == ("history", 2 * MIN_NEIGHBOURS)
+    assert prediction.distribution is not None
+    assert 0 < prediction.distribution.survival(100) < 0.4
 
 
 def test_predictions_come_in_the_order_of_the_prompts(predictor: Predictor, a_prompt: APrompt) -> None:

@@ -83,13 +83,13 @@ def test_a_life_from_ready_to_end_of_input(start: Any, encoder_folder: Path) -> 
         NICENESS,
     )
 
-    child.tell(*[message("observe", str(i), output_tokens=60 + i, censored=False) for i in range(6)])
+    child.tell(*[message("observe", str(i), output_tokens=60 + i, censored=False) for i in range(8)])
     assert child.listen()["op"] == "pool"
     child.tell(b"{broken", message("predict", "second"))
     assert child.listen()["op"] == "error"
     second = child.listen()
-    assert (second["id"], second["source"], second["neighbours"]) == ("second", "history", 6)
-    assert 60 <= second["pairs"][0][0] <= second["pairs"][-1][0] <= 65
+    assert (second["id"], second["source"], second["neighbours"]) == ("second", "history", 8)
+    assert 60 <= second["pairs"][0][0] <= second["pairs"][-1][0] <= 67
     assert second["seconds"] > 0
 
     child.process.send_signal(signal.SIGINT)  # Ctrl-C in the gateway's terminal is not for us

@@ -7,8 +7,7 @@ before each decision; both are pure arithmetic, though a policy may remember wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ from sagesched_gateway.scheduling.queue import KeyView
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class JobFacts:
+class JobFacts(NamedTuple):
     """What a policy may know of a waiting job: never its true length.
 
     Attributes:
@@ -49,8 +47,7 @@ class JobFacts:
         return float(self.steps @ self.weights)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """What a view may depend on; at least one job waits.
 
     Attributes:

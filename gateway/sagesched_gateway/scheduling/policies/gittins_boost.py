@@ -34,7 +34,7 @@ class GittinsBoost(Policy):
 
     def __init__(self, tail_weight: float = 1.0) -> None:
         self._tail_rate = TailRate(tail_weight)
-        self._iteration_s = 0.0
+        self._view = KeyView(column=self._tail_rate.column, arrival_weight=1.0, scale=0.0)
 
     def row(self, facts: JobFacts) -> FloatArray:
         """Boosts in engine steps, one per grid point."""
@@ -43,9 +43,12 @@ class GittinsBoost(Policy):
     def view(self, moment: Moment) -> KeyView:
         """The column of the tail rate in force, scaled to seconds."""
         column = self._tail_rate.follow(moment.backlog_steps)
-        if abs(moment.iteration_s - self._iteration_s) > STEP_TOLERANCE * self._iteration_s:
-            self._iteration_s = moment.iteration_s
-        return KeyView(column=column, arrival_weight=1.0, scale=-self._iteration_s)
+        step_s = -self._view.scale
+        if abs(moment.iteration_s - step_s) > STEP_TOLERANCE * step_s:
+            self._view = KeyView(column, arrival_weight=1.0, scale=-moment.iteration_s)
+        elif column != self._view.column:
+            self._view = self._view._replace(column=column)
+        return self._view
 
     @property
     def gamma_per_step(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sagesched_emulator.demo import runner
-from sagesched_emulator.demo.errors import StarvedError
+from sagesched_emulator.demo.errors import HopelessRunError, StarvedError
 from sagesched_emulator.demo.gateway_process import Prediction
 from sagesched_emulator.demo.progress import Silence
 from sagesched_emulator.demo.trial import Trial, TrialPlan
@@ -72,6 +72,20 @@ def test_a_starved_run_repeats_all_at_a_slower_scale(runs: list[tuple[str, float
     (line,) = told.lines
     assert line.startswith("run 'fcfs' does not count: 10.0% of the engine's iterations ended late")
     assert line.endswith("all runs again at time scale 0.8")
+
+
+def test_a_run_that_was_broken_off_repeats_all_too(
+    monkeypatch: pytest.MonkeyPatch, plan: TrialPlan, a_trial: MakeTrial
+) -> None:
+    def fake(plan: TrialPlan, name: str, time_scale: float, on_progress: Callable[[int], None]) -> Trial:
+        if time_scale < 0.7:
+            raise HopelessRunError("far too late")
+        return a_trial(name, time_scale=time_scale)
+
+    monkeypatch.setattr(runner, "run_trial", fake)
+    told = Told()
+    assert runner.measure(plan, NAMES, 0.5, told).repeated == [0.5]
+    assert told.lines == ["run 'sagesched' does not count: far too late; all runs again at time scale 0.8"]
 
 
 def test_a_fixed_scale_is_not_changed(runs: list[tuple[str, float]], plan: TrialPlan) -> None:

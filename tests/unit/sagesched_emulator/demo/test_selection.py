@@ -84,3 +84,8 @@ def test_copies_that_differ_in_white_space_are_kept_apart() -> None:
 def test_no_warm_up_is_no_fault() -> None:
     selection = a_selection(some_records(300), num_requests=200, max_warm=0)
     assert (selection.warm, selection.note) == ([], "")
+
+
+def test_without_a_warm_up_all_prompts_are_measured() -> None:
+    selection = a_selection(some_records(100), num_requests=100, max_warm=0)
+    assert (len(selection.measured), selection.warm, selection.note) == (100, [], "")

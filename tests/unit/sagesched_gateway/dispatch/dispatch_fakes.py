@@ -1,10 +1,10 @@
-"""An upstream, a predictor and an engine probe that do what a test tells them, in this process and at once."""
+"""An upstream, a predictor and an engine probe that do what a test tells them, in this process."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
@@ -46,6 +46,13 @@ async def ticks(number: int = 20) -> None:
     """Let everything that is ready run."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state of the code under test, which tells nobody when it is reached."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 class FakeCall:

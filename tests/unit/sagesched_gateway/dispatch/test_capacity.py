@@ -45,6 +45,14 @@ def test_settings_win_over_metrics_and_metrics_over_configuration():
     assert capacity.max_num_tokens == 4096
 
 
+def test_the_configured_pool_counts_until_the_metrics_tell_its_size():
+    model = a_model()
+    model.told_limits(EngineLimits(kv_tokens=6400))
+    assert model.current.kv_blocks == 6400 // model.current.block_tokens
+    model.saw_gauges(EngineGauges(kv_blocks=150, block_tokens=32), 0.0, busy=True)
+    assert model.current.kv_blocks == 150
+
+
 def test_nothing_new_is_no_change():
     model = a_model()
     gauges = EngineGauges(max_requests=48)

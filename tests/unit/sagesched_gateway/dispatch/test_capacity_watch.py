@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dispatch_fakes import FakeProbe
+from dispatch_fakes import FakeProbe, until
 
 from sagesched_gateway.dispatch import capacity_watch
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
@@ -20,9 +20,7 @@ class Watched:
         self.model = CapacityModel(EngineSettings())
         self.busy = False
         self.changes = 0
-        self.watch = CapacityWatch(
-            self.probe, self.model, is_busy=lambda: self.busy, changed=self._changed
-        )
+        self.watch = CapacityWatch(self.probe, self.model, is_busy=lambda: self.busy, changed=self._changed)
 
     def _changed(self):
         self.changes += 1
@@ -50,8 +48,7 @@ async def test_an_idle_engine_is_left_alone_and_a_busy_one_is_watched(watched):
     assert watched.probe.num_looks == 0
     watched.busy = True
     watched.probe.gauges_now = EngineGauges(max_requests=7)
-    while watched.changes == 0:
-        await asyncio.sleep(0)
+    await until(lambda: watched.changes)
     assert watched.model.current.slots == 7
     task.cancel()
 
@@ -64,8 +61,7 @@ async def test_metrics_that_cannot_be_read_change_nothing(watched, monkeypatch):
     monkeypatch.setattr(watched.probe, "gauges", fail)
     watched.busy = True
     task = asyncio.create_task(watched.watch.run())
-    while watched.probe.num_looks < 3:
-        await asyncio.sleep(0)
+    await until(lambda: watched.probe.num_looks >= 3)
     assert watched.changes == 0
     assert not task.done()
     task.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dispatch_fakes import FakeCall, a_message, ticks
+from dispatch_fakes import FakeCall, a_message, ticks, until
 
 from sagesched_gateway.dispatch import pump
 from sagesched_gateway.errors import (
@@ -304,8 +304,7 @@ async def test_a_long_prompt_is_counted_beside_the_loop(bench, monkeypatch):
     monkeypatch.setattr(b.counter, "is_slow", lambda prompt: True)
     generation = b.dispatcher.generate(a_message("long one"))
     assert b.upstream.started == []
-    while not b.upstream.calls:
-        await asyncio.sleep(0)
+    await until(lambda: b.upstream.calls)
     b.upstream.calls[0].token(final=True)
     assert [response async for response in generation]
 

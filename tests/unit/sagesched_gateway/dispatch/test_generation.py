@@ -13,9 +13,7 @@ from sagesched_gateway.kserve import ModelInferResponse
 
 def a_generation(listener=None):
     closed = []
-    generation = Generation(
-        client_id="c", model="m", close=lambda: closed.append(True), listener=listener
-    )
+    generation = Generation(client_id="c", model="m", close=lambda: closed.append(True), listener=listener)
     return generation, closed
 
 

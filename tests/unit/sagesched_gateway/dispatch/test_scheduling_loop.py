@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from dispatch_fakes import until
+
 from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.scheduling.commands import Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.events import Cancelled, Finished, Woken
@@ -64,9 +66,7 @@ async def test_an_alarm_rings_once_and_a_later_one_replaces_it():
     loop = SchedulingLoop(core, Performer())
     loop.post(Cancelled(job_id="a"))
     loop.post(Finished(job_id="a"))
-    async with asyncio.timeout(5):
-        while Woken() not in core.log:
-            await asyncio.sleep(0)
+    await until(lambda: Woken() in core.log)
     assert core.log.count(Woken()) == 1
 
 

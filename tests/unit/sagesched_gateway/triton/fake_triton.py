@@ -1,14 +1,15 @@
 """A Triton in this process: the classic repository over real gRPC, steered by the prompt, without an engine.
 
 A prompt is `tokens=N` (N chunks of one token), `hang` (one chunk, then nothing until stopped), `silent` (no
-chunk until stopped), `fail` (a backend error), `full` (the executor's queue is full), `busy` (UNAVAILABLE), `break`
-(one chunk, then the stream breaks), `flag` (a flag-only final) or `whole=N` (one chunk of N tokens).
+chunk until stopped), `fail` (a backend error), `full` (the executor's queue is full), `busy` (UNAVAILABLE),
+`break` (one chunk, then the stream breaks), `flag` (a flag-only final) or `whole=N` (one chunk of N tokens).
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
@@ -52,6 +53,13 @@ MODELS = {
     "whole": (ENSEMBLE_INPUTS, ("text_output",), "ensemble", False),
     "adder": ((("a", "INT32"),), ("sum",), "", False),
 }
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state of the code under test, which tells nobody when it is reached."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 class FakeTriton:

@@ -1,0 +1,38 @@
+"""`SchedulerSnapshot`: the core at a glance, for status and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSnapshot:
+    """The core at a glance, as of the last event.
+
+    Attributes:
+        policy: name of the policy in force.
+        num_queued: jobs waiting.
+        num_running: jobs in flight, those being stopped included.
+        backlog_s: predicted service seconds of everything waiting.
+        gamma: tail rate in force, 1/s; None for policies without one.
+        num_rekeys: times that all keys moved at once, since the beginning.
+        slots: requests that may be in flight at once.
+        reserved_slots: those that are.
+        kv_blocks: the engine's KV pool; None where unknown.
+        reserved_blocks: blocks that jobs in flight hold or are estimated to hold.
+        unprefilled_tokens: prompt tokens sent and not yet prefilled.
+        oldest_arrival_at: earliest arrival among the waiting; None when nothing waits.
+    """
+
+    policy: str
+    num_queued: int
+    num_running: int
+    backlog_s: float
+    gamma: float | None
+    num_rekeys: int
+    slots: int
+    reserved_slots: int
+    kv_blocks: int | None
+    reserved_blocks: int
+    unprefilled_tokens: int
+    oldest_arrival_at: float | None

@@ -1,0 +1,222 @@
+"""For the same request the same bytes come back through the gateway as from Triton directly.
+
+Ids, tensors, parameters, the order and number of messages, errors inside the stream and as a status. The
+differences that remain are documented; each has a test below.
+"""
+
+from __future__ import annotations
+
+import queue
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tritonclient import grpc as triton_grpc
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gateway_process import Exchange, GatewayProcess, settings_for, unary
+
+from sagesched_emulator.triton_server import TritonServer
+from sagesched_gateway.kserve import (
+    FINAL_PARAMETER,
+    ModelConfigRequest,
+    ModelConfigResponse,
+    ModelInferRequest,
+    ModelMetadataRequest,
+    ModelReadyRequest,
+    RepositoryIndexRequest,
+)
+
+AS_STATUS = (("triton_grpc_error", "true"),)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    direct_triton: TritonServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    gateway = GatewayProcess(settings_for(direct_triton), tmp_path_factory.mktemp("gateway"))
+    gateway.wait_ready()
+    yield gateway
+    gateway.close()
+
+
+def a_request(
+    prompt: str, *, model: str = "ensemble", max_tokens: int = 100, stream: bool = True, typed: bool = False
+) -> ModelInferRequest:
+    message = ModelInferRequest(model_name=model, id="mine")
+    text = prompt.encode()
+    for name, kind, value in (
+        ("text_input", "BYTES", struct.pack("<I", len(text)) + text),
+        ("max_tokens", "INT32", struct.pack("<i", max_tokens)),
+        ("stream", "BOOL", struct.pack("<?", stream)),
+    ):
+        tensor = message.inputs.add(name=name, datatype=kind, shape=[1, 1])
+        if not typed:
+            message.raw_input_contents.append(value)
+        elif kind == "BYTES":
+            tensor.contents.bytes_contents.append(text)
+        elif kind == "INT32":
+            tensor.contents.int_contents.append(max_tokens)
+        else:
+            tensor.contents.bool_contents.append(stream)
+    return message
+
+
+def changed(message: ModelInferRequest, change: Callable[[ModelInferRequest], object]) -> ModelInferRequest:
+    change(message)
+    return message
+
+
+def without_max_tokens(message: ModelInferRequest) -> None:
+    del message.inputs[1], message.raw_input_contents[1]
+
+
+def with_flag(name: str) -> Callable[[ModelInferRequest], None]:
+    def add(message: ModelInferRequest) -> None:
+        message.inputs.add(name=name, datatype="BOOL", shape=[1, 1])
+        message.raw_input_contents.append(b"\x01")
+
+    return add
+
+
+def with_parameter(name: str) -> Callable[[ModelInferRequest], None]:
+    def add(message: ModelInferRequest) -> None:
+        message.parameters[name].bool_param = True
+
+    return add
+
+
+def with_priority(message: ModelInferRequest) -> None:
+    message.parameters["priority"].uint64_param = 2
+    message.parameters["timeout"].int64_param = 10_000_000
+
+
+CASES: dict[str, Callable[[str], ModelInferRequest]] = {
+    "streamed": a_request,
+    "typed contents": lambda prompt: a_request(prompt, typed=True),
+    "one answer": lambda prompt: a_request(prompt, stream=False),
+    "cut off": lambda prompt: a_request(prompt, max_tokens=3),
+    "no id": lambda prompt: changed(a_request(prompt), lambda m: m.ClearField("id")),
+    "a version": lambda prompt: changed(a_request(prompt), lambda m: setattr(m, "model_version", "1")),
+    "one output": lambda prompt: changed(a_request(prompt), lambda m: m.outputs.add(name="text_output")),
+    "counted": lambda prompt: changed(a_request(prompt), with_flag("return_num_output_tokens")),
+    "counted in one": lambda prompt: changed(
+        a_request(prompt, stream=False), with_flag("return_num_input_tokens")
+    ),
+    "empty final": lambda prompt: changed(
+        a_request(prompt), with_parameter("triton_enable_empty_final_response")
+    ),
+    "priority and timeout": lambda prompt: changed(a_request(prompt), with_priority),
+    "a private parameter": lambda prompt: changed(a_request(prompt), with_parameter("mine")),
+    "a reserved parameter": lambda prompt: changed(a_request(prompt), with_parameter("triton_x")),
+    "no max_tokens": lambda prompt: changed(a_request(prompt), without_max_tokens),
+    "unknown input": lambda prompt: changed(a_request(prompt), with_flag("no_such_input")),
+    "unknown output": lambda prompt: changed(a_request(prompt), lambda m: m.outputs.add(name="nothing")),
+    "unknown model": lambda prompt: a_request(prompt, model="nobody"),
+    "unknown version": lambda prompt: changed(a_request(prompt), lambda m: setattr(m, "model_version", "7")),
+    "another kind of model": lambda prompt: a_request(prompt, model="preprocessing"),
+}
+
+
+def exchanged(
+    address: str, message: ModelInferRequest, metadata: tuple[tuple[str, str], ...]
+) -> list[object]:
+    return [
+        answer if isinstance(answer, tuple) else answer.SerializeToString(deterministic=True)
+        for answer in Exchange(address, message, metadata=metadata).rest()
+    ]
+
+
+@pytest.mark.parametrize("metadata", [(), AS_STATUS], ids=["in band", "as status"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bytes_come_back(direct_triton, gateway, known, case, metadata):
+    message = CASES[case](known.short.prompt)
+    direct = exchanged(direct_triton.grpc_address, message, metadata)
+    # An ensemble that lacks a required input ends on Triton without a word.
+    assert direct or case == "no max_tokens"
+    assert exchanged(gateway.grpc_address, message, metadata) == direct
+
+
+def test_an_engine_error_has_the_same_words_but_for_the_engines_own_number(direct_triton, gateway):
+    def error_of(address: str) -> str:
+        (answer,) = Exchange(address, a_request("word " * 30_000)).rest()
+        assert answer.infer_response.id == "mine"
+        assert answer.infer_response.model_name == "ensemble"
+        assert answer.infer_response.parameters[FINAL_PARAMETER].bool_param
+        return "".join(character for character in answer.error_message if not character.isdigit())
+
+    assert error_of(gateway.grpc_address) == error_of(direct_triton.grpc_address)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("ServerLive", None),
+        ("ServerReady", None),
+        ("ServerMetadata", None),
+        ("ModelReady", ModelReadyRequest(name="ensemble")),
+        ("ModelReady", ModelReadyRequest(name="nobody")),
+        ("ModelMetadata", ModelMetadataRequest(name="ensemble")),
+        ("ModelMetadata", ModelMetadataRequest(name="nobody")),
+        ("RepositoryIndex", RepositoryIndexRequest()),
+        ("ModelInfer", ModelInferRequest(model_name="ensemble", id="mine")),
+        ("ModelInfer", ModelInferRequest(model_name="nobody", id="mine")),
+        ("NoSuchMethod", None),
+    ],
+    ids=str,
+)
+def test_other_methods_answer_the_same(direct_triton, gateway, method, request_):
+    body = b"" if request_ is None else request_.SerializeToString()
+    assert unary(gateway.grpc_address, method, body) == unary(direct_triton.grpc_address, method, body)
+
+
+def test_the_configuration_is_the_same(direct_triton, gateway):
+    body = ModelConfigRequest(name="tensorrt_llm").SerializeToString()
+    direct, through = (
+        ModelConfigResponse.FromString(unary(address, "ModelConfig", body))  # maps come in any order
+        for address in (direct_triton.grpc_address, gateway.grpc_address)
+    )
+    assert through == direct
+    assert through.config.max_batch_size
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+def test_grpc_health_answers_the_same(direct_triton, gateway, method):
+    direct, through = (
+        unary(address, method, service="grpc.health.v1.Health")
+        for address in (direct_triton.grpc_address, gateway.grpc_address)
+    )
+    # Triton's words for a method it lacks are those of its gRPC library.
+    assert through == direct or (through[0], direct[0]) == ("UNIMPLEMENTED", "UNIMPLEMENTED")
+
+
+def test_tritons_own_client_works_unchanged(gateway, known):
+    client = triton_grpc.InferenceServerClient(gateway.grpc_address)
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("ensemble")
+    answers: queue.Queue[tuple[triton_grpc.InferResult | None, Exception | None]] = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    inputs = [
+        triton_grpc.InferInput(tensor.name, list(tensor.shape), tensor.datatype)
+        for tensor in a_request("").inputs
+    ]
+    for tensor, raw in zip(inputs, a_request(known.short.prompt).raw_input_contents, strict=True):
+        tensor._raw_content = raw
+    for number in (1, 2):
+        client.async_stream_infer("ensemble", inputs, request_id=str(number))
+    finals: set[str] = set()
+    counts = {"1": 0, "2": 0}
+    while finals != {"1", "2"}:
+        result, error = answers.get(timeout=30)
+        assert error is None
+        response = result.get_response()
+        counts[response.id] += 1
+        if response.parameters[FINAL_PARAMETER].bool_param:
+            finals.add(response.id)
+    client.stop_stream()
+    client.close()
+    assert counts == dict.fromkeys("12", known.short.output_tokens[0])

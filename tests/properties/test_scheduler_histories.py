@@ -1,0 +1,203 @@
+"""Random histories of one core: whatever happens in whatever order, the invariants hold after every event.
+
+At the end of each history the engine ends all it was given: every request then was started, stopped or
+refused exactly as often as it should be, nothing is left reserved, and the same events told to a fresh core
+give the same commands.
+"""
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
+
+from sagesched_gateway.scheduling import events, invariants
+from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
+from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState
+from sagesched_gateway.scheduling.policies.registry import POLICIES
+from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.distribution import LengthDistribution
+
+predictions = st.lists(st.integers(1, 500), min_size=1, max_size=6).map(LengthDistribution.from_samples)
+policies = st.builds(
+    PolicySettings,
+    name=st.sampled_from(list(POLICIES)),
+    tail_weight=st.sampled_from([0.25, 1.0, 4.0]),
+    age_guard=st.booleans(),
+)
+engines = st.builds(
+    EngineCapacity,
+    slots=st.integers(1, 6),
+    kv_blocks=st.one_of(st.none(), st.integers(8, 60)),
+    block_tokens=st.sampled_from([8, 16]),
+    max_num_tokens=st.sampled_from([64, 256]),
+    kv_policy=st.sampled_from(list(KvPolicy)),
+    iteration_s=st.sampled_from([0.005, 0.01, 0.02]),
+    lookahead=st.sampled_from([None, 0, 1]),
+    kv_headroom_iterations=st.sampled_from([None, 0.0, 4.0]),
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """A shell and an engine that do anything that is legal."""
+
+    jobs = Bundle("jobs")
+
+    @initialize(policy=policies, engine=engines)
+    def begin(self, policy: PolicySettings, engine: EngineCapacity) -> None:
+        self.first = (policy, engine)
+        self.scheduler = Scheduler(policy, engine)
+        self.engine = engine
+        self.now = 0.0
+        self.num_submitted = 0
+        self.told: list[tuple[events.Event, float]] = []
+        self.answers: list[list[Command]] = []
+        self.open: set[str] = set()  # submitted and neither finished, refused nor cancelled while waiting
+        self.in_engine: set[str] = set()
+        self.stopped: set[str] = set()
+        self.wake_at: float | None = None
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0, 20.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        target=jobs,
+        prompt_tokens=st.integers(1, 120),
+        max_tokens=st.integers(1, 400),
+        prediction=st.one_of(st.none(), predictions),
+        age=st.sampled_from([0.0, 0.0, 0.5]),
+    )
+    def submit(self, prompt_tokens: int, max_tokens: int, prediction: LengthDistribution | None, age: float):
+        self.num_submitted += 1
+        job_id = f"job-{self.num_submitted}"
+        self.open.add(job_id)
+        self.tell(
+            events.Submitted(
+                job_id=job_id,
+                arrival_at=self.now - age,
+                prompt_tokens=prompt_tokens,
+                max_tokens=max_tokens,
+                distribution=prediction,
+            )
+        )
+        return job_id if job_id in self.open else multiple()
+
+    @rule(job_id=jobs, prediction=predictions)
+    def predict(self, job_id: str, prediction: LengthDistribution) -> None:
+        self.tell(events.Predicted(job_id=job_id, distribution=prediction))
+
+    @rule(job_id=jobs, tokens=st.integers(0, 400))
+    def tokens_come(self, job_id: str, tokens: int) -> None:
+        """Possibly late, for a job that has ended or waits again."""
+        event = events.Progressed(job_id=job_id, output_tokens=tokens)
+        self.tell(event if tokens else events.FirstToken(job_id=job_id))
+
+    @rule(job_id=consumes(jobs))
+    def finish(self, job_id: str) -> None:
+        if job_id in self.in_engine:
+            self.engine_ends(job_id)
+
+    @rule(job_id=jobs)
+    def engine_refuses(self, job_id: str) -> None:
+        if self.scheduler.job_state(job_id) is JobState.STARTED or job_id in self.stopped & self.in_engine:
+            self.in_engine.discard(job_id)
+            if job_id in self.stopped:
+                self.open.discard(job_id)
+            self.tell(events.Requeued(job_id=job_id))
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        running = job_id in self.in_engine
+        commands = self.tell(events.Cancelled(job_id=job_id))
+        if running:
+            assert (Stop(job_id) in commands) == (job_id not in self.stopped)
+            self.stopped.add(job_id)
+        else:
+            self.open.discard(job_id)
+            assert self.scheduler.job_state(job_id) is JobState.FORGOTTEN
+
+    @rule(engine=engines)
+    def engine_changes(self, engine: EngineCapacity) -> None:
+        self.engine = engine
+        self.tell(events.CapacityChanged(capacity=engine))
+
+    @rule(iteration_s=st.sampled_from([0.005, 0.01, 0.02]))
+    def engine_changes_speed(self, iteration_s: float) -> None:
+        self.engine = replace(self.engine, iteration_s=iteration_s)
+        self.tell(events.CapacityChanged(capacity=self.engine))
+
+    @rule(policy=policies)
+    def policy_changes(self, policy: PolicySettings) -> None:
+        self.tell(events.PolicyChanged(settings=policy))
+
+    @rule(pool=predictions)
+    def pool_changes(self, pool: LengthDistribution) -> None:
+        self.tell(events.PoolDistributionChanged(distribution=pool))
+
+    @rule()
+    def wake(self) -> None:
+        if self.wake_at is not None:
+            self.now = max(self.now, self.wake_at)
+            self.tell(events.Woken())
+
+    def engine_ends(self, job_id: str) -> None:
+        self.in_engine.discard(job_id)
+        self.open.discard(job_id)
+        self.tell(events.Finished(job_id=job_id))
+
+    def tell(self, event: events.Event) -> list[Command]:
+        commands = self.scheduler.handle(event, self.now)
+        self.told.append((event, self.now))
+        self.answers.append(commands)
+        for command in commands:
+            self.perform(command)
+        invariants.check(self.scheduler)
+        self.compare()
+        return commands
+
+    def perform(self, command: Command) -> None:
+        if isinstance(command, Start):
+            assert command.job_id in self.open - self.in_engine
+            self.in_engine.add(command.job_id)
+        elif isinstance(command, Reject):
+            assert command.job_id in self.open - self.in_engine
+            assert command.detail
+            self.open.discard(command.job_id)
+        elif isinstance(command, WakeAt):
+            assert command.at > self.now
+            self.wake_at = command.at
+
+    def compare(self) -> None:
+        """The shell's own books and the core's agree."""
+        snapshot = self.scheduler.snapshot()
+        assert self.scheduler.jobs.keys() == self.open
+        assert {
+            job_id for job_id, job in self.scheduler.jobs.items() if job.state in IN_FLIGHT
+        } == self.in_engine
+        assert snapshot.num_running == snapshot.reserved_slots == len(self.in_engine)
+        assert snapshot.num_queued == len(self.open) - len(self.in_engine)
+        assert min(snapshot.reserved_blocks, snapshot.unprefilled_tokens, snapshot.backlog_s) >= 0
+
+    def teardown(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        while self.in_engine:
+            self.now += 1.0
+            self.engine_ends(min(self.in_engine))
+        # Work conservation: with nothing in flight, whatever could run is running, so nothing can be left.
+        assert not self.open
+        snapshot = self.scheduler.snapshot()
+        assert (snapshot.reserved_blocks, snapshot.unprefilled_tokens, snapshot.backlog_s) == (0, 0, 0.0)
+        self.tell_again()
+
+    def tell_again(self) -> None:
+        policy, engine = self.first
+        fresh = Scheduler(policy, engine)
+        assert [fresh.handle(event, now) for event, now in self.told] == self.answers
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
