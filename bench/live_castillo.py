@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--requests", type=int, default=800, help="default: %(default)s")
     parser.add_argument("--rho", type=float, default=1.3, help="default: %(default)s")
+    parser.add_argument(
+        "--warm", type=int, default=2000, help="other prompts seen before, at most (default: %(default)s)"
+    )
     parser.add_argument("--profile", default="kv-bound", help="default: %(default)s")
     parser.add_argument(
         "--policies",
@@ -77,6 +80,7 @@ def _options(arguments: argparse.Namespace, dataset: Path, seed: int) -> Options
         dataset=dataset,
         num_requests=arguments.requests,
         rho=arguments.rho,
+        num_warm=arguments.warm,
         profile=arguments.profile,
         time_scale=arguments.time_scale,
         policies=tuple(arguments.policies),

@@ -32,9 +32,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from aiconfigurator import LLAMA_8B, KernelTables, Run, Series, default_data_folder, read_runs
+from scipy.optimize import nnls
+
 from sagesched_emulator.profiles import PROFILES
 from sagesched_emulator.step_time import StepTime
-from scipy.optimize import nnls
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

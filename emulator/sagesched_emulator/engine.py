@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from sagesched_gateway.scheduling.capacity import KvPolicy
-
 from sagesched_emulator.iteration import Emission, EngineStatistics, Iteration
 from sagesched_emulator.kv_cache import KvCache
 from sagesched_emulator.profiles import EngineProfile
 from sagesched_emulator.sequence import NEVER, Calendar, Sequence
+from sagesched_gateway.scheduling.capacity import KvPolicy
 
 
 class Engine:

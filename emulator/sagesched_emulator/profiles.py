@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
-
 from sagesched_emulator.step_time import StepTime
+from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 
 _CONTEXT_TOKENS_WHEN_FULL = 512  # prompt and output so far of a usual sequence, for a usual iteration time
 

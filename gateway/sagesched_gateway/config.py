@@ -93,6 +93,8 @@ class EngineConfig:
         kv_policy: one of `KV_POLICIES`: how the engine reserves KV blocks.
         max_num_tokens: tokens per engine iteration.
         lookahead: requests sent beyond `slots`, 0..8.
+        kv_headroom_iterations: where the engine grows KV as it goes, iterations of growth kept free when a
+            request starts; more spares the engine pauses, less fills its pool further.
     """
 
     slots: int | None = None
@@ -101,6 +103,7 @@ class EngineConfig:
     kv_policy: str | None = field(default=None, metadata=_key("kvPolicy"))
     max_num_tokens: int | None = field(default=None, metadata=_key("maxNumTokens"))
     lookahead: int | None = None
+    kv_headroom_iterations: int | None = field(default=None, metadata=_key("kvHeadroomIterations"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +247,7 @@ def _engine(section: _Section) -> EngineConfig:
         kv_policy=None if policy == AUTO else policy,
         max_num_tokens=section.whole_or_auto("maxNumTokens", least=1),
         lookahead=section.whole_or_auto("lookahead", least=0, most=8),
+        kv_headroom_iterations=section.whole_or_auto("kvHeadroomIterations", least=0),
     )
 
 

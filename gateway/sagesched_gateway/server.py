@@ -40,7 +40,7 @@ from sagesched_gateway.triton.watch import TritonWatch
 
 _LOG = logging.getLogger(__name__)
 
-_GRPC_GRACE_S = 2.0
+_CLOSE_GRACE_S = 2.0
 
 
 class StartError(Exception):
@@ -102,7 +102,7 @@ class Gateway:
         refuse_both_runtimes()
         self._config = config
         self._client = TritonClient(config.triton.grpc)
-        catalog = ModelCatalog(self._client)
+        catalog = ModelCatalog(self._client, counts_prompts=config.tokenizer is None)
         capacity = CapacityModel(_engine_settings(config.engine))
         self._probe = TritonEngineProbe(catalog, config.triton.metrics)
         self._predictor = _predictor(config.predictor)
@@ -180,7 +180,7 @@ class Gateway:
         return _with_port(address, port)
 
     async def _serve_http(self, app: web.Application, address: str) -> str:
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=_CLOSE_GRACE_S)
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)
         host, _, port = address.rpartition(":")
@@ -256,6 +256,7 @@ def _engine_settings(config: EngineConfig) -> EngineSettings:
         kv_policy=None if config.kv_policy is None else _KV_POLICIES[config.kv_policy],
         max_num_tokens=config.max_num_tokens,
         lookahead=config.lookahead,
+        kv_headroom_iterations=config.kv_headroom_iterations,
     )
 
 
@@ -293,7 +294,7 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
 
 
 async def _stop_grpc(server: grpc.aio.Server) -> None:
-    await server.stop(_GRPC_GRACE_S)
+    await server.stop(_CLOSE_GRACE_S)
 
 
 def _with_port(address: str, port: int) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sagesched_predictor.distribution import MAX_ATOMS, LengthDistribution
 from sagesched_predictor.pool import largest_gap
 
+# How fast examples come says something of the machine's other work, nothing of a distribution.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 lengths = st.one_of(st.integers(0, 5000), st.floats(0, 1e6))
-samples = st.lists(lengths, min_size=1, max_size=200)
-weighted = st.lists(st.tuples(lengths, st.floats(0, 1e6)), min_size=1, max_size=200).filter(
+samples = st.lists(lengths, min_size=1, max_size=100)
+weighted = st.lists(st.tuples(lengths, st.floats(0, 1e6)), min_size=1, max_size=100).filter(
     lambda pairs: sum(weight for _, weight in pairs) > 0
 )
 
@@ -33,6 +36,7 @@ def assert_sound(distribution: LengthDistribution) -> None:
     assert weights.sum() == pytest.approx(1, abs=1e-9)
 
 
+@unhurried
 @given(weighted)
 def test_any_weighted_samples_make_a_sound_distribution_of_the_same_mean(
     pairs: list[tuple[float, float]],
@@ -46,6 +50,7 @@ def test_any_weighted_samples_make_a_sound_distribution_of_the_same_mean(
     assert distribution.tokens[-1] <= clipped.max() * (1 + 1e-9)
 
 
+@unhurried
 @given(samples, st.randoms(use_true_random=False))
 def test_the_order_of_samples_is_of_no_account(values: list[float], random: object) -> None:
     shuffled = values.copy()
@@ -53,11 +58,13 @@ def test_the_order_of_samples_is_of_no_account(values: list[float], random: obje
     assert LengthDistribution.from_samples(values) == LengthDistribution.from_samples(shuffled)
 
 
+@unhurried
 @given(distributions())
 def test_pairs_bring_it_back(distribution: LengthDistribution) -> None:
     assert LengthDistribution.from_pairs(distribution.to_pairs()) == distribution
 
 
+@unhurried
 @given(distributions(), st.floats(0, 1), st.floats(0, 1))
 def test_quantiles_rise_and_survival_mirrors_them(
     distribution: LengthDistribution, p: float, q: float
@@ -69,12 +76,14 @@ def test_quantiles_rise_and_survival_mirrors_them(
     assert distribution.survival(float(distribution.tokens[-1])) == 0
 
 
+@unhurried
 @given(distributions(), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_survival_falls(distribution: LengthDistribution, a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert distribution.survival(low) >= distribution.survival(high)
 
 
+@unhurried
 @given(distributions(), st.floats(1, 1e6))
 def test_given_at_least_keeps_the_shape_of_what_is_left(
     distribution: LengthDistribution, generated: float
@@ -88,6 +97,7 @@ def test_given_at_least_keeps_the_shape_of_what_is_left(
         assert rest.weights == pytest.approx(kept / kept.sum())
 
 
+@unhurried
 @given(distributions(), st.floats(1, 1e6))
 def test_clipped_is_the_distribution_of_the_minimum(distribution: LengthDistribution, cap: float) -> None:
     clipped = distribution.clipped(cap)
@@ -98,6 +108,7 @@ def test_clipped_is_the_distribution_of_the_minimum(distribution: LengthDistribu
     assert clipped.clipped(cap) == clipped
 
 
+@unhurried
 @given(distributions(), distributions(), st.floats(0, 1))
 def test_mixing_mixes_the_means(a: LengthDistribution, b: LengthDistribution, weight: float) -> None:
     mixed = a.mixed_with(b, weight)
@@ -105,6 +116,7 @@ def test_mixing_mixes_the_means(a: LengthDistribution, b: LengthDistribution, we
     assert mixed.mean == pytest.approx((1 - weight) * a.mean + weight * b.mean, rel=1e-6)
 
 
+@unhurried
 @given(distributions(), distributions())
 def test_the_gap_between_two_is_a_distance(a: LengthDistribution, b: LengthDistribution) -> None:
     assert 0 <= largest_gap(a, b) <= 1 + 1e-9
@@ -112,6 +124,7 @@ def test_the_gap_between_two_is_a_distance(a: LengthDistribution, b: LengthDistr
     assert largest_gap(a, a) == 0
 
 
+@unhurried
 @given(distributions())
 def test_nobody_can_change_it(distribution: LengthDistribution) -> None:
     with pytest.raises(ValueError, match="read-only"):
@@ -120,6 +133,7 @@ def test_nobody_can_change_it(distribution: LengthDistribution) -> None:
         distribution.weights[0] = 7
 
 
+@unhurried
 @given(st.lists(st.floats(1, 1e6), min_size=2, max_size=8, unique=True))
 def test_the_callers_arrays_stay_theirs(values: list[float]) -> None:
     tokens, weights = np.sort(np.array(values)), np.full(len(values), 1 / len(values))

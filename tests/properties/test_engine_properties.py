@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sagesched_emulator.engine import Engine
 from sagesched_emulator.iteration import Iteration
 from sagesched_emulator.profiles import EngineProfile

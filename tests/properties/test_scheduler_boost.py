@@ -4,13 +4,14 @@ import math
 from decimal import Decimal, localcontext
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sagesched_gateway.scheduling.boost import gittins_boost, known_size_boost
 from sagesched_gateway.scheduling.gittins import gittins_index
 from sagesched_gateway.scheduling.tail_rate import GAMMA_GRID, TailRate
 
+quick = settings(max_examples=100, deadline=None)
 sizes = st.floats(1e-3, 1e5)
 gammas = st.sampled_from(GAMMA_GRID.tolist())
 
@@ -54,11 +55,13 @@ def plain_boost(values, weights, gamma: float) -> float:
         return float(best.ln() / Decimal(gamma))
 
 
+@quick
 @given(distributions(most=8))
 def test_index_is_the_least_cost_per_chance(distribution):
     assert math.isclose(gittins_index(*distribution), plain_index(*distribution), rel_tol=1e-9)
 
 
+@quick
 @given(distributions())
 def test_index_lies_between_the_shortest_and_the_mean(distribution):
     values, weights = distribution
@@ -66,6 +69,7 @@ def test_index_lies_between_the_shortest_and_the_mean(distribution):
     assert values[0] * (1 - 1e-9) <= index <= float(values @ weights) * (1 + 1e-9)
 
 
+@quick
 @given(distributions(), st.floats(0.0, 1e5))
 def test_index_of_what_is_left_is_that_of_the_conditioned_distribution(distribution, consumed):
     values, weights = distribution
@@ -75,12 +79,14 @@ def test_index_of_what_is_left_is_that_of_the_conditioned_distribution(distribut
     assert math.isclose(gittins_index(values, weights, consumed), expected, rel_tol=1e-9)
 
 
+@quick
 @given(distributions(st.floats(0.01, 500.0), most=6), gammas)
 def test_boost_is_the_plain_formula(distribution, gamma):
     expected = plain_boost(*distribution, gamma)
     assert math.isclose(boost_at(distribution, gamma), expected, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@quick
 @given(distributions())
 def test_boosts_are_finite_and_fall_as_gamma_rises(distribution):
     boosts = gittins_boost(*distribution, GAMMA_GRID)
@@ -89,12 +95,14 @@ def test_boosts_are_finite_and_fall_as_gamma_rises(distribution):
     assert (np.diff(boosts) <= 1e-9 * boosts[:-1]).all()
 
 
+@quick
 @given(sizes, gammas)
 def test_boost_of_a_known_size_is_the_closed_form(size, gamma):
     boost = boost_at((np.array([size]), np.array([1.0])), gamma)
     assert math.isclose(boost, known_size_boost(size, gamma), rel_tol=1e-9, abs_tol=1e-12)
 
 
+@quick
 @given(distributions(), st.floats(1e-3, 1e3), st.floats(1e-4, 1.0))
 def test_boost_scales_with_the_unit(distribution, scale, gamma):
     values, weights = distribution
@@ -102,6 +110,7 @@ def test_boost_scales_with_the_unit(distribution, scale, gamma):
     assert math.isclose(scaled, scale * boost_at(distribution, gamma * scale), rel_tol=1e-9, abs_tol=1e-12)
 
 
+@quick
 @given(distributions(st.floats(0.1, 1000.0)))
 def test_small_gamma_gives_the_gittins_order(distribution):
     # γ·boost → −ln(γ·G): a boost is a function of the index alone, so orders agree.
@@ -110,6 +119,7 @@ def test_small_gamma_gives_the_gittins_order(distribution):
     assert math.isclose(gamma * boost_at(distribution, gamma), -math.log(gamma * index), rel_tol=1e-5)
 
 
+@quick
 @given(distributions(st.floats(0.1, 1000.0)), distributions(st.floats(0.1, 1000.0)))
 def test_small_gamma_orders_any_two_as_their_indices_do(one, other):
     indices = gittins_index(*one), gittins_index(*other)
@@ -117,11 +127,13 @@ def test_small_gamma_orders_any_two_as_their_indices_do(one, other):
     assert (indices[0] < indices[1]) == (boost_at(one, 1e-9) > boost_at(other, 1e-9))
 
 
+@quick
 @given(distributions(st.floats(0.1, 1e5)))
 def test_large_gamma_gives_no_head_start(distribution):
     assert boost_at(distribution, 1e4) <= 1e-3
 
 
+@quick
 @given(sizes, sizes, gammas)
 def test_a_difference_of_known_sizes_is_largest_at_the_smallest_gamma(one, other, gamma):
     short, long = sorted((one, other))
@@ -130,6 +142,7 @@ def test_a_difference_of_known_sizes_is_largest_at_the_smallest_gamma(one, other
     assert -1e-9 <= at_gamma <= at_least + 1e-6
 
 
+@quick
 @given(st.lists(st.floats(0.0, 1e9), min_size=1, max_size=50), st.floats(1e-3, 1e3))
 def test_gamma_is_never_further_than_one_grid_step_from_what_is_wanted(backlogs, weight):
     rate = TailRate(weight)

@@ -110,14 +110,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
-        running = job_id in self.in_engine
-        commands = self.tell(events.Cancelled(job_id=job_id))
+        running, stopped_before = job_id in self.in_engine, job_id in self.stopped
         if running:
-            assert (Stop(job_id) in commands) == (job_id not in self.stopped)
             self.stopped.add(job_id)
         else:
             self.open.discard(job_id)
-            assert self.scheduler.job_state(job_id) is JobState.FORGOTTEN
+        commands = self.tell(events.Cancelled(job_id=job_id))
+        assert (Stop(job_id) in commands) == (running and not stopped_before)
+        assert running or self.scheduler.job_state(job_id) is JobState.FORGOTTEN
 
     @rule(engine=engines)
     def engine_changes(self, engine: EngineCapacity) -> None:

@@ -18,6 +18,7 @@ from sagesched_predictor.distribution import LengthDistribution
 ENGINE = EngineCapacity(slots=1, max_num_tokens=10**6, iteration_s=1.0, prefill_s_per_token=0.0)
 CAP = 100_000
 
+quick = settings(max_examples=40, deadline=None)
 lengths = st.integers(1, 2000).map(lambda tokens: LengthDistribution.point(tokens))
 guesses = st.lists(st.integers(1, 2000), min_size=1, max_size=5).map(LengthDistribution.from_samples)
 policies = st.sampled_from(["fcfs", "ssjf", "sagesched", "gittins-boost"])
@@ -78,6 +79,7 @@ class OneSlot:
                 self.overtakings.append((waiting, started))
 
 
+@quick
 @given(arrivals(lengths), st.integers(1, 5), st.floats(1e-3, 10.0))
 def test_overtaking_of_known_sizes_is_bounded_by_their_boosts_at_gamma_min(trace, finish_every, weight):
     world = OneSlot(PolicySettings(name="gittins-boost", tail_weight=weight))
@@ -88,6 +90,7 @@ def test_overtaking_of_known_sizes_is_bounded_by_their_boosts_at_gamma_min(trace
         assert later - came <= bound + 1e-6
 
 
+@quick
 @given(arrivals(guesses), st.integers(1, 5), st.floats(1e-3, 10.0))
 def test_overtaking_is_bounded_by_the_boost_at_gamma_min(trace, finish_every, weight):
     world = OneSlot(PolicySettings(name="gittins-boost", tail_weight=weight))
@@ -99,6 +102,7 @@ def test_overtaking_is_bounded_by_the_boost_at_gamma_min(trace, finish_every, we
         assert later - came <= np.max(boosts[0] - boosts[1]) + 1e-6
 
 
+@quick
 @given(arrivals(guesses), st.integers(1, 5))
 def test_nobody_overtakes_under_fcfs(trace, finish_every):
     world = OneSlot(PolicySettings(name="fcfs"))
@@ -106,6 +110,7 @@ def test_nobody_overtakes_under_fcfs(trace, finish_every):
     assert world.overtakings == []
 
 
+@quick
 @given(arrivals(guesses), st.integers(1, 5))
 def test_nobody_overtakes_far_under_a_heavy_tail_weight(trace, finish_every):
     world = OneSlot(PolicySettings(name="gittins-boost", tail_weight=1e9))
@@ -115,7 +120,7 @@ def test_nobody_overtakes_far_under_a_heavy_tail_weight(trace, finish_every):
         assert world.known[started][0] - world.known[waiting][0] <= 0.46
 
 
-@settings(max_examples=50)
+@quick
 @given(arrivals(guesses), st.integers(1, 5), policies)
 def test_who_starts_has_the_smallest_key(trace, finish_every, policy):
     class Watched(OneSlot):

@@ -17,7 +17,8 @@ import numpy as np
 from sagesched_emulator.dataset import Record
 from sagesched_emulator.workload.fitted import FITTED
 from sagesched_emulator.workload.material import CHAT_FRAME_TOKENS, material, tokens_of
-from sagesched_emulator.workload.tasks import CUES, TASKS, Task
+from sagesched_emulator.workload.task import CUES, Task
+from sagesched_emulator.workload.tasks import TASKS
 
 NUM_ANSWERS = 10
 SUBJECT_SHARE = 0.3

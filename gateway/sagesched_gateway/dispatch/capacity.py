@@ -42,6 +42,7 @@ class EngineSettings:
     kv_policy: KvPolicy | None = None
     max_num_tokens: int | None = None
     lookahead: int | None = None
+    kv_headroom_iterations: float | None = None
 
 
 class CapacityModel:
@@ -118,6 +119,7 @@ class CapacityModel:
             max_num_tokens=own.max_num_tokens or limits.max_num_tokens or before.max_num_tokens,
             iteration_s=self._iteration_s(before.iteration_s),
             lookahead=own.lookahead,
+            kv_headroom_iterations=own.kv_headroom_iterations,
         )
 
     def _iteration_s(self, before: float) -> float:

@@ -97,6 +97,7 @@ class Dispatcher:
             counter=counter,
             counters=self._counters,
             finish=self._finish,
+            predict=self._predict,
         )
         self._num_rekeys = 0
         self._is_draining = False
@@ -316,9 +317,14 @@ class Dispatcher:
                 max_tokens=request.max_tokens,
             )
         )
-        # Asked for after the start, which it must not delay; and even for what has started, to be learned
-        # from.
-        if request.prompt and live.outcome is None:
+        # What has started needs no prediction now: the encoder would only compete with its first token.
+        if live.started_at is None and live.outcome is None:
+            self._predict(live)
+
+    def _predict(self, live: LiveRequest) -> None:
+        """Ask the predictor, once; also for what runs already, so that every outcome has a prediction."""
+        if live.features is not None and live.features.prompt and not live.is_predicted:
+            live.is_predicted = True
             self._predictor.predict(live.job_id, live.features)
 
     def _finish(self, live: LiveRequest, error: GatewayError | None) -> None:

@@ -22,19 +22,23 @@ class LiveRequest:
         request: as read from the caller's message.
         generation: the caller's side; it may have ended while the engine still runs.
         arrival_at: instant of arrival.
-        features: what the predictor may see; None until the prompt is counted, and then submitted to the
-            core. started_at: instant of the latest start; None while it waits. attempts: how often it was
-            sent to the engine. call: the running call; None while it waits. output_tokens: tokens the engine
-            has produced, also those the caller no longer sees. next_progress: output tokens at which the core
-            is told again. last_chunk_at: instant of the latest chunk with tokens; None before the first.
-            outcome: `completed`, `cancelled` or an error's word, once known. deadline: timer of the caller's
-            deadline.
+        features: what the predictor may see; None until its prompt is counted and it is submitted.
+        is_predicted: the predictor was asked.
+        started_at: instant of the latest start; None while it waits.
+        attempts: how often it was sent to the engine.
+        call: the running call; None while it waits.
+        output_tokens: tokens the engine has produced, also those the caller no longer sees.
+        next_progress: output tokens at which the core is told again.
+        last_chunk_at: instant of the latest chunk with tokens; None before the first.
+        outcome: `completed`, `cancelled` or an error's word, once known.
+        deadline: timer of the caller's deadline.
     """
 
     request: GenerationRequest
     generation: Generation
     arrival_at: float
     features: PromptFeatures | None = None
+    is_predicted: bool = False
     started_at: float | None = None
     attempts: int = 0
     call: UpstreamCall | None = None

@@ -41,6 +41,7 @@ class Pump:
         counter: TokenCounter,
         counters: Counter[str],
         finish: Callable[[LiveRequest, GatewayError | None], None],
+        predict: Callable[[LiveRequest], None],
     ) -> None:
         """Prepare.
 
@@ -51,6 +52,7 @@ class Pump:
             counter: hears of the engine's own counts of prompts.
             counters: totals by name.
             finish: called once when the engine has ended a request.
+            predict: called when a request has its first token or waits again: it now wants a prediction.
         """
         self._core = core
         self._telemetry = telemetry
@@ -58,6 +60,7 @@ class Pump:
         self._counter = counter
         self._counters = counters
         self._finish = finish
+        self._predict = predict
 
     async def run(self, live: LiveRequest, call: UpstreamCall) -> None:
         """Carry chunks until the stream's end."""
@@ -94,6 +97,7 @@ class Pump:
             live.generation.ttft_s = now - live.arrival_at
             self._telemetry.first_token(live.generation.ttft_s)
             self._core.post(FirstToken(job_id=live.job_id))
+            self._predict(live)
         else:
             self._capacity.saw_gap((now - live.last_chunk_at) / new_tokens)
         live.last_chunk_at = now
@@ -111,6 +115,7 @@ class Pump:
         live.started_at = None
         self._counters["retried"] += 1
         self._core.post(Requeued(job_id=live.job_id))
+        self._predict(live)
 
 
 def _may_retry(live: LiveRequest, error: GatewayError) -> bool:

@@ -27,8 +27,15 @@ _TIMEOUT_S = 5.0
 class ModelCatalog:
     """Models by name, cached until the next `load`."""
 
-    def __init__(self, client: TritonClient) -> None:
+    def __init__(self, client: TritonClient, *, counts_prompts: bool = True) -> None:
+        """Start empty.
+
+        Args:
+            client: to ask.
+            counts_prompts: have the engine count prompts, because nothing here can.
+        """
         self._client = client
+        self._counts_prompts = counts_prompts
         self._descriptions: dict[str, ModelDescription] = {}
         self._profiles: dict[str, Profile | None] = {}
         self._loading = asyncio.Lock()
@@ -97,7 +104,9 @@ class ModelCatalog:
         """Replace everything at once: a text model's profile depends on which engine is there."""
         self._descriptions = {description.name: description for description in descriptions}
         self._profiles = {
-            name: choose_profile(description, self._engine_of(description))
+            name: choose_profile(
+                description, self._engine_of(description), counts_prompts=self._counts_prompts
+            )
             for name, description in self._descriptions.items()
         }
 

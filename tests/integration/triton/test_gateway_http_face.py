@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton_http
 from prometheus_client.parser import text_string_to_metric_families
+
 from sagesched_emulator.triton_server import TritonServer
 from sagesched_gateway.status import GatewayStatus, parse_status
 

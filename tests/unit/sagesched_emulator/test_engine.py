@@ -1,6 +1,7 @@
 """The executor's rules, a small engine worked by hand per test. Iterations take 1 s unless said otherwise."""
 
 import pytest
+
 from sagesched_emulator.engine import Engine
 from sagesched_emulator.iteration import Emission, Iteration
 from sagesched_emulator.profiles import EngineProfile

@@ -1,4 +1,5 @@
 import pytest
+
 from sagesched_emulator.kv_cache import KvCache
 
 

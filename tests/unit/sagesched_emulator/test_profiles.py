@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from sagesched_emulator.profiles import PROFILES, profile
 from sagesched_gateway.scheduling.capacity import KvPolicy
 

@@ -49,9 +49,19 @@ def a_trace(*requests: TraceRequest) -> Trace:
     return Trace(requests=requests, rho=1.0, seed=0, span_s=requests[-1].arrival_s)
 
 
-def run(trace: Trace, engine: EngineProfile, policy: str, stream_interval: int = 1) -> ReplayRun:
+def run(
+    trace: Trace,
+    engine: EngineProfile,
+    policy: str,
+    *,
+    stream_interval: int = 1,
+    kv_headroom_iterations: float | None = None,
+) -> ReplayRun:
     settings = ReplaySettings(
-        policy=PolicySettings(name=policy), hop_s=HOP_S, stream_interval=stream_interval
+        policy=PolicySettings(name=policy),
+        hop_s=HOP_S,
+        stream_interval=stream_interval,
+        kv_headroom_iterations=kv_headroom_iterations,
     )
     return replay(trace, engine, settings, OtherAnswers())
 
@@ -149,7 +159,8 @@ def test_first_come_first_served_is_as_good_as_no_gateway() -> None:
 
 def test_the_engine_queue_stays_empty_while_requests_wait_in_the_gateway() -> None:
     trace, engine = overload()
-    through, direct = run(trace, engine, "fcfs"), run(trace, engine, "direct")
+    direct = run(trace, engine, "direct")
+    through = run(trace, engine, "fcfs", kv_headroom_iterations=2.0)
     assert max(iterations for _, iterations in direct.engine_waits) > 100
     assert through.backlog_s > 100
     assert through.backlog_batch > 0.97 * direct.backlog_batch
@@ -222,7 +233,7 @@ def test_the_scheduler_learns_how_fast_the_engine_really_is(seen: list[tuple[Eve
     told = [event.capacity.iteration_s for event, _ in seen if isinstance(event, CapacityChanged)]
     assert len(told) > 3
     assert told == sorted(told, reverse=True)
-    assert 0.03 < told[-1] < 0.06
+    assert 0.03 < told[-1] < 0.1
 
 
 def test_progress_is_reported_once_per_request() -> None:

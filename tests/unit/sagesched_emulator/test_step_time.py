@@ -1,4 +1,5 @@
 import pytest
+
 from sagesched_emulator.step_time import StepTime
 
 PLAIN = StepTime(base_s=10e-3, per_sequence_s=20e-6, per_cached_token_s=40e-9, prefill_s_per_token=70e-6)

@@ -9,7 +9,8 @@ from sagesched_emulator.workload.fitted import FITTED
 from sagesched_emulator.workload.generator import subject_score
 from sagesched_emulator.workload.lengths import RUNAWAY_TOKENS, TaskLengths
 from sagesched_emulator.workload.material import SENTENCES, material
-from sagesched_emulator.workload.tasks import CUES, TASKS
+from sagesched_emulator.workload.task import CUES
+from sagesched_emulator.workload.tasks import TASKS
 from sagesched_emulator.workload.words import WORDS, fill
 
 RECORDS = generate(2000, seed=11)

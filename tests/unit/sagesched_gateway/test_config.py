@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sagesched_gateway import config as module
 from sagesched_gateway.config import (
     KV_POLICIES,
@@ -54,6 +55,7 @@ def test_every_setting_is_read():
                 "kvPolicy": "MaxUtilization",
                 "maxNumTokens": 8192,
                 "lookahead": 0,
+                "kvHeadroomIterations": 8,
             },
             "predictor": {
                 "mode": "HistoryOnly",
@@ -76,6 +78,7 @@ def test_every_setting_is_read():
         kv_policy="MaxUtilization",
         max_num_tokens=8192,
         lookahead=0,
+        kv_headroom_iterations=8,
     )
     assert config.predictor == PredictorConfig(
         mode="HistoryOnly",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sagesched_gateway.config_file import ConfigFileError, load_config, parse_config_text
 
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from prometheus_client import generate_latest
+
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState, Telemetry
 from sagesched_gateway.metrics import MAX_MODELS, GatewayMetrics, SnapshotCollector
 

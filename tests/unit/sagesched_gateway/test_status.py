@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from sagesched_gateway.status import (
     SCHEMA,
     EngineStatus,

@@ -37,12 +37,14 @@ class InflightBatcherProfile:
     name = "inflight-batcher"
     _stream_input = ""
 
-    def __init__(self, description: ModelDescription, cancelling: Cancelling) -> None:
-        self.cancelling = cancelling
+    def __init__(
+        self, description: ModelDescription, stop_model: str | None, counts: tuple[str, ...]
+    ) -> None:
+        self.cancelling = Cancelling(stop_model=stop_model, hold_s=_POLL_PERIOD_S + _ITERATION_S)
         self._has_batch_dimension = description.has_batch_dimension
         # A count is asked for only where the model offers both the flag and the output.
         self._countable = tuple(
-            name for name in _COUNTS if f"return_{name}" in description.inputs and name in description.outputs
+            name for name in counts if f"return_{name}" in description.inputs and name in description.outputs
         )
 
     def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
@@ -119,9 +121,17 @@ class TextProfile(InflightBatcherProfile):
 
     _stream_input = "stream"
 
-    def __init__(self, description: ModelDescription, engine_model: str | None) -> None:
-        cancelling = Cancelling(stop_model=engine_model, hold_s=_POLL_PERIOD_S + _ITERATION_S)
-        super().__init__(description, cancelling)
+    def __init__(
+        self, description: ModelDescription, engine_model: str | None, *, counts_prompts: bool = True
+    ) -> None:
+        """Take a model.
+
+        Args:
+            description: the ensemble.
+            engine_model: its `tensorrt_llm`; None where there is none to stop.
+            counts_prompts: ask for the engine's count of each prompt too, to learn from.
+        """
+        super().__init__(description, engine_model, _COUNTS if counts_prompts else (NUM_OUTPUT_TOKENS,))
 
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
         texts = inputs.texts("text_input")
@@ -139,7 +149,7 @@ class TokenProfile(InflightBatcherProfile):
     _stream_input = "streaming"
 
     def __init__(self, description: ModelDescription) -> None:
-        super().__init__(description, Cancelling(stop_model=None, hold_s=_POLL_PERIOD_S + _ITERATION_S))
+        super().__init__(description, None, (NUM_OUTPUT_TOKENS,))
 
     def _refuse_stop(self, message: ModelInferRequest, inputs: Inputs) -> None:
         if "stop" in inputs and any(inputs.integers("stop")):

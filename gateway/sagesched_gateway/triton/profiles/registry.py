@@ -14,15 +14,18 @@ def is_engine(description: ModelDescription) -> bool:
     return description.inputs >= _TOKEN_INPUTS
 
 
-def choose_profile(description: ModelDescription, engine_model: str | None) -> Profile | None:
+def choose_profile(
+    description: ModelDescription, engine_model: str | None, *, counts_prompts: bool = True
+) -> Profile | None:
     """The profile of a model, or None for a model that passes through untouched.
 
     Args:
         description: the model.
         engine_model: the `tensorrt_llm` model of the same repository, for cancelling through an ensemble.
+        counts_prompts: ask for the engine's count of prompts.
     """
     if description.inputs >= _TEXT_INPUTS and description.config.config.platform == "ensemble":
-        return TextProfile(description, engine_model)
+        return TextProfile(description, engine_model, counts_prompts=counts_prompts)
     if is_engine(description):
         return TokenProfile(description)
     return None

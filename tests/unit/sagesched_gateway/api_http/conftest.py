@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+
 from sagesched_gateway.api.http_app import build_http_app
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState

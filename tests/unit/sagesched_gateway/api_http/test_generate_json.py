@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sagesched_gateway.api.generate_json import request_from_json, response_to_json, to_bytes
 from sagesched_gateway.api.tensor_json import pack, unpack
 from sagesched_gateway.errors import InternalError, InvalidRequestError

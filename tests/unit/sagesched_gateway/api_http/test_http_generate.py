@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 import pytest
+
 from sagesched_gateway.api import http_generate
 from sagesched_gateway.errors import (
     DeadlineError,

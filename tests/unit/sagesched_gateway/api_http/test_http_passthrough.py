@@ -6,8 +6,9 @@ import gzip
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer, unused_port
-from sagesched_gateway.api.http_app import build_http_app
 from yarl import URL
+
+from sagesched_gateway.api.http_app import build_http_app
 
 INFER = "/v2/models/resnet/infer"
 

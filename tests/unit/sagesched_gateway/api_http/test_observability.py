@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer, unused_port
+
 from sagesched_gateway.api import observability
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.config import digest, parse_config

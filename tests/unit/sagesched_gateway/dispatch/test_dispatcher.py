@@ -106,13 +106,23 @@ async def test_predictions_that_come_in_time_decide_the_order(bench):
     assert b.upstream.started == ["running", "short"]
 
 
-async def test_the_predictor_is_asked_for_every_prompt_after_its_start(bench):
+async def test_what_waits_is_predicted_at_once_and_what_runs_with_its_first_token(bench):
+    b = bench(slots=1)
+    b.dispatcher.generate(a_message("running"))
+    b.dispatcher.generate(a_message("waiting"))
+    assert [features.prompt for features in b.predictor.asked.values()] == ["waiting"]
+    for _ in range(2):
+        b.upstream.call("running").token()
+        await ticks()
+    assert [features.prompt for features in b.predictor.asked.values()] == ["waiting", "running"]
+
+
+async def test_a_request_that_waits_again_is_predicted(bench):
     b = bench()
-    seen: list[list[str]] = []
-    ask = b.predictor.predict
-    b.predictor.predict = lambda *args: (seen.append(list(b.upstream.started)), ask(*args))
-    b.dispatcher.generate(a_message("now"))
-    assert seen == [["now"]]
+    b.dispatcher.generate(a_message("refused"))
+    b.upstream.call("refused").fail(AWAY)
+    await ticks(50)
+    assert [features.prompt for features in b.predictor.asked.values()] == ["refused"]
 
 
 async def test_a_late_or_empty_prediction_harms_nobody(bench):

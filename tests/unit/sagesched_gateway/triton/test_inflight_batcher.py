@@ -82,6 +82,11 @@ def test_counts_are_asked_for_only_where_the_model_offers_them():
     assert full.hidden_outputs == frozenset(COUNTS)
 
 
+def test_prompts_are_not_counted_where_a_tokenizer_does_it():
+    profile = TextProfile(a_description(), "tensorrt_llm", counts_prompts=False)
+    assert profile.read(a_request(), "up", ()).hidden_outputs == frozenset({"num_output_tokens"})
+
+
 def test_counts_the_caller_asked_for_are_shown():
     message = a_request()
     message.inputs.add(name="return_num_output_tokens", datatype="BOOL", shape=[1, 1])

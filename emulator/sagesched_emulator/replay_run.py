@@ -1,0 +1,76 @@
+"""What a replay is told (`ReplaySettings`) and what comes out of it (`ReplayRun`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sagesched_emulator.trace import TraceRequest
+from sagesched_gateway.scheduling.settings import PolicySettings
+
+DIRECT = "direct"
+"""The pseudo policy without a scheduler."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings:
+    """How a replayed gateway behaves.
+
+    Attributes:
+        policy: order and knobs; the name `direct` leaves the gateway out.
+        hop_s: gateway to engine, one way, seconds.
+        prediction_s: arrival to prediction, seconds.
+        stream_interval: the engine streams each n-th token; 1 is exact and slower.
+        kv_headroom_iterations: as in `EngineCapacity`; None leaves it to the core.
+    """
+
+    policy: PolicySettings
+    hop_s: float = 0.001
+    prediction_s: float = 0.01
+    stream_interval: int = 16
+    kv_headroom_iterations: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """What happened to one request; instants are seconds after the trace's start, as its client sees them.
+
+    Attributes:
+        request: as in the trace.
+        started_at: when it was sent to the engine; None if it never was.
+        first_at: its first token; None before it came.
+        last_at: its last token; None before it came.
+        failure: why it has no answer; None where it has one.
+    """
+
+    request: TraceRequest
+    started_at: float | None = None
+    first_at: float | None = None
+    last_at: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRun:
+    """One replayed run.
+
+    Attributes:
+        policy: its name.
+        served: one per request, in order of arrival.
+        evictions: sequences that lost their cache because KV ran out.
+        busy_s: seconds that the engine spent in iterations.
+        ended_at: instant of the last token.
+        engine_waits: per request, time in the engine's own queue: seconds, iterations that ran meanwhile.
+        backlog_s: seconds of iterations during which requests waited somewhere.
+        backlog_batch: mean number of running sequences in those.
+        backlog_kv: mean share of KV blocks in use in those.
+    """
+
+    policy: str
+    served: tuple[Served, ...]
+    evictions: int
+    busy_s: float
+    ended_at: float
+    engine_waits: tuple[tuple[float, int], ...]
+    backlog_s: float
+    backlog_batch: float
+    backlog_kv: float
