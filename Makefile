@@ -34,7 +34,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy bench
+	@MYPYPATH=bench $(BIN)/mypy bench
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)

@@ -28,7 +28,7 @@ from scipy import stats
 from sagesched_emulator.dataset import Record, read_dataset
 from sagesched_emulator.knowledge import KINDS, Ignorance, Knowledge, OtherAnswers, learned, open_encoder
 from sagesched_emulator.profiles import EngineProfile, profile
-from sagesched_emulator.replay import DIRECT, ReplaySettings, replay
+from sagesched_emulator.replay import BLIND, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, run_figures
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
@@ -149,8 +149,7 @@ def _one_run(
         stream_interval=arguments.stream_interval,
         kv_headroom_iterations=arguments.kv_headroom,
     )
-    knows_nothing = policy in ("fcfs", DIRECT)  # what is predicted cannot matter, so it is not computed
-    knowledge = Ignorance() if knows_nothing else make_knowledge()
+    knowledge = Ignorance() if policy in BLIND else make_knowledge()
     return run_figures(replay(trace, engine, gateway, knowledge))
 
 

@@ -15,11 +15,11 @@ from sagesched_emulator.iteration import Emission, Iteration
 from sagesched_emulator.knowledge import Knowledge
 from sagesched_emulator.profiles import EngineProfile
 from sagesched_emulator.replay_fronts import Direct, Front, Gateway
-from sagesched_emulator.replay_run import DIRECT, ReplayRun, ReplaySettings, Served
+from sagesched_emulator.replay_run import BLIND, DIRECT, ReplayRun, ReplaySettings, Served
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_emulator.virtual_time import LAST, VirtualTime
 
-__all__ = ["DIRECT", "ReplayRun", "ReplaySettings", "Served", "replay"]
+__all__ = ["BLIND", "DIRECT", "ReplayRun", "ReplaySettings", "Served", "replay"]
 
 MEASURED_EVERY_S = 0.1
 """A gateway reads the engine's gauges this often."""

@@ -21,7 +21,7 @@ from sagesched_emulator.knowledge import (
     open_encoder,
 )
 from sagesched_emulator.profiles import PROFILES, EngineProfile, profile
-from sagesched_emulator.replay import DIRECT, ReplaySettings, replay
+from sagesched_emulator.replay import BLIND, DIRECT, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, frontier_table, run_figures
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
@@ -115,7 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
     engine = profile(arguments.engine)
     policies = _policies(arguments)
     trace = _trace(arguments, engine)
-    make_knowledge = _knowledge(arguments, trace)
+    all_blind = all(settings.name in BLIND for settings in policies)
+    make_knowledge = Ignorance if all_blind else _knowledge(arguments, trace)
     runs = []
     for settings in policies:
         with tqdm(
@@ -126,7 +127,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 stream_interval=arguments.stream_interval,
                 kv_headroom_iterations=arguments.kv_headroom,
             )
-            runs.append(run_figures(replay(trace, engine, gateway, make_knowledge(), bar.update)))
+            knowledge = Ignorance() if settings.name in BLIND else make_knowledge()
+            runs.append(run_figures(replay(trace, engine, gateway, knowledge, bar.update)))
     print(_title(arguments, trace))
     print(frontier_table(runs))
     if arguments.json:

@@ -10,6 +10,9 @@ from sagesched_gateway.scheduling.settings import PolicySettings
 DIRECT = "direct"
 """The pseudo policy without a scheduler."""
 
+BLIND = frozenset({DIRECT, "fcfs"})
+"""Policies whose order lengths cannot change, so that predicting for them would only take time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:

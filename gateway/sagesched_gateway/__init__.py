@@ -1,0 +1,1 @@
+"""The gateway: a sidecar in front of Triton that decides which waiting request starts next."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from sagesched_gateway.api.grpc_passthrough import (
     CallContext,
@@ -73,7 +74,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         path: str = handler_call_details.method
         handler = self._handlers.get(path)
         if handler is None and path.startswith(self._prefix):
-            handler = self._handlers[path] = grpc.unary_unary_rpc_method_handler(self._passed_on(path))
+            handler = grpc.unary_unary_rpc_method_handler(self._passed_on(path))
         return handler
 
     async def _stream_infer(self, _: object, context: CallContext) -> None:
@@ -82,12 +83,12 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
     async def _infer(self, body: bytes, context: CallContext) -> bytes:
         """Queue a request to a model that answers once; a decoupled model's refusal is Triton's to give."""
         path = self._prefix + "ModelInfer"
-        message = ModelInferRequest.FromString(body)
         try:
+            message = ModelInferRequest.FromString(body)
             is_queued = await self._dispatcher.resolve(message.model_name)
             if is_queued and not self._dispatcher.is_decoupled(message.model_name):
                 return await self._generate(message, context)
-        except InvalidRequestError:
+        except (InvalidRequestError, DecodeError):
             pass  # Triton is the judge, in its own words
         except GatewayError as error:
             await abort(context, error)

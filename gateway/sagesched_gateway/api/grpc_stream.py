@@ -79,12 +79,9 @@ class StreamSession:
         """Serve until both sides are done; on the caller's cancellation everything is cancelled with it."""
         reader: asyncio.Task[None] | None = None
         try:
-            # Most streams carry one request: it need not wait for a task to be set up.
-            if (first := await self._context.read()) is not grpc.aio.EOF:
-                await self._take(first)
-                reader = self._loop.create_task(self._read())
-            else:
-                self._is_half_closed = True
+            # Most streams carry one request, which need not wait until a task is set up.
+            if await self._read_one():
+                reader = self._loop.create_task(self._read_rest())
             await self._write()
         finally:
             self._is_over = True
@@ -112,19 +109,26 @@ class StreamSession:
 
     # --- The caller's side ---
 
-    async def _read(self) -> None:
+    async def _read_rest(self) -> None:
+        while await self._read_one():
+            pass
+
+    async def _read_one(self) -> bool:
+        """Take the caller's next message; False when there will be none."""
         try:
-            while (body := await self._context.read()) is not grpc.aio.EOF:
+            if (body := await self._context.read()) is not grpc.aio.EOF:
                 await self._take(body)
+                return True
             if self._passed is not None:
                 await self._passed.done_writing()
         except Exception as error:
-            if self._is_over:
-                return  # the call was ended while this waited for its next message
-            _LOG.exception("a stream failed inside the gateway")
-            self._failure = InternalError(f"{type(error).__name__}: {error}")
+            # A call that has been ended fails what waits for its next message: that is no failure.
+            if not self._is_over:
+                _LOG.exception("a stream failed inside the gateway")
+                self._failure = InternalError(f"{type(error).__name__}: {error}")
         self._is_half_closed = True
         self._wake()
+        return False
 
     async def _write(self) -> None:
         outbox = self._outbox

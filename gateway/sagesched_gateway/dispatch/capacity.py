@@ -24,9 +24,7 @@ LEAST_SPAN_S = 0.5
 """A shorter span says nothing, for the same reason."""
 
 FIRST_GUESS_SLOTS = 32
-"""Places assumed while neither setting, configuration nor metrics tell: safe for the engine, and soon
-corrected.
-"""
+"""Places assumed while nothing tells: safe for the engine, and soon corrected."""
 
 _GAP_WEIGHT = 0.02  # of one gap in the running mean; a few dozen streams settle it within a second
 _LONGEST_ITERATION_S = 5.0

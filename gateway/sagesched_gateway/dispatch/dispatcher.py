@@ -328,11 +328,11 @@ class Dispatcher:
             self._predictor.predict(live.job_id, live.features)
 
     def _finish(self, live: LiveRequest, error: GatewayError | None) -> None:
-        """The engine has ended the request: its place is free."""
+        """The engine has ended the request: its place is free, and the next one goes before the books."""
         if live.outcome is None:
             live.outcome = _COMPLETED if error is None else error.word
-        self._settle(live, error)
         self._core.post(Finished(job_id=live.job_id))
+        self._settle(live, error)
 
     def _close(self, live: LiveRequest, error: GatewayError | None, outcome: str) -> None:
         """The caller's side ends before the engine's: forget the request, or stop it in the engine."""

@@ -247,7 +247,6 @@ class Scheduler:
                 return job
             if obstacle is Obstacle.PREFILL:
                 self._wake_when_prefilled()
-                stuck_below = 0.0
             stuck_below = min(stuck_below, self.ledger.blocks_to_start(job.need))
         if not self.policy.needs_oldest:
             # The same jobs will be looked at until something else than progress happens; only the age guard's

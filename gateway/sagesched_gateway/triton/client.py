@@ -29,6 +29,8 @@ CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_MOST_METHODS = 64  # kept ready; callers may name any number of methods
+
 # In-band errors carry text only; these are the beginnings of what Triton says for them.
 _TEXT_CODES = (
     ("not at ready state", "UNAVAILABLE"),
@@ -78,7 +80,9 @@ class TritonClient:
         """A unary call in bytes; await it for the answer. Raises grpc.aio.AioRpcError when awaited."""
         method = self._unary.get(path)
         if method is None:
-            method = self._unary[path] = self._channel.unary_unary(path)
+            method = self._channel.unary_unary(path)
+            if len(self._unary) < _MOST_METHODS:
+                self._unary[path] = method
         return method(body, metadata=metadata, timeout=timeout_s)
 
     def stream(self, *, metadata: Metadata = ()) -> Any:

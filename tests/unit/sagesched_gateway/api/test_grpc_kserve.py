@@ -80,6 +80,10 @@ async def test_what_cannot_be_read_is_tritons_to_judge(face):
     assert await face.unary("ModelInfer", body) == b"raw:" + body
 
 
+async def test_bytes_that_are_no_request_are_tritons_to_judge(face):
+    assert await face.unary("ModelInfer", b"\xff\xff") == b"raw:\xff\xff"
+
+
 async def test_unknown_methods_of_the_service_are_passed_on_with_metadata(face):
     assert await face.unary("TraceSetting", b"abc", metadata=(("x-mine", "1"),)) == b"raw:abc"
     method, body, metadata = face.raw.calls[0]

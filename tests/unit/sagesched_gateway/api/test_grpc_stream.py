@@ -217,6 +217,19 @@ async def test_bytes_that_are_no_request_are_refused(face):
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize("num_before", [0, 1])
+async def test_a_defect_ends_the_stream_and_says_so(face, monkeypatch, num_before):
+    call = face.stream()
+    for _ in range(num_before):
+        await call.write(a_message())
+        await face.running()
+    monkeypatch.setattr(face.bench.dispatcher, "generate", lambda *_, **__: 1 / 0)
+    await call.write(a_message())
+    error = await failed(call)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "ZeroDivisionError" in error.details()
+
+
 async def test_a_large_message_passes_in_both_directions(face):
     call = face.stream()
     await call.write(a_message("x" * 6_000_000))

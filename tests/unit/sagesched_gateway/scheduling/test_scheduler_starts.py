@@ -119,6 +119,14 @@ class TestPrefill:
         assert isinstance(again, WakeAt)
         assert again.at > wake.at
 
+    def test_waking_too_early_is_told_so(self, a_core):
+        core = a_core(slots=4, max_num_tokens=100)
+        core.submit("a", prompt=100)
+        [wake] = core.submit("b", prompt=100)
+        assert isinstance(wake, WakeAt)
+        core.now = wake.at - 0.001
+        assert core.woken() == [wake]
+
     def test_a_later_token_tells_as_much_as_the_first(self, a_core):
         core = a_core(slots=4, max_num_tokens=100)
         core.submit("a", prompt=100)
@@ -172,8 +180,10 @@ class TestBlockedHead:
         core = self.blocked(a_core)
         core.now = 5.0
         core.finish("long")
-        core.requeue("head")
-        assert core.scheduler.job_state("head") is JobState.STARTED  # there is room now
+        core.submit("other", prompt=50, max_tokens=850)
+        core.change(kv_blocks=95)
+        assert core.requeue("head") == []
+        assert core.submit("small", prompt=10, max_tokens=10, output=5) == [Start("small")]
 
 
 class TestGrowingEngine:
@@ -210,3 +220,57 @@ class TestGrowingEngine:
         assert core.scheduler.snapshot().reserved_blocks == 6  # as of the last event
         assert core.submit("b", prompt=5, max_tokens=10, output=9) == []
         assert core.scheduler.snapshot().reserved_blocks == 20
+
+
+class TestProgressMakesRoom:
+    """Between two other events only progress is heard; whom it lets in must not depend on it."""
+
+    def stuck(self, a_core, knobs=None):
+        """Twenty blocks, 16 of them assumed to be held by `long`; `big` needs 12 of them and stands first."""
+        core = a_core(
+            "ssjf",
+            knobs=knobs,
+            kv_policy=KvPolicy.MAX_UTILIZATION,
+            slots=8,
+            kv_blocks=20,
+            kv_headroom_iterations=0.0,
+        )
+        core.submit("long", prompt=50, max_tokens=150)
+        core.first_token("long")
+        core.now = 1.0
+        core.submit("middle", prompt=95, max_tokens=100, output=50)
+        core.submit("big", prompt=115, max_tokens=50, output=10)
+        assert core.started == ["long"]
+        return core
+
+    def test_for_one_that_may_pass(self, a_core):
+        core = self.stuck(a_core)
+        assert core.progress("long", 48) == [Start("middle")]
+
+    def test_for_nobody_when_it_is_too_little(self, a_core):
+        core = self.stuck(a_core)
+        assert core.progress("long", 60) == []
+
+    def test_for_the_head_alone_once_passing_is_over(self, a_core):
+        core = self.stuck(a_core)
+        core.now = 2.0
+        assert core.progress("long", 48) == []
+        assert core.finish("long") == [Start("big")]
+
+    def test_for_one_whose_prefill_had_to_wait(self, a_core):
+        core = a_core("ssjf", slots=8, kv_blocks=20, max_num_tokens=100)
+        core.submit("running", prompt=5, max_tokens=5)
+        core.first_token("running")
+        core.submit("head", prompt=10, max_tokens=190, output=1)
+        assert core.submit("quick", prompt=80, max_tokens=10, output=2) == [Start("quick")]
+        [wake] = core.submit("behind", prompt=80, max_tokens=10, output=2)
+        assert isinstance(wake, WakeAt)
+        core.now = wake.at
+        assert core.progress("running", 2) == [Start("behind")]
+
+    def test_for_the_oldest_once_its_age_decides(self, a_core):
+        core = self.stuck(a_core, knobs={"age_guard": True})
+        core.now = 2.0
+        assert core.progress("long", 48) == []  # ten blocks free, `big` is first and passing is over
+        core.now = 6.2
+        assert core.progress("long", 48) == [Start("middle")]
