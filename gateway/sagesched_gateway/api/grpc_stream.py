@@ -29,6 +29,7 @@ from sagesched_gateway.api.response_order import ResponseOrder
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import (
+    DeadlineError,
     GatewayError,
     InternalError,
     InvalidRequestError,
@@ -194,7 +195,9 @@ class StreamSession:
         self, error: GatewayError, client_id: str, model: str, generation: Generation | None = None
     ) -> None:
         """Tell the caller of a failed request."""
-        if self._wants_status and not (isinstance(error, UpstreamError) and error.in_band):
+        is_in_band = isinstance(error, UpstreamError) and error.in_band
+        # The deadline is that of the whole call, so its end is too, as if the caller had noticed it first.
+        if isinstance(error, DeadlineError) or (self._wants_status and not is_in_band):
             self._failure = error
         else:
             self._order.put(generation, _in_band(error, client_id, model))

@@ -24,9 +24,8 @@ to let the others grow; each pause costs a prefill of prompt and progress. Measu
 at ρ 1.05 (mean TTLT against sending everything straight to it; pauses per 3,000 requests; running batch): no
 headroom 0.97, 4,100, 1; 2 iterations 0.92, 3,600, 1; 16 iterations 0.74, 1,700, 0.99; 32 iterations 0.67,
 600, 0.97; 128 iterations 0.9, none, 0.85. Sixteen takes most of the gain while the batch stays within 1 % of
-what greed would run. A *greedy* ledger (policy `fcfs`) leaves none, as the engine would. Two iterations are
-the least that keeps a new job from waiting inside the engine: the hop, and the end of the iteration under
-way.
+what greed would run. A *greedy* ledger (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that
+keeps a new job from waiting inside the engine is the hop and the end of the iteration under way.
 
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.
@@ -58,6 +57,7 @@ PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
 LOOKAHEAD = 0
 HEADROOM_ITERATIONS = 16.0
+LEAST_HEADROOM_ITERATIONS = 2.0
 _ROUNDING = 1e-6
 
 
@@ -106,7 +106,7 @@ class Ledger:
 
         Args:
             capacity: the limits.
-            greedy: leave no headroom unless the capacity says otherwise.
+            greedy: leave the least headroom unless the capacity says otherwise.
         """
         self._reservations: dict[str, _Reservation] = {}
         self._unprefilled: dict[str, _Reservation] = {}
@@ -257,7 +257,7 @@ class Ledger:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""
         self._capacity = capacity
         self._num_slots = capacity.slots + (LOOKAHEAD if capacity.lookahead is None else capacity.lookahead)
-        headroom = 0.0 if greedy else HEADROOM_ITERATIONS
+        headroom = LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS
         if capacity.kv_headroom_iterations is not None:
             headroom = capacity.kv_headroom_iterations
         self._headroom_iterations = headroom

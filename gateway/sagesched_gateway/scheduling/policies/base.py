@@ -72,7 +72,7 @@ class Policy(ABC):
         name: as in `PolicySettings.name`.
         num_columns: length of a row.
         may_pass: whether later jobs may start while the head is blocked on KV (for a bounded time).
-        greedy: whether to fill the engine's KV pool to the brim, as the engine itself would.
+        greedy: whether to fill the engine's KV pool almost to the brim, as the engine itself would.
         needs_oldest: whether `view` looks at `Moment.oldest`.
     """
 

@@ -4,8 +4,8 @@
 
 What the engine itself does, and the measure of all others: through the gateway with `fcfs` should be as
 without it. So nobody passes a head that is blocked on KV blocks (the engine's own queue lets nobody pass),
-and the ledger is greedy, leaving none of the headroom that spares the engine pauses (see `admission`; setting
-the headroom in `EngineCapacity` gives it to this policy too).
+and the ledger is greedy, leaving the least headroom instead of that which spares the engine pauses (see
+`admission`; setting the headroom in `EngineCapacity` gives it to this policy too).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from dispatch_fakes import a_message, until
 
-from sagesched_gateway.errors import UpstreamError, UpstreamUnavailableError
+from sagesched_gateway.errors import DeadlineError, UpstreamError, UpstreamUnavailableError
 from sagesched_gateway.kserve import FINAL_PARAMETER, ModelInferRequest
 
 AS_STATUS = (("triton_grpc_error", "true"),)
@@ -162,6 +162,14 @@ async def test_a_callers_deadline_stops_its_request(face):
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await until(lambda: not face.bench.dispatcher.num_live)
     assert running.num_cancels == 1
+
+
+async def test_a_deadline_is_a_status_whoever_notices_it_first(face):
+    call = face.stream()
+    await call.write(a_message())
+    (running,) = await face.running()
+    running.fail(DeadlineError("the deadline passed while the request ran"))
+    assert (await failed(call)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_other_models_pass_through_untouched_on_one_plain_stream(face):

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sagesched_gateway.scheduling.admission import HEADROOM_ITERATIONS, Ledger, Need, Obstacle
+from sagesched_gateway.scheduling.admission import (
+    HEADROOM_ITERATIONS,
+    LEAST_HEADROOM_ITERATIONS,
+    Ledger,
+    Need,
+    Obstacle,
+)
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 
 RESERVING = EngineCapacity(
@@ -148,7 +154,7 @@ class TestKvGrowing:
         ledger = a_ledger(unset, Need(1, 1))
         assert ledger.blocks_to_start(Need(1, 1)) == 1 + HEADROOM_ITERATIONS / 10
         ledger.resize(unset, greedy=True)
-        assert ledger.blocks_to_start(Need(1, 1)) == 1
+        assert ledger.blocks_to_start(Need(1, 1)) == 1 + LEAST_HEADROOM_ITERATIONS / 10
         ledger.resize(replace(unset, kv_headroom_iterations=10.0), greedy=True)
         assert ledger.blocks_to_start(Need(1, 1)) == 2
 
