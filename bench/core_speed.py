@@ -4,10 +4,10 @@
     python bench/core_speed.py --policy gittins-boost --queued 10000
 
 One request is submitted without a prediction, predicted (64 atoms), started when another finishes, and
-finishes itself: four decisions of the core. The queue is kept at its length while requests pass through it.
-The engine's step time swings by 15 % every `CHUNK` requests, so that all keys of gittins-boost move at least
-that often. The figure is the median over chunks of the CPU time per request, of one thread on this machine.
-The last column is the cost of one token's progress while the head of that queue is blocked on KV blocks.
+finishes itself. The queue is kept at its length while requests pass through it. The engine's step time swings
+by 15 % every `CHUNK` requests, so that all keys of gittins-boost move at least that often. The figure is the
+median over chunks of the CPU time per request, of one thread on this machine. The last column is the cost of
+one token's progress while the head of that queue is blocked on KV blocks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from sagesched_gateway.scheduling.events import (
     CapacityChanged,
     Event,
     Finished,
-    FirstToken,
     Predicted,
     Progressed,
     Submitted,
@@ -41,9 +40,15 @@ CHUNK = 100
 MAX_TOKENS = 2048
 NUM_DISTRIBUTIONS = 256
 ENGINE = EngineCapacity(
-    slots=64, kv_blocks=200_000, block_tokens=64, kv_policy=KvPolicy.MAX_UTILIZATION, iteration_s=0.02
+    slots=64,
+    kv_blocks=200_000,
+    block_tokens=64,
+    max_num_tokens=10**6,
+    kv_policy=KvPolicy.MAX_UTILIZATION,
+    iteration_s=0.02,
 )
 SWING = 1.15
+GAP_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +108,15 @@ class Bench:
         )
 
     def _chunk(self, swing: bool) -> float:
-        began = time.process_time()
         iteration_s = ENGINE.iteration_s * (SWING if swing else 1.0)
-        self._handle(CapacityChanged(capacity=replace(ENGINE, iteration_s=iteration_s)))
-        for _ in range(CHUNK):
-            self._arrive()
+        swung = CapacityChanged(capacity=replace(ENGINE, iteration_s=iteration_s))
+        arrivals = [self._traffic.submitted(self._now + GAP_S * number) for number in range(CHUNK)]
+        began = time.process_time()
+        self._handle(swung)
+        for submitted, predicted in arrivals:
+            self._now += GAP_S
+            self._handle(submitted)
+            self._handle(predicted)
             self._handle(Finished(job_id=self._running.pop(0)))
         return time.process_time() - began
 
@@ -123,7 +132,7 @@ class Bench:
         return (time.process_time() - began) / (20 * len(self._running))
 
     def _arrive(self) -> None:
-        self._now += 0.01
+        self._now += GAP_S
         submitted, predicted = self._traffic.submitted(self._now)
         self._handle(submitted)
         self._handle(predicted)
@@ -132,7 +141,6 @@ class Bench:
         for command in self._scheduler.handle(event, self._now):
             if isinstance(command, Start):
                 self._running.append(command.job_id)
-                self._handle(FirstToken(job_id=command.job_id))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

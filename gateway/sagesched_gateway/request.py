@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
-from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.kserve import ModelInferResponse
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 """gRPC metadata or HTTP headers of the caller that Triton may want to see."""
@@ -22,7 +22,7 @@ class GenerationRequest:
         prompt: the prompt's text; empty where the caller sent tokens only.
         prompt_tokens: length of the prompt where the caller's message tells, else None.
         max_tokens: the caller's cap on output tokens, >= 1.
-        message: what goes to Triton, already edited.
+        body: what goes to Triton, a serialized ModelInferRequest.
         counts_tokens: its chunks tell how many tokens they bring.
         hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
         wants_empty_final: the caller opted in to a final response without outputs.
@@ -35,7 +35,7 @@ class GenerationRequest:
     prompt: str
     prompt_tokens: int | None
     max_tokens: int
-    message: ModelInferRequest
+    body: bytes
     counts_tokens: bool = True
     hidden_outputs: frozenset[str] = frozenset()
     wants_empty_final: bool = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-WARM_PROMPTS = 1200
-GENERATED_REQUESTS = 600
-GENERATED_RHO = 1.5
+WARM_PROMPTS = 1000
+GENERATED_REQUESTS = 500
+GENERATED_RHO = 1.6
 DATASET_REQUESTS = 800
 DATASET_RHO = 1.3
-FIRST_TIME_SCALE = 0.5
+FIRST_TIME_SCALE = 0.6
 """Wall seconds per engine second that two cores keep up with; slower ones are tried where they do not."""
 
 POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")

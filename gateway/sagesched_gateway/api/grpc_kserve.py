@@ -87,17 +87,18 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             message = ModelInferRequest.FromString(body)
             is_queued = await self._dispatcher.resolve(message.model_name)
             if is_queued and not self._dispatcher.is_decoupled(message.model_name):
-                return await self._generate(message, context)
+                return await self._generate(message, body, context)
         except (InvalidRequestError, DecodeError):
             pass  # Triton is the judge, in its own words
         except GatewayError as error:
             await abort(context, error)
         return await forward_unary(self._upstream, path, body, context)
 
-    async def _generate(self, message: ModelInferRequest, context: CallContext) -> bytes:
+    async def _generate(self, message: ModelInferRequest, body: bytes, context: CallContext) -> bytes:
         remaining_s = context.time_remaining()
         generation = self._dispatcher.generate(
             message,
+            body=body,
             deadline_at=None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s,
             metadata=forwarded_metadata(context),
         )

@@ -154,7 +154,7 @@ class StreamSession:
         client_id, model = message.id, message.model_name
         try:
             if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
-                self._generate(message)
+                self._generate(message, body)
                 return
         except InvalidRequestError:
             pass  # Triton is the judge, in its own words
@@ -163,10 +163,10 @@ class StreamSession:
             return
         await self._pass_on(body)
 
-    def _generate(self, message: ModelInferRequest) -> None:
+    def _generate(self, message: ModelInferRequest, body: bytes) -> None:
         is_decoupled = self._dispatcher.is_decoupled(message.model_name)
         generation = self._dispatcher.generate(
-            message, deadline_at=self._deadline_at, metadata=self._metadata, listener=self
+            message, body=body, deadline_at=self._deadline_at, metadata=self._metadata, listener=self
         )
         if not generation.is_ended:
             self._live.add(generation)

@@ -131,19 +131,20 @@ class Dispatcher:
         return await self._upstream.metadata(model_name)
 
     @property
-    def is_draining(self) -> bool:
-        """Refusing new requests."""
-        return self._is_draining
-
-    @property
     def num_live(self) -> int:
         """Requests queued or running."""
         return len(self._live)
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests queued."""
+        return len(self._scheduler.queue)
 
     def generate(
         self,
         message: ModelInferRequest,
         *,
+        body: bytes | None = None,
         deadline_at: float | None = None,
         metadata: Metadata = (),
         listener: Listener | None = None,
@@ -151,7 +152,8 @@ class Dispatcher:
         """Take a request.
 
         Args:
-            message: the caller's message; it is edited in place and belongs to the dispatcher from now on.
+            message: the caller's message, left as it is.
+            body: the same as it came; None serializes it.
             deadline_at: when the caller gives up, on the event loop's clock (`loop.time()`); None for never.
             metadata: passed on to Triton.
             listener: takes the responses instead of the iteration.
@@ -165,7 +167,9 @@ class Dispatcher:
             raise DrainingError("the gateway is shutting down and takes no new requests")
         arrival_at = self._loop.time()
         try:
-            request = self._upstream.read(message, f"{self._id_prefix}{next(self._numbers)}", metadata)
+            upstream_id = f"{self._id_prefix}{next(self._numbers)}"
+            body = message.SerializeToString() if body is None else body
+            request = self._upstream.read(message, body, upstream_id, metadata)
         except StopOrderError as order:
             self._stop_by_client_id(order.client_id)
             raise
@@ -257,14 +261,11 @@ class Dispatcher:
 
     def reject(self, job_id: str, reason: str, detail: str) -> None:
         """Refuse the job."""
-        error = (
-            NeverFitsError(detail) if reason == NeverFitsError.word else InternalError(f"{reason}: {detail}")
-        )
+        never_fits = reason == NeverFitsError.word
+        error = NeverFitsError(detail) if never_fits else InternalError(f"{reason}: {detail}")
         live = self._live[job_id]
         live.outcome = error.word
         self._settle(live, error)
-
-    # --- The engine's side ---
 
     def capacity_changed(self) -> None:
         """The capacity model has a new value."""
@@ -347,8 +348,7 @@ class Dispatcher:
 
     def _expire(self, live: LiveRequest) -> None:
         where = "waited" if live.started_at is None else "ran"
-        error = DeadlineError(f"the deadline passed while the request {where}")
-        self._close(live, error, error.word)
+        self._close(live, DeadlineError(f"the deadline passed while the request {where}"), DeadlineError.word)
 
     def _stop_by_client_id(self, client_id: str) -> None:
         """As `stop` does in the engine: what runs gets its end from there, what waits ends here."""
@@ -378,16 +378,13 @@ class Dispatcher:
             self._is_empty.set()
 
     def _observe(self, live: LiveRequest, outcome: str) -> None:
-        if live.features is None or not live.features.prompt:
-            return
-        if live.output_tokens < 1 or not live.request.counts_tokens:
+        is_known = live.output_tokens > 0 and live.request.counts_tokens
+        if live.features is None or not live.features.prompt or not is_known:
             return
         is_cut_off = outcome != _COMPLETED or live.output_tokens >= live.request.max_tokens
         self._predictor.observe(
             live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
         )
-
-    # --- Small steps ---
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task and hold on to it until it is done."""

@@ -58,8 +58,10 @@ class Upstream(Protocol):
         """
         ...
 
-    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
-        """Translate a caller's message once.
+    def read(
+        self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
+    ) -> GenerationRequest:
+        """Translate a caller's message once; `body` is the same message, serialized.
 
         Raises:
             InvalidRequestError: it lacks what the model needs.

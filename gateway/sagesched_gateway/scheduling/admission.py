@@ -7,7 +7,8 @@ The engine runs what it is sent in order of arrival, so our order counts only if
     KV        blocks(in flight) + need + headroom ≤ kv_blocks
     prefill   prompt tokens not yet prefilled + prompt ≤ PREFILL_AHEAD · max_num_tokens
 
-The last lets one prompt of any size through when nothing else is unprefilled.
+One is always let through when nothing else is unprefilled: a prompt beyond `max_num_tokens` never fits at
+all.
 
 **KV, engine reserves ahead** (`GUARANTEED_NO_EVICT`): need = ⌈(I + max_tokens) / block⌉ until the final
 response; no headroom, since nothing grows.
@@ -23,7 +24,7 @@ job starts. The engine itself packs its pool to the brim and, one iteration late
 to let the others grow; each pause costs a prefill of prompt and progress. Measured on the `kv-bound` engine
 at ρ 1.05 (mean TTLT against sending everything straight to it; pauses per 3,000 requests; running batch): no
 headroom 0.97, 4,100, 1; 2 iterations 0.92, 3,600, 1; 16 iterations 0.74, 1,700, 0.99; 32 iterations 0.67,
-600, 0.97; 128 iterations 0.9, none, 0.85. Sixteen takes most of the gain while the batch stays within 1 % of
+600, 0.97; 128 iterations 0.90, none, 0.83. Sixteen takes most of the gain while the batch stays within 1 % of
 what greed would run. A *greedy* ledger (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that
 keeps a new job from waiting inside the engine is the hop and the end of the iteration under way.
 
@@ -111,7 +112,6 @@ class Ledger:
         self._reservations: dict[str, _Reservation] = {}
         self._unprefilled: dict[str, _Reservation] = {}
         self._unprefilled_tokens = 0
-        self._last_due_at = -math.inf
         # Sum of the blocks counted (exact for one instant, a lower bound after it), and of what they can come
         # to.
         self._counted_blocks = 0
@@ -171,7 +171,7 @@ class Ledger:
         if not self.has_slot():
             return Obstacle.SLOTS
         prefill_tokens = self._unprefilled_tokens + need.prompt_tokens
-        if self._unprefilled and prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
+        if prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
             return Obstacle.PREFILL
         return None if self.has_blocks(self.blocks_to_start(need), now) else Obstacle.KV
 
@@ -216,10 +216,8 @@ class Ledger:
             + 2.0 * self._unprefilled_tokens * self._capacity.prefill_s_per_token
             + PREFILL_GRACE_ITERATIONS * self._capacity.iteration_s
         )
-        # The engine prefills in order of arrival, so due times never run backwards either.
-        self._last_due_at = max(self._last_due_at, due_at)
         most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
-        reservation = _Reservation(need, need.prompt_tokens + 1, self._last_due_at, most_blocks)
+        reservation = _Reservation(need, need.prompt_tokens + 1, due_at, most_blocks)
         self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
         self._unprefilled[job_id] = reservation
@@ -248,6 +246,7 @@ class Ledger:
     def assume_prefilled(self, now: float) -> None:
         """Count jobs as prefilled whose time for it is over."""
         while self._unprefilled:
+            # In the order of their start, as the engine prefills them.
             job_id, reservation = next(iter(self._unprefilled.items()))
             if reservation.heard_at > now:
                 return

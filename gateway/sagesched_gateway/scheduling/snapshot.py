@@ -14,7 +14,7 @@ class SchedulerSnapshot:
         num_queued: jobs waiting.
         num_running: jobs in flight, those being stopped included.
         backlog_s: predicted service seconds of everything waiting.
-        gamma: tail rate in force, 1/s; None for policies without one.
+        gamma: tail rate in force since the last decision, 1/s; None for policies without one.
         num_rekeys: times that all keys moved at once, since the beginning.
         slots: requests that may be in flight at once.
         reserved_slots: those that are.

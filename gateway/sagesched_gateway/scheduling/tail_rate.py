@@ -13,7 +13,7 @@ Measured in steps the engine's speed cancels: `tail_weight / backlog seconds` in
   that order can still help.
 - Upper end 1 per step: the backlog counts for at least one step, so a near-empty queue is served by arrival
   to within four steps (the boost of the smallest possible request, s ≈ 0.02 steps, is 3.9 steps).
-- Ratio √2: the order changes slowly with γ (doubling `tail_weight` moves the mean by some 20 %), while each
+- Ratio √2: the order changes slowly with γ (doubling `tail_weight` moves the mean by some 30 %), while each
   point costs one row of the boost's matrix; finer gains nothing visible, coarser makes the knob itself
   coarse.
 

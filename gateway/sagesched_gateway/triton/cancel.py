@@ -56,7 +56,7 @@ async def stop_until_ended(client: TritonClient, model: str, upstream_id: str, e
 
 
 async def _send_stop(client: TritonClient, model: str, upstream_id: str) -> None:
-    call = client.generate(build_stop(model, upstream_id), ())
+    call = client.generate(build_stop(model, upstream_id).SerializeToString(), ())
     try:
         async with asyncio.timeout(PATIENCE_S):
             while await call.read() is not grpc.aio.EOF:

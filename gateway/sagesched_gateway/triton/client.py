@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sagesched_gateway.errors import GatewayError, UpstreamError, UpstreamUnavailableError
-from sagesched_gateway.kserve import SERVICE, ModelInferRequest, ModelStreamInferResponse
+from sagesched_gateway.kserve import SERVICE, ModelStreamInferResponse
 from sagesched_gateway.request import Metadata
 
 STREAM_METHOD = f"/{SERVICE}/ModelStreamInfer"
@@ -63,16 +63,14 @@ class TritonClient:
         self.address = address
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._generate = self._channel.unary_stream(
-            STREAM_METHOD,
-            request_serializer=ModelInferRequest.SerializeToString,
-            response_deserializer=ModelStreamInferResponse.FromString,
+            STREAM_METHOD, response_deserializer=ModelStreamInferResponse.FromString
         )
         self._stream = self._channel.stream_stream(STREAM_METHOD)
         self._unary: dict[str, Any] = {}
 
-    def generate(self, message: ModelInferRequest, metadata: Metadata) -> StreamCall:
+    def generate(self, body: bytes, metadata: Metadata) -> StreamCall:
         """One request on a stream of its own; errors of the backend come as the status of the call."""
-        return cast(StreamCall, self._generate(message, metadata=(*metadata, ("triton_grpc_error", "true"))))
+        return cast(StreamCall, self._generate(body, metadata=(*metadata, ("triton_grpc_error", "true"))))
 
     def unary(
         self, path: str, body: bytes, *, metadata: Metadata = (), timeout_s: float | None = None

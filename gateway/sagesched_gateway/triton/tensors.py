@@ -124,23 +124,20 @@ def _raw_elements(name: str, raw: bytes) -> Iterator[bytes]:
         offset = end + size
 
 
-def add_flag(message: ModelInferRequest, name: str, batch: int | None) -> None:
-    """Append a BOOL input that is true, in the same form as the tensors that are there.
+def add_flag(message: ModelInferRequest, name: str, *, batch: int | None, raw: bool) -> None:
+    """Append a BOOL input that is true.
 
     Args:
         message: edited in place.
         name: name of the input.
         batch: size of the leading batch dimension; None where the model has none.
+        raw: as raw bytes, else typed; as the tensors are that it will stand beside.
     """
-    tensor = message.inputs.add()
-    tensor.name = name
-    tensor.datatype = "BOOL"
-    tensor.shape.extend([1] if batch is None else [batch, 1])
-    num = batch or 1
-    if message.raw_input_contents:
-        message.raw_input_contents.append(b"\x01" * num)
+    tensor = message.inputs.add(name=name, datatype="BOOL", shape=[1] if batch is None else [batch, 1])
+    if raw:
+        message.raw_input_contents.append(b"\x01" * (batch or 1))
     else:
-        tensor.contents.bool_contents.extend([True] * num)
+        tensor.contents.bool_contents.extend([True] * (batch or 1))
 
 
 def take_counts(

@@ -43,12 +43,14 @@ class TritonUpstream:
         """See `Upstream.metadata`."""
         return await self._catalog.metadata(model_name)
 
-    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
+    def read(
+        self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
+    ) -> GenerationRequest:
         """See `Upstream.read`."""
         profile = self._catalog.profile(message.model_name)
         if profile is None:
             raise InvalidRequestError(f"model '{message.model_name}' is not known as one that generates text")
-        return profile.read(message, upstream_id, metadata)
+        return profile.read(message, body, upstream_id, metadata)
 
     def open(self, request: GenerationRequest) -> TritonCall:
         """See `Upstream.open`.
@@ -73,7 +75,7 @@ class TritonCall:
         self._request = request
         self._is_cancelled = False
         self._ended = asyncio.Event()
-        self._call: StreamCall = client.generate(request.message, request.metadata)
+        self._call: StreamCall = client.generate(request.body, request.metadata)
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         read, translate, request = self._call.read, self._profile.translate, self._request

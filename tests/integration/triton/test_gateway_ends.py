@@ -75,6 +75,27 @@ def test_a_caller_that_leaves_stops_its_request_in_the_engine(direct_triton, sta
     assert gateway.status()["counters"]["cancelled"] == 1
 
 
+def test_a_caller_of_the_engine_model_that_leaves_stops_it_by_closing_its_stream(direct_triton, start):
+    gateway = start(engine={"slots": 1, "lookahead": 0})
+    gateway.wait_ready()
+    num_before = len(direct_triton.report().requests)
+    message = ModelInferRequest(model_name="tensorrt_llm", id="mine")
+    for name, values in (
+        ("input_ids", range(300, 340)),
+        ("input_lengths", [40]),
+        ("request_output_len", [LONG]),
+    ):
+        tensor = message.inputs.add(name=name, datatype="INT32", shape=[1, len(values)])
+        tensor.contents.int_contents.extend(values)
+    message.inputs.add(name="streaming", datatype="BOOL", shape=[1, 1]).contents.bool_contents.append(True)
+    exchange = Exchange(gateway.grpc_address, message)
+    exchange.next()
+    exchange.cancel()
+    until(lambda: gateway.queue() == (0, 0))
+    until(lambda: in_engine(direct_triton, num_before))
+    assert in_engine(direct_triton, num_before)[0].stopped
+
+
 def test_a_caller_that_leaves_the_queue_never_reaches_the_engine(direct_triton, start, known):
     gateway = start(engine={"slots": 1, "lookahead": 0})
     gateway.wait_ready()

@@ -140,6 +140,28 @@ def test_the_same_bytes_come_back(direct_triton, gateway, known, case, metadata)
     assert exchanged(gateway.grpc_address, message, metadata) == direct
 
 
+def engine_request(max_tokens: int) -> ModelInferRequest:
+    message = ModelInferRequest(model_name="tensorrt_llm", id="mine")
+    for name, kind, values in (
+        ("input_ids", "INT32", [70, 71, 72]),
+        ("input_lengths", "INT32", [3]),
+        ("request_output_len", "INT32", [max_tokens]),
+        ("streaming", "BOOL", [True]),
+    ):
+        message.inputs.add(name=name, datatype=kind, shape=[1, len(values)])
+        message.raw_input_contents.append(
+            struct.pack(f"<{len(values)}{'?' if kind == 'BOOL' else 'i'}", *values)
+        )
+    return message
+
+
+def test_the_engine_model_itself_answers_the_same(direct_triton, gateway):
+    direct = exchanged(direct_triton.grpc_address, engine_request(3), ())
+    assert len(direct) == 3
+    assert exchanged(gateway.grpc_address, engine_request(3), ()) == direct
+    assert gateway.status()["counters"]["received"] > 0
+
+
 def test_an_engine_error_has_the_same_words_but_for_the_engines_own_number(direct_triton, gateway):
     def error_of(address: str) -> str:
         (answer,) = Exchange(address, a_request("word " * 30_000)).rest()

@@ -1,8 +1,9 @@
 """`Profile`: how one kind of model takes a prompt and gives tokens, both ways.
 
 A profile is chosen per model from its metadata. Everything that knows a tensor's name lives in this folder.
-The rule for editing: byte for byte what the caller sent, but for the id, the opt-in to the final response,
-and the counts that the gateway needs and later strips.
+Towards Triton goes what the caller sent, byte for byte, and behind it what the gateway adds: its own id, the
+opt-in to the final response, and the counts that it needs and later strips. Serialized messages that follow
+one another merge: the last id wins, tensors and parameters add up.
 """
 
 from __future__ import annotations
@@ -76,8 +77,16 @@ class Profile(Protocol):
     name: str
     cancelling: Cancelling
 
-    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
-        """Read a caller's message and edit it (in place) into what goes upstream.
+    def read(
+        self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
+    ) -> GenerationRequest:
+        """Read a caller's message and say what goes upstream.
+
+        Args:
+            message: the caller's, left as it is.
+            body: the same, serialized.
+            upstream_id: the gateway's id for it.
+            metadata: passed on.
 
         Raises:
             InvalidRequestError: the message cannot be read.
@@ -89,13 +98,10 @@ class Profile(Protocol):
         ...
 
 
-def opt_in_to_final(message: ModelInferRequest) -> bool:
-    """Ask for a final response even where it is empty; returns whether the caller had asked for it itself."""
-    asked = (
-        EMPTY_FINAL_PARAMETER in message.parameters and message.parameters[EMPTY_FINAL_PARAMETER].bool_param
-    )
-    message.parameters[EMPTY_FINAL_PARAMETER].bool_param = True
-    return bool(asked)
+def wants_empty_final(message: ModelInferRequest) -> bool:
+    """Whether the caller asked for a final response even where it is empty."""
+    asked = message.parameters.get(EMPTY_FINAL_PARAMETER)
+    return asked is not None and bool(asked.bool_param)
 
 
 def is_final(response: ModelInferResponse) -> bool:

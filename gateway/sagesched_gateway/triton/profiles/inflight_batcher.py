@@ -13,14 +13,16 @@ Both answer a chunk per token (or per k tokens) and can count: `num_output_token
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sagesched_gateway.errors import InvalidRequestError
-from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.kserve import EMPTY_FINAL_PARAMETER, ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
 from sagesched_gateway.triton.profiles.base import (
     Cancelling,
     ModelDescription,
     is_final,
-    opt_in_to_final,
+    wants_empty_final,
 )
 from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts
 
@@ -47,27 +49,30 @@ class InflightBatcherProfile:
             name for name in counts if f"return_{name}" in description.inputs and name in description.outputs
         )
 
-    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
-        """Read prompt and cap, then edit the message for Triton (see `Profile.read`)."""
+    def read(
+        self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
+    ) -> GenerationRequest:
+        """Read prompt and cap, and put behind the message what Triton shall do besides."""
         inputs = Inputs(message)
         self._refuse_stop(message, inputs)
         prompt, prompt_tokens, batch = self._prompt(inputs)
         max_tokens = self._max_tokens(inputs)
-        client_id = message.id
-        streams = self._streams(inputs)
-        message.id = upstream_id
-        wants_empty_final = opt_in_to_final(message)
+        flags, outputs, hidden = self._wanted(message, inputs)
+        addition = _addition(
+            flags, outputs, batch if self._has_batch_dimension else None, bool(message.raw_input_contents)
+        )
+        own_id: bytes = ModelInferRequest(id=upstream_id).SerializeToString()
         return GenerationRequest(
             upstream_id=upstream_id,
-            client_id=client_id,
+            client_id=message.id,
             model=message.model_name,
             prompt=prompt,
             prompt_tokens=prompt_tokens,
             max_tokens=max_tokens,
-            message=message,
-            counts_tokens=streams or NUM_OUTPUT_TOKENS in self._countable,
-            hidden_outputs=self._ask_for_counts(message, inputs, batch),
-            wants_empty_final=wants_empty_final,
+            body=b"".join((body, addition, own_id)),
+            counts_tokens=NUM_OUTPUT_TOKENS in self._countable or self._streams(inputs),
+            hidden_outputs=hidden,
+            wants_empty_final=wants_empty_final(message),
             metadata=metadata,
         )
 
@@ -98,22 +103,29 @@ class InflightBatcherProfile:
         name = self._stream_input
         return name in inputs and any(inputs.integers(name))
 
-    def _ask_for_counts(self, message: ModelInferRequest, inputs: Inputs, batch: int) -> frozenset[str]:
-        """Ask for token counts that the caller did not ask for; returns the outputs to strip."""
-        hidden = set()
+    def _wanted(
+        self, message: ModelInferRequest, inputs: Inputs
+    ) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+        """Flags to set and outputs to list that the caller did not, and the outputs to strip for it."""
         limited = {output.name for output in message.outputs}
-        for name in self._countable:
-            if name in limited:
-                continue  # the caller reads it itself
-            flag = f"return_{name}"
-            if flag not in inputs:
-                add_flag(message, flag, batch if self._has_batch_dimension else None)
-                hidden.add(name)
-            elif limited:
-                hidden.add(name)
-            if limited:
-                message.outputs.add().name = name
-        return frozenset(hidden)
+        # A count that the caller lists is left to it, flag and all.
+        counts = [name for name in self._countable if name not in limited]
+        flags = tuple(name for name in counts if f"return_{name}" not in inputs)
+        outputs = tuple(counts) if limited else ()
+        return flags, outputs, frozenset(outputs or flags)
+
+
+@lru_cache(maxsize=256)
+def _addition(flags: tuple[str, ...], outputs: tuple[str, ...], batch: int | None, raw: bool) -> bytes:
+    """What is put behind a caller's message: few forms, made once each."""
+    message = ModelInferRequest()
+    message.parameters[EMPTY_FINAL_PARAMETER].bool_param = True
+    for name in flags:
+        add_flag(message, f"return_{name}", batch=batch, raw=raw)
+    for name in outputs:
+        message.outputs.add(name=name)
+    encoded: bytes = message.SerializeToString()
+    return encoded
 
 
 class TextProfile(InflightBatcherProfile):

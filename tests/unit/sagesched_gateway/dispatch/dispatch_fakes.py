@@ -117,7 +117,9 @@ class FakeUpstream:
     async def metadata(self, model_name: str) -> ModelMetadataResponse:
         return ModelMetadataResponse(name=model_name)
 
-    def read(self, message: ModelInferRequest, upstream_id: str, metadata: Metadata) -> GenerationRequest:
+    def read(
+        self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
+    ) -> GenerationRequest:
         parameters = message.parameters
         if "stop" in parameters:
             raise StopOrderError(message.id)
@@ -131,7 +133,7 @@ class FakeUpstream:
             prompt=parameters["prompt"].string_param,
             prompt_tokens=known,
             max_tokens=parameters["max_tokens"].int64_param,
-            message=message,
+            body=body,
             counts_tokens=self.counts_tokens,
             metadata=metadata,
         )

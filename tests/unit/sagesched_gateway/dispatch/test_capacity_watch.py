@@ -19,8 +19,15 @@ class Watched:
         self.probe = FakeProbe()
         self.model = CapacityModel(EngineSettings())
         self.busy = False
+        self.full = False
         self.changes = 0
-        self.watch = CapacityWatch(self.probe, self.model, is_busy=lambda: self.busy, changed=self._changed)
+        self.watch = CapacityWatch(
+            self.probe,
+            self.model,
+            is_busy=lambda: self.busy,
+            is_full=lambda: self.full,
+            changed=self._changed,
+        )
 
     def _changed(self):
         self.changes += 1
@@ -29,7 +36,7 @@ class Watched:
 @pytest.fixture
 async def watched(monkeypatch):
     monkeypatch.setattr(capacity_watch, "PERIOD_S", 0.0)
-    monkeypatch.setattr(capacity_watch, "IDLE_PERIOD_S", 0.0)
+    monkeypatch.setattr(capacity_watch, "TICK_S", 0.0)
     return Watched()
 
 
@@ -59,9 +66,43 @@ async def test_metrics_that_cannot_be_read_change_nothing(watched, monkeypatch):
         raise UpstreamUnavailableError("gone")
 
     monkeypatch.setattr(watched.probe, "gauges", fail)
-    watched.busy = True
+    watched.busy = watched.full = True
     task = asyncio.create_task(watched.watch.run())
     await until(lambda: watched.probe.num_looks >= 3)
     assert watched.changes == 0
     assert not task.done()
     task.cancel()
+
+
+async def test_an_engine_with_room_is_left_in_peace(watched, monkeypatch):
+    monkeypatch.setattr(capacity_watch, "RELAXED_PERIOD_S", 1e6)
+    watched.probe.gauges_now = EngineGauges(max_requests=7)
+    watched.busy = True
+    task = asyncio.create_task(watched.watch.run())
+    await until(lambda: watched.probe.num_looks)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 1
+    watched.full = True
+    await until(lambda: watched.probe.num_looks > 3)
+    task.cancel()
+
+
+async def test_time_counts_as_work_only_without_a_break_since_the_last_look(watched, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        watched.model, "saw_gauges", lambda gauges, now, *, busy: (seen.append(busy), False)[1]
+    )
+    watched.probe.gauges_now = EngineGauges(iteration=1)
+    watched.busy = watched.full = True
+    task = asyncio.create_task(watched.watch.run())
+    await until(lambda: len(seen) > 2)
+    watched.busy = False
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    num_before = len(seen)
+    watched.busy = True
+    await until(lambda: len(seen) > num_before + 1)
+    task.cancel()
+    assert seen[:3] == [False, True, True]
+    assert seen[num_before : num_before + 2] == [False, True]

@@ -113,6 +113,31 @@ def test_growing_and_compacting_lose_nobody(keep_every):
     assert pop_all(queue) == sorted(keys, key=keys.__getitem__)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_head_is_right_whatever_comes_and_goes(seed):
+    draw = np.random.default_rng(seed)
+    queue = a_queue()
+    keys: dict[str, float] = {}
+    for number in range(3000):
+        action = draw.random()
+        if action < 0.55 or len(keys) < 2 * FRONT:
+            keys[str(number)] = float(draw.random())
+            push(queue, str(number), keys[str(number)], arrival_at=float(number))
+        elif action < 0.65:
+            job_id = str(draw.choice(list(keys)))
+            keys[job_id] = float(draw.random())
+            queue.replace_row(job_id, np.array([keys[job_id]]))
+        elif action < 0.66:
+            scale = 1.0 if queue.view.scale < 0 else -1.0
+            queue.look_through(KeyView(scale=scale))
+        else:
+            best = min(keys, key=lambda job_id: keys[job_id] * queue.view.scale)
+            assert queue.head() == best
+            queue.remove(best)
+            del keys[best]
+    queue.check()
+
+
 def test_first_gives_no_more_than_there_are():
     queue = a_queue()
     push(queue, "a", 1.0)

@@ -20,6 +20,7 @@ from sagesched_gateway.request import StopOrderError
 from sagesched_gateway.triton.profiles.base import ModelDescription
 from sagesched_gateway.triton.profiles.inflight_batcher import TextProfile, TokenProfile
 from sagesched_gateway.triton.profiles.registry import choose_profile, is_engine
+from sagesched_gateway.triton.tensors import Inputs
 
 TEXT = ("text_input", "max_tokens", "stream")
 FLAGS = ("return_num_input_tokens", "return_num_output_tokens")
@@ -51,82 +52,105 @@ def a_response(*, final=False, outputs=("text_output",), id="upstream"):
     return response
 
 
+def read(profile, message, metadata=()):
+    """A request as dispatch gets it."""
+    return profile.read(message, message.SerializeToString(), "up", metadata)
+
+
+def sent(request):
+    """The message as Triton reads it."""
+    return ModelInferRequest.FromString(request.body)
+
+
 def test_the_request_is_read():
-    request = a_text_profile().read(a_request("hi", max_tokens=9), "up", (("k", "v"),))
+    request = read(a_text_profile(), a_request("hi", max_tokens=9), (("k", "v"),))
     assert (request.prompt, request.prompt_tokens, request.max_tokens) == ("hi", None, 9)
-    assert (request.client_id, request.upstream_id, request.message.id) == ("c1", "up", "up")
+    assert (request.client_id, request.upstream_id, sent(request).id) == ("c1", "up", "up")
     assert request.metadata == (("k", "v"),)
 
 
-def test_only_what_the_gateway_needs_is_edited():
-    before = a_request("hi")
-    before.parameters["priority"].uint64_param = 3
-    before.parameters["mine"].string_param = "kept"
-    message = ModelInferRequest()
-    message.CopyFrom(before)
-    a_text_profile().read(message, "up", ())
-    assert message.parameters[EMPTY_FINAL_PARAMETER].bool_param
-    del message.parameters[EMPTY_FINAL_PARAMETER]
-    message.id = before.id
-    del message.inputs[len(before.inputs) :]
-    del message.raw_input_contents[len(before.raw_input_contents) :]
-    assert message == before
+@pytest.mark.parametrize("raw", [True, False])
+def test_what_the_caller_sent_goes_byte_for_byte_and_additions_follow(raw):
+    message = a_request("hi", raw=raw)
+    message.parameters["priority"].uint64_param = 3
+    message.parameters["mine"].string_param = "kept"
+    body = message.SerializeToString()
+    request = a_text_profile().read(message, body, "up", ())
+    assert message.SerializeToString() == body
+    assert request.body.startswith(body)
+    upstream = sent(request)
+    assert upstream.parameters[EMPTY_FINAL_PARAMETER].bool_param
+    for flag in FLAGS:
+        assert Inputs(upstream).integers(flag) == [1]
+    del upstream.parameters[EMPTY_FINAL_PARAMETER]
+    upstream.id = message.id
+    del upstream.inputs[len(message.inputs) :]
+    del upstream.raw_input_contents[len(message.raw_input_contents) :]
+    assert upstream == message
+
+
+def test_a_declined_empty_final_is_asked_for_all_the_same():
+    message = a_request()
+    message.parameters[EMPTY_FINAL_PARAMETER].bool_param = False
+    request = read(a_text_profile(), message)
+    assert sent(request).parameters[EMPTY_FINAL_PARAMETER].bool_param
+    assert not request.wants_empty_final
 
 
 def test_counts_are_asked_for_only_where_the_model_offers_them():
-    bare = a_text_profile(inputs=TEXT, outputs=("text_output",)).read(a_request(), "up", ())
-    assert [tensor.name for tensor in bare.message.inputs] == list(TEXT)
+    bare = read(a_text_profile(inputs=TEXT, outputs=("text_output",)), a_request())
+    assert [tensor.name for tensor in sent(bare).inputs] == list(TEXT)
     assert not bare.hidden_outputs
-    full = a_text_profile().read(a_request(), "up", ())
-    assert [tensor.name for tensor in full.message.inputs] == list(TEXT + FLAGS)
+    full = read(a_text_profile(), a_request())
+    assert [tensor.name for tensor in sent(full).inputs] == list(TEXT + FLAGS)
     assert full.hidden_outputs == frozenset(COUNTS)
 
 
 def test_prompts_are_not_counted_where_a_tokenizer_does_it():
     profile = TextProfile(a_description(), "tensorrt_llm", counts_prompts=False)
-    assert profile.read(a_request(), "up", ()).hidden_outputs == frozenset({"num_output_tokens"})
+    assert read(profile, a_request()).hidden_outputs == frozenset({"num_output_tokens"})
 
 
 def test_counts_the_caller_asked_for_are_shown():
     message = a_request()
     message.inputs.add(name="return_num_output_tokens", datatype="BOOL", shape=[1, 1])
     message.raw_input_contents.append(b"\x01")
-    request = a_text_profile().read(message, "up", ())
+    request = read(a_text_profile(), message)
     assert request.hidden_outputs == frozenset({"num_input_tokens"})
 
 
 def test_a_limited_list_of_outputs_is_extended_and_the_addition_hidden():
     message = a_request()
     message.outputs.add().name = "text_output"
-    request = a_text_profile().read(message, "up", ())
-    assert {output.name for output in message.outputs} == {"text_output", *COUNTS}
+    request = read(a_text_profile(), message)
+    assert {output.name for output in sent(request).outputs} == {"text_output", *COUNTS}
     assert request.hidden_outputs == frozenset(COUNTS)
 
 
 def test_a_count_the_caller_lists_itself_is_left_to_it():
     message = a_request()
     message.outputs.add().name = "num_output_tokens"
-    request = a_text_profile().read(message, "up", ())
-    assert "return_num_output_tokens" not in {tensor.name for tensor in message.inputs}
+    request = read(a_text_profile(), message)
+    assert "return_num_output_tokens" not in {tensor.name for tensor in sent(request).inputs}
     assert "num_output_tokens" not in request.hidden_outputs
 
 
 def test_the_opt_in_of_the_caller_is_noticed():
     message = a_request()
     message.parameters[EMPTY_FINAL_PARAMETER].bool_param = True
-    assert a_text_profile().read(message, "up", ()).wants_empty_final
-    assert not a_text_profile().read(a_request(), "up", ()).wants_empty_final
+    assert read(a_text_profile(), message).wants_empty_final
+    assert not read(a_text_profile(), a_request()).wants_empty_final
 
 
 @pytest.mark.parametrize(("stream", "counts"), [(True, True), (False, False)])
 def test_without_counts_only_streams_tell_tokens(stream, counts):
     profile = a_text_profile(inputs=TEXT, outputs=("text_output",))
-    assert profile.read(a_request(stream=stream), "up", ()).counts_tokens is counts
+    assert read(profile, a_request(stream=stream)).counts_tokens is counts
 
 
 def test_a_response_gets_its_id_back_and_loses_what_was_added():
     profile = a_text_profile()
-    request = profile.read(a_request(), "up", ())
+    request = read(profile, a_request())
     chunk = profile.translate(
         a_response(outputs=("num_input_tokens", "text_output", "num_output_tokens")), request
     )
@@ -138,23 +162,23 @@ def test_a_response_gets_its_id_back_and_loses_what_was_added():
 
 def test_without_a_count_a_chunk_is_a_token():
     profile = a_text_profile()
-    chunk = profile.translate(a_response(final=True), profile.read(a_request(), "up", ()))
+    chunk = profile.translate(a_response(final=True), read(profile, a_request()))
     assert (chunk.new_tokens, chunk.final) == (1, True)
 
 
 def test_an_empty_final_is_shown_to_those_who_asked():
     profile = a_text_profile()
-    swallowed = profile.translate(a_response(final=True, outputs=()), profile.read(a_request(), "up", ()))
+    swallowed = profile.translate(a_response(final=True, outputs=()), read(profile, a_request()))
     assert (swallowed.response, swallowed.final, swallowed.new_tokens) == (None, True, 0)
     message = a_request()
     message.parameters[EMPTY_FINAL_PARAMETER].bool_param = True
-    shown = profile.translate(a_response(final=True, outputs=()), profile.read(message, "up", ()))
+    shown = profile.translate(a_response(final=True, outputs=()), read(profile, message))
     assert shown.response.id == "c1"
 
 
 def test_an_empty_response_that_is_not_the_last_is_shown_as_triton_would():
     profile = a_text_profile()
-    chunk = profile.translate(a_response(outputs=()), profile.read(a_request(), "up", ()))
+    chunk = profile.translate(a_response(outputs=()), read(profile, a_request()))
     assert chunk.response is not None
     assert not chunk.final
 
@@ -166,20 +190,12 @@ def test_a_missing_tensor_is_an_invalid_request(broken):
     del message.inputs[index]
     del message.raw_input_contents[index]
     with pytest.raises(InvalidRequestError, match=broken):
-        a_text_profile().read(message, "up", ())
+        read(a_text_profile(), message)
 
 
 def test_a_cap_below_one_is_left_to_triton():
     with pytest.raises(InvalidRequestError):
-        a_text_profile().read(a_request(max_tokens=0), "up", ())
-
-
-def test_a_message_that_is_refused_is_not_edited():
-    message = a_request(max_tokens=0)
-    before = message.SerializeToString(deterministic=True)
-    with pytest.raises(InvalidRequestError):
-        a_text_profile().read(message, "up", ())
-    assert message.SerializeToString(deterministic=True) == before
+        read(a_text_profile(), a_request(max_tokens=0))
 
 
 def an_engine_request(**values):
@@ -198,7 +214,7 @@ def an_engine_profile():
 
 def test_the_engine_itself_knows_its_prompts_length():
     message = an_engine_request(input_ids=5, input_lengths=12, request_output_len=30, streaming=True)
-    request = an_engine_profile().read(message, "up", ())
+    request = read(an_engine_profile(), message)
     assert (request.prompt, request.prompt_tokens, request.max_tokens) == ("", 12, 30)
     assert request.counts_tokens
 
@@ -206,7 +222,7 @@ def test_the_engine_itself_knows_its_prompts_length():
 def test_a_stop_request_is_an_order():
     message = an_engine_request(input_ids=0, input_lengths=0, request_output_len=0, stop=True)
     with pytest.raises(StopOrderError) as caught:
-        an_engine_profile().read(message, "up", ())
+        read(an_engine_profile(), message)
     assert caught.value.client_id == "c1"
 
 

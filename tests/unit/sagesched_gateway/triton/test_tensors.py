@@ -98,7 +98,7 @@ def test_raw_contents_that_are_missing_are_refused():
 @pytest.mark.parametrize(("batch", "shape"), [(None, [1]), (1, [1, 1]), (3, [3, 1])])
 def test_an_added_flag_has_the_form_of_its_neighbours(raw, batch, shape):
     message = a_request(raw=raw)
-    add_flag(message, "flag", batch)
+    add_flag(message, "flag", batch=batch, raw=raw)
     inputs = Inputs(message)
     assert inputs.shape("flag") == shape
     assert inputs.integers("flag") == [1] * (batch or 1)

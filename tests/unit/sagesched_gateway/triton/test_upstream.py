@@ -12,9 +12,14 @@ from sagesched_gateway.kserve import FINAL_PARAMETER
 from sagesched_gateway.triton import cancel
 
 
+def read(upstream, message):
+    """A request as dispatch gets it."""
+    return upstream.read(message, message.SerializeToString(), "up-1", ())
+
+
 async def run(upstream, message):
     """All chunks of a request."""
-    request = upstream.read(message, "up-1", (("x-trace", "t1"),))
+    request = upstream.read(message, message.SerializeToString(), "up-1", (("x-trace", "t1"),))
     return [chunk async for chunk in upstream.open(request)]
 
 
@@ -81,7 +86,7 @@ async def test_an_absent_triton_is_named(upstream, triton):
 
 
 async def test_cancel_stops_the_engine_by_id_and_waits_for_its_end(upstream, triton):
-    request = upstream.read(a_request("hang"), "up-1", ())
+    request = read(upstream, a_request("hang"))
     call = upstream.open(request)
     chunks = aiter(call)
     assert (await anext(chunks)).new_tokens == 1
@@ -97,7 +102,7 @@ async def test_cancel_stops_the_engine_by_id_and_waits_for_its_end(upstream, tri
 
 async def test_a_stop_that_came_too_early_is_sent_again(upstream, triton, monkeypatch):
     monkeypatch.setattr(cancel, "_FIRST_PAUSE_S", 0.001)
-    call = upstream.open(upstream.read(a_request("silent"), "up-1", ()))
+    call = upstream.open(read(upstream, a_request("silent")))
     cancelling = asyncio.create_task(call.cancel())  # before the request itself was sent
     chunks = [chunk async for chunk in call]
     await cancelling
@@ -109,7 +114,7 @@ async def test_an_engine_that_does_not_stop_loses_its_stream(upstream, triton, m
     monkeypatch.setattr(cancel, "PATIENCE_S", 0.05)
     monkeypatch.setattr(cancel, "_FIRST_PAUSE_S", 0.01)
     triton.ignores_stop = True
-    call = upstream.open(upstream.read(a_request("hang"), "up-1", ()))
+    call = upstream.open(read(upstream, a_request("hang")))
     chunks = aiter(call)
     await anext(chunks)
     cancelling = asyncio.create_task(call.cancel())
@@ -119,7 +124,7 @@ async def test_an_engine_that_does_not_stop_loses_its_stream(upstream, triton, m
 
 
 async def test_a_task_that_is_cancelled_takes_its_stream_with_it(upstream, triton):
-    call = upstream.open(upstream.read(a_request("hang"), "up-1", ()))
+    call = upstream.open(read(upstream, a_request("hang")))
 
     async def consume():
         async for _ in call:
@@ -141,14 +146,14 @@ async def test_unknown_models_have_no_profile(upstream):
     assert not upstream.is_decoupled("whole")
     assert not upstream.is_decoupled("nobody")
     with pytest.raises(InvalidRequestError):
-        upstream.read(a_request(model="adder"), "up-1", ())
+        read(upstream, a_request(model="adder"))
     assert not await upstream.resolve("nobody")
     with pytest.raises(UpstreamError, match="nobody"):
         await upstream.metadata("nobody")
 
 
 async def test_a_model_that_went_away_while_its_request_waited_is_an_error(upstream, catalog, monkeypatch):
-    request = upstream.read(a_request(), "up-1", ())
+    request = read(upstream, a_request())
     monkeypatch.setattr(catalog, "profile", lambda model: None)
     with pytest.raises(UpstreamError, match="no longer served"):
         upstream.open(request)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every published figure, one script after the other. Needs the data pack (SAGESCHED_DATA) and some hours.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+out=build/bench
+mkdir -p "$out"
+run() { echo; echo "== $*"; "$python" "$@"; }
+
+run bench/step_time_fit.py
+run bench/workload_fit.py
+run bench/core_speed.py
+run bench/predictor_quality.py
+run bench/predictor_latency.py
+run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
+run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --policy direct \
+    --policy fcfs --policy ssjf --policy sagesched --policy gittins-boost
+run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --kv-headroom 16
+run bench/gateway_overhead.py
+run bench/engine_queue.py
+run bench/live_vs_virtual.py
+run bench/live_castillo.py --seeds 0 1 2
