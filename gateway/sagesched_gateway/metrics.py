@@ -28,7 +28,7 @@ PREDICTION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 TOKEN_BUCKETS = tuple(float(2**power) for power in range(16))
 
 PREDICTION_SOURCES = frozenset({"history", "pool", "none"})
-PREDICTION_FAILURES = frozenset({"timeout", "error", "down"})
+PREDICTION_FAILURES = frozenset({"timeout", "error", "down", "overload"})
 
 
 class GatewayMetrics:

@@ -24,6 +24,7 @@ class GenerationRequest:
         max_tokens: the caller's cap on output tokens, >= 1.
         body: what goes to Triton, a serialized ModelInferRequest.
         counts_tokens: its chunks tell how many tokens they bring.
+        echoes_prompt: the answer repeats the prompt, and the engine counts it among the output tokens.
         hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
         wants_empty_final: the caller opted in to a final response without outputs.
         metadata: passed on to Triton.
@@ -37,6 +38,7 @@ class GenerationRequest:
     max_tokens: int
     body: bytes
     counts_tokens: bool = True
+    echoes_prompt: bool = False
     hidden_outputs: frozenset[str] = frozenset()
     wants_empty_final: bool = False
     metadata: Metadata = ()

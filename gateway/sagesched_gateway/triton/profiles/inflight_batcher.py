@@ -8,11 +8,14 @@ straight to `tensorrt_llm`.
 length is known exactly, its distribution is the pool's. Closing the stream cancels, polled each
 `cancellation_check_period_ms`.
 
-Both answer a chunk per token (or per k tokens) and can count: `num_output_tokens` per chunk, to be summed.
+Both answer a chunk per token (or per k tokens) and can count: `num_output_tokens` per chunk, to be summed. An
+answer that is not streamed repeats the prompt unless `exclude_input_in_output` is set, and the engine counts
+the prompt among its output tokens then; it is subtracted.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 
 from sagesched_gateway.errors import InvalidRequestError
@@ -29,11 +32,12 @@ from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts
 NUM_INPUT_TOKENS = "num_input_tokens"
 NUM_OUTPUT_TOKENS = "num_output_tokens"
 _COUNTS = (NUM_INPUT_TOKENS, NUM_OUTPUT_TOKENS)
+_EXCLUDE_INPUT = "exclude_input_in_output"
 _POLL_PERIOD_S = 0.1  # cancellation_check_period_ms, default
 _ITERATION_S = 0.05  # a long iteration, on top of the poll period
 
 
-class InflightBatcherProfile:
+class InflightBatcherProfile(ABC):
     """Tensors of the classic layout; `TextProfile` and `TokenProfile` differ in where the prompt is."""
 
     name = "inflight-batcher"
@@ -71,6 +75,7 @@ class InflightBatcherProfile:
             max_tokens=max_tokens,
             body=b"".join((body, addition, own_id)),
             counts_tokens=NUM_OUTPUT_TOKENS in self._countable or self._streams(inputs),
+            echoes_prompt=self._echoes(inputs),
             hidden_outputs=hidden,
             wants_empty_final=wants_empty_final(message),
             metadata=metadata,
@@ -83,25 +88,33 @@ class InflightBatcherProfile:
             shown = response if request.wants_empty_final or not final else None
             response.id = request.client_id
             return Chunk(shown, 0, final)
-        input_tokens, new_tokens = take_counts(response, _COUNTS, request.hidden_outputs)
+        input_tokens, counted = take_counts(response, _COUNTS, request.hidden_outputs)
         response.id = request.client_id
-        return Chunk(response, 1 if new_tokens is None else new_tokens, final, None, input_tokens)
+        new_tokens = 1 if counted is None else counted
+        if counted is not None and request.echoes_prompt:
+            new_tokens = max(counted - (input_tokens or request.prompt_tokens or 0), 0)
+        return Chunk(response, new_tokens, final, None, input_tokens)
 
     def _refuse_stop(self, message: ModelInferRequest, inputs: Inputs) -> None:
         """Raise `StopOrderError` where the message is an order to stop; only engines take such orders."""
 
+    @abstractmethod
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
         """Prompt text, its tokens where known, and the batch size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _max_tokens(self, inputs: Inputs) -> int:
         """The cap on output tokens."""
-        raise NotImplementedError
 
     def _streams(self, inputs: Inputs) -> bool:
         """Whether tokens come one by one; only then is a chunk without a count one token."""
         name = self._stream_input
         return name in inputs and any(inputs.integers(name))
+
+    def _echoes(self, inputs: Inputs) -> bool:
+        """Whether the answer repeats the prompt: only whole answers do, unless told not to."""
+        is_excluded = _EXCLUDE_INPUT in inputs and any(inputs.integers(_EXCLUDE_INPUT))
+        return not self._streams(inputs) and not is_excluded
 
     def _wanted(
         self, message: ModelInferRequest, inputs: Inputs

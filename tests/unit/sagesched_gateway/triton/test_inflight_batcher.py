@@ -20,7 +20,7 @@ from sagesched_gateway.request import StopOrderError
 from sagesched_gateway.triton.profiles.base import ModelDescription
 from sagesched_gateway.triton.profiles.inflight_batcher import TextProfile, TokenProfile
 from sagesched_gateway.triton.profiles.registry import choose_profile, is_engine
-from sagesched_gateway.triton.tensors import Inputs
+from sagesched_gateway.triton.tensors import Inputs, add_flag
 
 TEXT = ("text_input", "max_tokens", "stream")
 FLAGS = ("return_num_input_tokens", "return_num_output_tokens")
@@ -60,6 +60,23 @@ def read(profile, message, metadata=()):
 def sent(request):
     """The message as Triton reads it."""
     return ModelInferRequest.FromString(request.body)
+
+
+@pytest.mark.parametrize(
+    ("stream", "exclude", "expected"), [(True, False, 12), (False, True, 12), (False, False, 5)]
+)
+def test_an_echoed_prompt_is_no_output(stream, exclude, expected):
+    message = a_request("hi", stream=stream)
+    add_flag(message, "exclude_input_in_output", batch=1, raw=bool(message.raw_input_contents))
+    if not exclude:
+        message.raw_input_contents[-1] = b"\0"
+    profile = a_text_profile()
+    request = read(profile, message)
+    response = a_response(outputs=("text_output",))
+    for name, value in zip(COUNTS, (7, 12), strict=True):
+        response.outputs.add(name=name, datatype="INT32", shape=[1, 1])
+        response.raw_output_contents.append(struct.pack("<i", value))
+    assert profile.translate(response, request).new_tokens == expected
 
 
 def test_the_request_is_read():
