@@ -85,18 +85,18 @@ class Pump:
         if chunk.new_tokens:
             if live.last_chunk_at is None and chunk.input_tokens is not None:
                 self._counter.learn(live.request.prompt, chunk.input_tokens)
-            self._note_progress(live, chunk.new_tokens)
+            self._note_progress(live, chunk.new_tokens, chunk.input_tokens)
         if chunk.final:
             self._finish(live, None)
 
-    def _note_progress(self, live: LiveRequest, new_tokens: int) -> None:
+    def _note_progress(self, live: LiveRequest, new_tokens: int, prompt_tokens: int | None) -> None:
         now = self._core.now()
         live.output_tokens += new_tokens
         live.generation.output_tokens = live.output_tokens
         if live.last_chunk_at is None:
             live.generation.ttft_s = now - live.arrival_at
             self._telemetry.first_token(live.generation.ttft_s)
-            self._core.post(FirstToken(job_id=live.job_id))
+            self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
             self._predict(live)
         else:
             self._capacity.saw_gap((now - live.last_chunk_at) / new_tokens)

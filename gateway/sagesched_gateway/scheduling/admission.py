@@ -35,9 +35,9 @@ iteration of hundreds), and waits dozens of iterations inside the engine wheneve
 show a first token, so a job is assumed prefilled after twice the time that the prompts before it and its own
 should take plus `PREFILL_GRACE_ITERATIONS`; the scheduler asks to be woken then.
 
-`fits` and `obstacle` have no effect; `reserve`, `release`, `grow` and `assume_prefilled` are the only writers
-of what is taken, `resize` of what there is. Nothing is ever freed that was not reserved, so no count can
-become negative, in whatever order jobs end.
+`fits` and `obstacle` have no effect; `reserve`, `release`, `grow`, `correct_prompt` and `assume_prefilled`
+are the only writers of what is taken, `resize` of what there is. Nothing is ever freed that was not reserved,
+so no count can become negative, in whatever order jobs end.
 
 *Speed.* Each token of each stream asks again whether something fits. A job's estimate only grows until the
 next report of it, so the sum as last counted is a lower bound on the sum now: while even that leaves no room,
@@ -234,6 +234,18 @@ class Ledger:
             reservation.tokens = max(reservation.tokens, tokens)
             reservation.heard_at = now
             self._count(reservation, now)
+
+    def correct_prompt(self, job_id: str, prompt_tokens: int, now: float) -> None:
+        """Count a prefilled job in flight with its prompt's true length in place of the one it came with."""
+        reservation = self._reservations[job_id]
+        reservation.tokens += prompt_tokens - reservation.need.prompt_tokens
+        reservation.need = Need(prompt_tokens, reservation.need.max_tokens)
+        self._most_blocks -= reservation.most_blocks
+        reservation.most_blocks = self._blocks(prompt_tokens + reservation.need.max_tokens)
+        self._most_blocks += reservation.most_blocks
+        self._count(reservation, now)
+        # It may hold less than was counted, so the sum is no bound any more.
+        self._counted_at = -math.inf
 
     def release(self, job_id: str) -> None:
         """Free all that a job in flight holds."""

@@ -48,9 +48,16 @@ class PoolDistributionChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstToken:
-    """The engine finished the job's prefill."""
+    """The engine finished the job's prefill.
+
+    Attributes:
+        job_id: the job.
+        prompt_tokens: the engine's own count of the prompt, which replaces an estimate; None where it is
+            silent.
+    """
 
     job_id: str
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

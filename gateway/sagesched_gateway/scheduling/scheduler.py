@@ -158,6 +158,8 @@ class Scheduler:
 
     def _on_first_token(self, event: events.FirstToken, now: float) -> None:
         self._note_progress(event.job_id, 1, now)
+        if event.prompt_tokens is not None and self.job_state(event.job_id) in IN_FLIGHT:
+            self.ledger.correct_prompt(event.job_id, event.prompt_tokens, now)
         self._start_what_fits(now)
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:

@@ -97,6 +97,7 @@ class InflightBatcherProfile(ABC):
 
     def _refuse_stop(self, message: ModelInferRequest, inputs: Inputs) -> None:
         """Raise `StopOrderError` where the message is an order to stop; only engines take such orders."""
+        del message, inputs
 
     @abstractmethod
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:

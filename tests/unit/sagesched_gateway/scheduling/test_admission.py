@@ -163,6 +163,20 @@ class TestKvGrowing:
         assert ledger.fits(Need(99, 900), 0.0)
 
 
+class TestPromptCorrected:
+    def test_a_job_counts_with_the_engines_own_length(self):
+        ledger = a_ledger(GROWING, Need(100, 50), Need(100, 50))
+        before = ledger.reserved_blocks(0.0)
+        ledger.correct_prompt("0", 200, 0.0)
+        assert ledger.reserved_blocks(0.0) == before + 10
+        ledger.correct_prompt("0", 50, 0.0)
+        assert ledger.reserved_blocks(0.0) == before - 5
+        ledger.check(0.0)
+        ledger.release("0")
+        ledger.release("1")
+        assert ledger.reserved_blocks(0.0) == 0
+
+
 class TestNeverFits:
     def test_a_prompt_beyond_one_iteration(self):
         ledger = Ledger(RESERVING)
