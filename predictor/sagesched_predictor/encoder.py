@@ -154,7 +154,6 @@ def _start_session(artifact: EncoderArtifact, options: EncoderOptions) -> Any:
     session_options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     session_options.log_severity_level = 3
     session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session_options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
         session = onnxruntime.InferenceSession(
             str(artifact.encoder_path), session_options, providers=_providers(options.device)

@@ -10,7 +10,7 @@ GENERATED_REQUESTS = 500
 GENERATED_RHO = 1.6
 DATASET_REQUESTS = 800
 DATASET_RHO = 1.3
-FIRST_TIME_SCALE = 0.6
+FIRST_TIME_SCALE = 0.75
 """Wall seconds per engine second that two cores keep up with; slower ones are tried where they do not."""
 
 POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")

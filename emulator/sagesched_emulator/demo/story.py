@@ -17,7 +17,7 @@ from sagesched_emulator.demo.table import table
 from sagesched_emulator.demo.target import target_scenario
 from sagesched_emulator.demo.trial import DIRECT
 
-TITLE = "The same requests, the same engine: only their order differs"
+TITLE = "The same requests, the same engine: what the gateway is worth"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

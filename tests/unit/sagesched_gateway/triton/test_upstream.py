@@ -44,8 +44,8 @@ async def test_a_flag_alone_ends_the_request_unseen(upstream):
     assert chunks[-1].final
 
 
-async def test_a_whole_answer_counts_its_tokens(upstream):
-    (chunk,) = await run(upstream, a_request("whole=9", stream=False))
+async def test_a_whole_answer_counts_its_tokens_without_the_prompt(upstream):
+    (chunk,) = await run(upstream, a_request("whole=16", stream=False))
     assert (chunk.new_tokens, chunk.final) == (9, True)
     assert chunk.response.parameters[FINAL_PARAMETER].bool_param
 
