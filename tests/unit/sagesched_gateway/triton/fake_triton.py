@@ -2,7 +2,8 @@
 
 A prompt is `tokens=N` (N chunks of one token), `hang` (one chunk, then nothing until stopped), `silent` (no
 chunk until stopped), `fail` (a backend error), `full` (the executor's queue is full), `busy` (UNAVAILABLE),
-`break` (one chunk, then the stream breaks), `flag` (a flag-only final) or `whole=N` (one chunk of N tokens, the prompt among them).
+`break` (one chunk, then the stream breaks), `flag` (a flag-only final) or `whole=N` (one chunk of N tokens,
+the prompt among them).
 """
 
 from __future__ import annotations
