@@ -24,9 +24,10 @@ job starts. The engine itself packs its pool to the brim and, one iteration late
 to let the others grow; each pause costs a prefill of prompt and progress. Measured on the `kv-bound` engine
 at ρ 1.05 (mean TTLT against sending everything straight to it; pauses per 3,000 requests; running batch): no
 headroom 0.97, 4,100, 1; 2 iterations 0.92, 3,600, 1; 16 iterations 0.74, 1,700, 0.99; 32 iterations 0.67,
-600, 0.97; 128 iterations 0.90, none, 0.83 (`bench/replay_frontier.py --kv-headroom N`). Sixteen takes
-most of the gain while the batch stays within 1 % of what greed would run. A *greedy* ledger (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that
-keeps a new job from waiting inside the engine is the hop and the end of the iteration under way.
+600, 0.97; 128 iterations 0.90, none, 0.83 (`bench/replay_frontier.py --kv-headroom N`). Sixteen takes most
+of the gain while the batch stays within 1 % of what greed would run. A *greedy* ledger (policy `fcfs`)
+leaves `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the hop
+and the end of the iteration under way.
 
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.
