@@ -2,10 +2,10 @@
 
     python bench/gateway_overhead.py --requests 600
 
-A real tritonserver with the `instant` engine (iterations of 0.2 ms) gets each prompt twice, once directly and
-once through the gateway, in an order that alternates, at a modest and even rate: the prediction that the
-gateway makes for the one must not slow the other down. Prints both distributions of TTFT and that of the
-paired difference.
+A real tritonserver with the `instant` engine (iterations of 0.2 ms) gets each prompt three times: directly,
+through the gateway, and through a bare grpc.aio proxy (`bare_proxy.py`: the price of any second hop in
+Python), in an order drawn anew for each, at a modest and even rate: the prediction that the gateway makes for
+one must not slow the others down. Prints the distributions of TTFT and those of the paired differences.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+from bare_proxy import BareProxy
 
 from sagesched_emulator.answers import write_answers
 from sagesched_emulator.demo.emulated_triton import EmulatedTriton
@@ -57,23 +59,23 @@ async def _first_token_s(channel: grpc.aio.Channel, message: bytes) -> float:
 
 
 async def _pairs(
-    direct: str, gateway: str, messages: Sequence[bytes], rate: float
+    addresses: Sequence[str], messages: Sequence[bytes], rate: float, seed: int
 ) -> npt.NDArray[np.float64]:
-    """TTFT of each prompt, seconds, shape (prompts, 2): directly, through the gateway."""
-    rows = []
-    async with (
-        grpc.aio.insecure_channel(direct, options=CHANNEL_OPTIONS) as to_triton,
-        grpc.aio.insecure_channel(gateway, options=CHANNEL_OPTIONS) as to_gateway,
-    ):
+    """TTFT of each prompt on each way, seconds, shape (prompts, ways)."""
+    rng = np.random.default_rng(seed)
+    ttft_s = np.zeros((len(messages), len(addresses)))
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+            for address in addresses
+        ]
         started = time.perf_counter()
         for index, message in enumerate(messages):
-            row = [0.0, 0.0]
-            for turn, side in enumerate((0, 1) if index % 2 else (1, 0)):
-                due = started + (index + turn / 2) / rate
+            for turn, way in enumerate(rng.permutation(len(channels))):
+                due = started + (index + turn / len(channels)) / rate
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                row[side] = await _first_token_s((to_triton, to_gateway)[side], message)
-            rows.append(row)
-    return np.array(rows)
+                ttft_s[index, way] = await _first_token_s(channels[way], message)
+    return ttft_s
 
 
 def _messages(records: Sequence[str]) -> list[bytes]:
@@ -99,9 +101,13 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> tuple[npt.NDArray[n
         config = gateway_config(
             triton.addresses, arguments.policy, Prediction(encoder=encoder, history=history)
         )
-        with GatewayProcess(config, folder, arguments.policy) as gateway:
+        with (
+            GatewayProcess(config, folder, arguments.policy) as gateway,
+            BareProxy(triton.addresses.grpc) as proxy,
+        ):
             messages = _messages([request.prompt for request in trace.requests])
-            rows = asyncio.run(_pairs(triton.addresses.grpc, gateway.grpc_address, messages, arguments.rate))
+            addresses = (triton.addresses.grpc, gateway.grpc_address, proxy.grpc_address)
+            rows = asyncio.run(_pairs(addresses, messages, arguments.rate, arguments.seed))
             counters = gateway.status()["counters"]
             assert isinstance(counters, dict)
     return rows[UNMEASURED:], int(counters["predictions"])
@@ -123,7 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, values in (
         ("directly", rows[:, 0]),
         ("through the gateway", rows[:, 1]),
-        ("paired difference", rows[:, 1] - rows[:, 0]),
+        ("through a bare proxy", rows[:, 2]),
+        ("gateway - direct", rows[:, 1] - rows[:, 0]),
+        ("bare proxy - direct", rows[:, 2] - rows[:, 0]),
+        ("gateway - bare proxy", rows[:, 1] - rows[:, 2]),
     ):
         quantiles = np.quantile(values, [0.1, 0.5, 0.9, 0.99, 1.0]) * 1e3
         cells = "".join(f"{value:>8.2f}" for value in (*quantiles, values.mean() * 1e3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -44,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(config: GatewayConfig) -> int:
     # Imported here: checking a file needs neither gRPC nor aiohttp.
+    import uvloop
+
     from sagesched_gateway.server import StartError, serve
 
     try:
-        return asyncio.run(serve(config))
+        return uvloop.run(serve(config))
     except StartError as error:
         return _complain(str(error), 1)
 

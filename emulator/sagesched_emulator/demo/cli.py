@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset", type=Path, metavar="FILE", help="real prompts (JSONL); default: generated ones"
     )
     trace.add_argument(
-        "--requests", type=_count, metavar="N", help="how many (default: 600 generated, 800 of a dataset)"
+        "--requests", type=_count, metavar="N", help="how many (default: 500 generated, 800 of a dataset)"
     )
     trace.add_argument(
         "--rho", type=_positive, metavar="R", help="load: work over span of arrivals, 1 fills the engine"
@@ -93,6 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--target-metrics", metavar="HOST:PORT", help="its metrics (default: port + 1)")
     target.add_argument("--model", default="ensemble", help="text model to ask (default: %(default)s)")
     target.add_argument(
+        "--tokenizer", type=Path, metavar="FILE", help="its tokenizer.json (default: lengths are estimated)"
+    )
+    target.add_argument(
         "--rate", type=_positive, metavar="R", help="requests per second (default: measured, times --rho)"
     )
     parser.add_argument(
@@ -116,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         target_http=args.target_http,
         target_metrics=args.target_metrics,
         model=args.model,
+        tokenizer=args.tokenizer,
         rate=args.rate,
         out=args.out,
     )

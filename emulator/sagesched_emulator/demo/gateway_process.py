@@ -33,17 +33,19 @@ class TritonAddresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What the gateway's predictor starts with.
+    """What the gateway knows of a prompt before it is sent.
 
     Attributes:
         encoder: folder of the exported encoder.
         history: warm history to start from, left as it is; None starts empty.
         enabled: False runs without a predictor.
+        tokenizer: the served model's `tokenizer.json`, which counts prompts; None estimates them.
     """
 
     encoder: Path | None = None
     history: Path | None = None
     enabled: bool = True
+    tokenizer: Path | None = None
 
 
 def gateway_config(triton: TritonAddresses, policy: str, prediction: Prediction) -> dict[str, object]:
@@ -53,7 +55,8 @@ def gateway_config(triton: TritonAddresses, policy: str, prediction: Prediction)
         predictor = {"mode": "HistoryOnly", "device": "CPU", "encoder": str(prediction.encoder)}
         if prediction.history is not None:
             predictor["history"] = {"file": str(prediction.history)}
-    return {
+    counting = {} if prediction.tokenizer is None else {"tokenizer": str(prediction.tokenizer)}
+    return counting | {
         "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "metrics": "127.0.0.1:0"},
         "triton": {"grpc": triton.grpc, "http": triton.http, "metrics": triton.metrics},
         "scheduling": {"policy": policy},

@@ -34,6 +34,7 @@ class Options:
         target_http: its HTTP address; None derives it.
         target_metrics: its metrics address; None derives it.
         model: name of the text model to ask.
+        tokenizer: the target's `tokenizer.json`; None estimates prompt lengths.
         rate: requests per second to the target; None measures.
         out: folder for results.
     """
@@ -51,6 +52,7 @@ class Options:
     target_http: str | None = None
     target_metrics: str | None = None
     model: str = "ensemble"
+    tokenizer: Path | None = None
     rate: float | None = None
     out: Path = Path("build/demo")
 

@@ -89,7 +89,7 @@ def target_scenario(options: Options, folder: Path, progress: Progress) -> Scena
     plan = TrialPlan(
         requests=requests,
         stand=lambda time_scale, folder: UserTriton(addresses),
-        prediction=Prediction(encoder=encoder, history=history),
+        prediction=Prediction(encoder=encoder, history=history, tokenizer=options.tokenizer),
         model=options.model,
         folder=folder,
         timeout_s=span_s + RUN_TIMEOUT_S,
