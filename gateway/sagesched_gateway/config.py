@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import json
 import math
 from collections.abc import Mapping
@@ -21,6 +22,17 @@ POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")
 KV_POLICIES = ("MaxUtilization", "GuaranteedNoEvict")
 PREDICTOR_MODES = ("HistoryOnly", "None")
 DEVICES = ("CPU", "GPU")
+PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm", "none")
+"""Tensor contracts by name; `auto` looks at a model's tensors, `none` passes it through."""
+
+ADMIN_GROUPS = ("model-repository", "shared-memory", "trace", "logging")
+"""Groups of Triton's management calls; names as in Triton's own `--http-restricted-api`."""
+
+FULL_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+PROMPT_RECORDS = ("Drop", "Hash", "Keep")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("Text", "JSON")
+_MIB = 2**20
 AUTO = "auto"
 
 
@@ -51,11 +63,14 @@ class ListenConfig:
         grpc: KServe v2 over gRPC.
         http: KServe v2 over HTTP with Triton's generate extension.
         metrics: `/metrics`, `/status`, `/healthz`, `/readyz`.
+        connection_age_s: connections are told to reconnect after this time, +-10 %, so that clients find new
+            replicas; what runs on them is finished within `drain.maxSeconds`. 0 for never.
     """
 
     grpc: str = "0.0.0.0:8001"
     http: str = "0.0.0.0:8000"
     metrics: str = "0.0.0.0:8002"
+    connection_age_s: float = field(default=600.0, metadata=_key("connectionAgeSeconds"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +156,104 @@ class PredictorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """What callers may take of the gateway; beyond it they get a clear error.
+
+    Attributes:
+        message_bytes: one gRPC message, or one HTTP body.
+        header_bytes: metadata or headers of one call.
+        json_depth: nesting of a JSON body.
+        queued_requests: requests waiting here.
+        queued_bytes: their messages together.
+        full_code: gRPC status of a refusal because of these two, one of `FULL_CODES` (HTTP: 503 or 429).
+        unread_bytes: answers that one stream's caller has not taken yet.
+        slow_reader_s: a caller that takes nothing of an answer for so long loses its requests.
+        idle_stream_s: a gRPC stream without requests for so long is ended.
+    """
+
+    message_bytes: int = field(default=64 * _MIB, metadata=_key("messageBytes"))
+    header_bytes: int = field(default=32 * 1024, metadata=_key("headerBytes"))
+    json_depth: int = field(default=64, metadata=_key("jsonDepth"))
+    queued_requests: int = field(default=10_000, metadata=_key("queuedRequests"))
+    queued_bytes: int = field(default=512 * _MIB, metadata=_key("queuedBytes"))
+    full_code: str = field(default="UNAVAILABLE", metadata=_key("fullCode"))
+    unread_bytes: int = field(default=16 * _MIB, metadata=_key("unreadBytes"))
+    slow_reader_s: float = field(default=60.0, metadata=_key("slowReaderSeconds"))
+    idle_stream_s: float = field(default=3600.0, metadata=_key("idleStreamSeconds"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributesConfig:
+    """Tenant, priority and deadline that come with a request (`x-sagesched-...`).
+
+    Attributes:
+        trusted_networks: networks in CIDR notation; attributes of callers from elsewhere are ignored.
+        expose_prediction: give the predicted quantiles of the answer's length to trusted callers.
+    """
+
+    trusted_networks: tuple[str, ...] = field(default=(), metadata=_key("trustedNetworks"))
+    expose_prediction: bool = field(default=False, metadata=_key("exposePrediction"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminConfig:
+    """Triton's management calls.
+
+    Attributes:
+        allow: groups (of `ADMIN_GROUPS`) that callers may use through the gateway; the others are refused.
+    """
+
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIConfig:
+    """The OpenAI face, `/v1`.
+
+    Attributes:
+        served_name: name of the model for OpenAI clients; None takes the model's own.
+        model: the Triton model behind it; None takes the one text model there is.
+        chat_template: file with a Jinja chat template; None takes the one beside the tokenizer.
+        default_max_tokens: cap on output tokens where the caller names none.
+    """
+
+    served_name: str | None = field(default=None, metadata=_key("servedName"))
+    model: str | None = None
+    chat_template: str | None = field(default=None, metadata=_key("chatTemplate"))
+    default_max_tokens: int = field(default=1024, metadata=_key("defaultMaxTokens"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderConfig:
+    """The event log: one JSON line per request that ended, in the dataset format that replay reads.
+
+    Attributes:
+        file: where to; None records nothing. The file is private (mode 0600).
+        prompts: one of `PROMPT_RECORDS`.
+        max_bytes: size at which a new file is begun.
+        files: how many full files are kept.
+    """
+
+    file: str | None = None
+    prompts: str = "Drop"
+    max_bytes: int = field(default=64 * _MIB, metadata=_key("maxBytes"))
+    files: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """The gateway's own log, on stderr.
+
+    Attributes:
+        level: one of `LOG_LEVELS`.
+        format: one of `LOG_FORMATS`.
+    """
+
+    level: str = "info"
+    format: str = "Text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DrainConfig:
     """What happens on SIGTERM.
 
@@ -156,7 +269,9 @@ class GatewayConfig:
     """All settings of one gateway.
 
     Attributes:
-        tokenizer: path of the served model's `tokenizer.json`; None learns characters per token instead.
+        tokenizer: path of the served model's `tokenizer.json`, or of the folder that holds it and, for chats,
+            `tokenizer_config.json`; None learns characters per token instead.
+        profiles: (model, one of `PROFILES`) where a model's tensors do not tell what it is.
     """
 
     listen: ListenConfig = ListenConfig()
@@ -165,6 +280,13 @@ class GatewayConfig:
     engine: EngineConfig = EngineConfig()
     predictor: PredictorConfig = PredictorConfig()
     tokenizer: str | None = None
+    profiles: tuple[tuple[str, str], ...] = ()
+    limits: LimitsConfig = LimitsConfig()
+    attributes: AttributesConfig = AttributesConfig()
+    admin: AdminConfig = AdminConfig()
+    openai: OpenAIConfig = OpenAIConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    log: LogConfig = LogConfig()
     drain: DrainConfig = DrainConfig()
 
 
@@ -182,6 +304,13 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         engine=_engine(root.section("engine", EngineConfig)),
         predictor=_predictor(root.section("predictor", PredictorConfig)),
         tokenizer=root.path_of("tokenizer"),
+        profiles=root.choices_by_name("profiles", PROFILES, "profile"),
+        limits=_limits(root.section("limits", LimitsConfig)),
+        attributes=_attributes(root.section("attributes", AttributesConfig)),
+        admin=AdminConfig(allow=root.section("admin", AdminConfig).choices("allow", ADMIN_GROUPS, "group")),
+        openai=_openai(root.section("openai", OpenAIConfig)),
+        recorder=_recorder(root.section("recorder", RecorderConfig)),
+        log=_log(root.section("log", LogConfig)),
         drain=DrainConfig(max_s=root.section("drain", DrainConfig).number("maxSeconds", 300.0, least=0.0)),
     )
 
@@ -201,6 +330,10 @@ def _mapping_of(section: object) -> dict[str, object]:
     result: dict[str, object] = {}
     for item in fields(section):  # type: ignore[arg-type]  # only called with the dataclasses above
         value = getattr(section, item.name)
+        if item.name == "profiles":
+            value = dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
         if hasattr(value, "__dataclass_fields__"):
             value = _mapping_of(value)
         elif value is None:
@@ -217,6 +350,7 @@ def _listen(section: _Section) -> ListenConfig:
         grpc=section.address("grpc", default.grpc, lowest_port=0),
         http=section.address("http", default.http, lowest_port=0),
         metrics=section.address("metrics", default.metrics, lowest_port=0),
+        connection_age_s=section.number("connectionAgeSeconds", default.connection_age_s, least=0.0),
     )
 
 
@@ -274,6 +408,55 @@ def _predictor(section: _Section) -> PredictorConfig:
             ),
             file=history.path_of("file"),
         ),
+    )
+
+
+def _limits(section: _Section) -> LimitsConfig:
+    default = LimitsConfig()
+    return LimitsConfig(
+        message_bytes=section.whole("messageBytes", default.message_bytes, least=1024),
+        header_bytes=section.whole("headerBytes", default.header_bytes, least=1024),
+        json_depth=section.whole("jsonDepth", default.json_depth, least=4),
+        queued_requests=section.whole("queuedRequests", default.queued_requests, least=1),
+        queued_bytes=section.whole("queuedBytes", default.queued_bytes, least=1024),
+        full_code=section.choice("fullCode", default.full_code, FULL_CODES, "code"),
+        unread_bytes=section.whole("unreadBytes", default.unread_bytes, least=1024),
+        slow_reader_s=section.number("slowReaderSeconds", default.slow_reader_s, above=0.0),
+        idle_stream_s=section.number("idleStreamSeconds", default.idle_stream_s, above=0.0),
+    )
+
+
+def _attributes(section: _Section) -> AttributesConfig:
+    return AttributesConfig(
+        trusted_networks=section.networks("trustedNetworks"),
+        expose_prediction=section.flag("exposePrediction", False),
+    )
+
+
+def _openai(section: _Section) -> OpenAIConfig:
+    return OpenAIConfig(
+        served_name=section.name_of("servedName"),
+        model=section.name_of("model"),
+        chat_template=section.path_of("chatTemplate"),
+        default_max_tokens=section.whole("defaultMaxTokens", OpenAIConfig().default_max_tokens, least=1),
+    )
+
+
+def _recorder(section: _Section) -> RecorderConfig:
+    default = RecorderConfig()
+    return RecorderConfig(
+        file=section.path_of("file"),
+        prompts=section.choice("prompts", default.prompts, PROMPT_RECORDS, "choice"),
+        max_bytes=section.whole("maxBytes", default.max_bytes, least=1024),
+        files=section.whole("files", default.files, least=1),
+    )
+
+
+def _log(section: _Section) -> LogConfig:
+    default = LogConfig()
+    return LogConfig(
+        level=section.choice("level", default.level, LOG_LEVELS, "level"),
+        format=section.choice("format", default.format, LOG_FORMATS, "format"),
     )
 
 
@@ -360,6 +543,51 @@ class _Section:
         if not isinstance(value, str) or not value:
             raise self._refused(key, f"must be the path of a file or folder, not {_shown(value)}")
         return value
+
+    def name_of(self, key: str) -> str | None:
+        value = self._raw.get(key)
+        if value is None or (isinstance(value, str) and value):
+            return value
+        raise self._refused(key, f"must be a name, not {_shown(value)}")
+
+    def choices(self, key: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
+        values = self._list(key)
+        for value in values:
+            if value not in allowed:
+                raise self._refused(key, f"unknown {what} {_shown(value)}, any of {', '.join(allowed)}")
+        return tuple(dict.fromkeys(str(value) for value in values))
+
+    def choices_by_name(self, key: str, allowed: tuple[str, ...], what: str) -> tuple[tuple[str, str], ...]:
+        raw = self._raw.get(key)
+        if raw is None:
+            return ()
+        if not isinstance(raw, Mapping):
+            raise self._refused(key, f"must be a mapping of names, not {_shown(raw)}")
+        for name, value in raw.items():
+            if not isinstance(name, str) or value not in allowed:
+                raise self._refused(
+                    f"{key}.{name}", f"unknown {what} {_shown(value)}, one of {', '.join(allowed)}"
+                )
+        return tuple(sorted((str(name), str(value)) for name, value in raw.items()))
+
+    def networks(self, key: str) -> tuple[str, ...]:
+        networks = []
+        for value in self._list(key):
+            try:
+                networks.append(str(ipaddress.ip_network(str(value))))
+            except ValueError:
+                raise self._refused(
+                    key, f"must be networks such as 10.0.0.0/8, without host bits, not {_shown(value)}"
+                ) from None
+        return tuple(networks)
+
+    def _list(self, key: str) -> list[object]:
+        value = self._raw.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise self._refused(key, f"must be a list, not {_shown(value)}")
+        return list(value)
 
     def address(self, key: str, default: str, *, lowest_port: int = 1) -> str:
         value = self._raw.get(key, default)

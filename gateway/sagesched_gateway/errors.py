@@ -2,6 +2,13 @@
 
     GatewayError
     ├── InvalidRequestError        the caller's request cannot be read              invalid-request
+    │   ├── TooLargeError          it is larger than the limits allow               too-large
+    │   └── UnsupportedError       it asks for what the model's kind cannot do      unsupported
+    ├── UnknownModelError          no text model bears that name                    unknown-model
+    ├── ForbiddenError             a management call that is not allowed here       forbidden
+    ├── QueueFullError             more waits here than the limits allow            queue-full
+    ├── SlowReaderError            the caller does not take its answer              slow-reader
+    ├── IdleStreamError            the caller's stream was not used                 idle-stream
     ├── NeverFitsError             it is larger than the engine, whatever we wait   never-fits
     ├── DeadlineError              the caller's deadline has passed                 deadline-exceeded
     ├── StoppedError               another request of the caller stopped it         stopped
@@ -25,11 +32,13 @@ class GatewayError(Exception):
     Attributes:
         word: stable kebab-case word of the class.
         remedy: what the reader can do, one sentence.
+        retry_after_s: when it may be worth another try; None where the same request fails again.
         message: what happened, one sentence.
     """
 
     word: ClassVar[str] = "gateway-error"
     remedy: ClassVar[str] = "Look into the gateway's log."
+    retry_after_s: float | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -41,6 +50,64 @@ class InvalidRequestError(GatewayError):
 
     word = "invalid-request"
     remedy = "Compare the request's tensors with the model's metadata."
+
+
+class TooLargeError(InvalidRequestError):
+    """A message, a header or the nesting of a body is beyond the configured limits."""
+
+    word = "too-large"
+    remedy = "Send less at once, or raise the gateway's limits."
+
+
+class UnsupportedError(InvalidRequestError):
+    """The request asks for something that models of this kind cannot do."""
+
+    word = "unsupported"
+    remedy = "Leave the named field out, or use a model that can do it."
+
+
+class UnknownModelError(GatewayError):
+    """No model that generates text bears this name."""
+
+    word = "unknown-model"
+    remedy = "Ask /v1/models for the names."
+
+
+class ForbiddenError(GatewayError):
+    """A management call of Triton that is not allowed through the gateway."""
+
+    word = "forbidden"
+    remedy = "Allow its group in the gateway's settings (admin.allow), or ask Triton inside the pod."
+
+
+class QueueFullError(GatewayError):
+    """More requests, or bytes, wait here than the limits allow.
+
+    Attributes:
+        code: name of the gRPC status code that is configured for this.
+    """
+
+    word = "queue-full"
+    remedy = "Send the request again later, or add replicas."
+    retry_after_s = 1.0
+
+    def __init__(self, message: str, *, code: str = "UNAVAILABLE") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SlowReaderError(GatewayError):
+    """The caller did not take its answer for too long, or let too much of it pile up."""
+
+    word = "slow-reader"
+    remedy = "Read the answer as it comes."
+
+
+class IdleStreamError(GatewayError):
+    """A stream without requests was ended."""
+
+    word = "idle-stream"
+    remedy = "Open a new stream for the next request."
 
 
 class NeverFitsError(GatewayError):
@@ -69,6 +136,7 @@ class DrainingError(GatewayError):
 
     word = "draining"
     remedy = "Send the request again: another replica will take it."
+    retry_after_s = 1.0
 
 
 class UpstreamUnavailableError(GatewayError):
@@ -76,6 +144,7 @@ class UpstreamUnavailableError(GatewayError):
 
     word = "upstream-unavailable"
     remedy = "Look at Triton's log and readiness, then send the request again."
+    retry_after_s = 1.0
 
 
 class UpstreamError(GatewayError):

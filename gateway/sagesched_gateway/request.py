@@ -11,6 +11,26 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 """gRPC metadata or HTTP headers of the caller that Triton may want to see."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What a trusted caller says about a request besides its content.
+
+    Attributes:
+        tenant: on whose behalf; empty where not told.
+        priority: higher is more important, 0 is normal.
+        deadline_s: seconds from arrival until the whole answer is wanted; None for no limit.
+        wants_report: tell queue time (and prediction, where allowed) in the parameters of the first response.
+    """
+
+    tenant: str = ""
+    priority: int = 0
+    deadline_s: float | None = None
+    wants_report: bool = False
+
+
+NO_ATTRIBUTES = Attributes()
+
+
 @dataclass(slots=True, kw_only=True)
 class GenerationRequest:
     """One generation, read once from the caller's message and ready to be sent.

@@ -12,11 +12,17 @@ import grpc
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
+    ForbiddenError,
     GatewayError,
+    IdleStreamError,
     InternalError,
     InvalidRequestError,
     NeverFitsError,
+    QueueFullError,
+    SlowReaderError,
     StoppedError,
+    TooLargeError,
+    UnknownModelError,
     UpstreamError,
     UpstreamUnavailableError,
 )
@@ -24,6 +30,11 @@ from sagesched_gateway.errors import (
 _GRPC: dict[type[GatewayError], grpc.StatusCode] = {
     GatewayError: grpc.StatusCode.UNKNOWN,
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    UnknownModelError: grpc.StatusCode.NOT_FOUND,
+    ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
+    SlowReaderError: grpc.StatusCode.ABORTED,
+    IdleStreamError: grpc.StatusCode.ABORTED,
     NeverFitsError: grpc.StatusCode.INVALID_ARGUMENT,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     StoppedError: grpc.StatusCode.CANCELLED,
@@ -48,7 +59,7 @@ _HTTP: dict[grpc.StatusCode, int] = {
 
 def grpc_code(error: GatewayError) -> grpc.StatusCode:
     """The gRPC status code of an error; Triton's own code where Triton gave one."""
-    if isinstance(error, UpstreamError):
+    if isinstance(error, UpstreamError | QueueFullError):
         return grpc.StatusCode.__members__.get(error.code, grpc.StatusCode.UNKNOWN)
     for cls in type(error).__mro__:
         if cls in _GRPC:
@@ -58,4 +69,6 @@ def grpc_code(error: GatewayError) -> grpc.StatusCode:
 
 def http_status(error: GatewayError) -> int:
     """The HTTP status of an error; 400 for any code that Triton's front end does not single out."""
+    if isinstance(error, TooLargeError):
+        return 413
     return _HTTP.get(grpc_code(error), 400)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Coroutine
 from itertools import count
@@ -24,11 +25,15 @@ from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.ports import (
     DispatchSnapshot,
     LengthPredictor,
+    NoRecorder,
     Prediction,
+    Recorder,
+    RequestRecord,
     Telemetry,
     Upstream,
 )
 from sagesched_gateway.dispatch.pump import Pump
+from sagesched_gateway.dispatch.queue_limits import QueueLimits, Waiting
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import (
     DeadlineError,
@@ -39,17 +44,19 @@ from sagesched_gateway.errors import (
     StoppedError,
 )
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
-from sagesched_gateway.request import Metadata, StopOrderError
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Metadata, StopOrderError
 from sagesched_gateway.scheduling.events import (
     Cancelled,
     CapacityChanged,
     Finished,
+    PolicyChanged,
     PoolDistributionChanged,
     Predicted,
     Submitted,
 )
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 
@@ -73,6 +80,8 @@ class Dispatcher:
         counter: TokenCounter,
         capacity: CapacityModel,
         policy: PolicySettings,
+        limits: QueueLimits | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
@@ -84,6 +93,8 @@ class Dispatcher:
         self._telemetry = telemetry
         self._counter = counter
         self._capacity = capacity
+        self._waiting = Waiting(limits or QueueLimits())
+        self._recorder = recorder or NoRecorder()
         self._scheduler = Scheduler(policy, capacity.current)
         self._core = SchedulingLoop(self._scheduler, self)
         self._loop = asyncio.get_running_loop()
@@ -130,6 +141,18 @@ class Dispatcher:
         """The model's tensors, cached; raises a GatewayError where Triton cannot tell them."""
         return await self._upstream.metadata(model_name)
 
+    def text_models(self) -> tuple[str, ...]:
+        """Models that take a prompt as text, from what is cached."""
+        return self._upstream.text_models()
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """A message to a text model (see `Upstream.compose`)."""
+        return self._upstream.compose(model, prompt, sampling)
+
+    def text_reader(self, model: str) -> TextReader:
+        """Reads the responses to what `compose` made (see `Upstream.text_reader`)."""
+        return self._upstream.text_reader(model)
+
     @property
     def num_live(self) -> int:
         """Requests queued or running."""
@@ -147,6 +170,7 @@ class Dispatcher:
         body: bytes | None = None,
         deadline_at: float | None = None,
         metadata: Metadata = (),
+        attributes: Attributes = NO_ATTRIBUTES,
         listener: Listener | None = None,
     ) -> Generation:
         """Take a request.
@@ -156,10 +180,12 @@ class Dispatcher:
             body: the same as it came; None serializes it.
             deadline_at: when the caller gives up, on the event loop's clock (`loop.time()`); None for never.
             metadata: passed on to Triton.
+            attributes: as believed; their deadline counts beside `deadline_at`.
             listener: takes the responses instead of the iteration.
 
         Raises:
             DrainingError: no new requests are taken.
+            QueueFullError: too much waits already.
             InvalidRequestError: the message cannot be read (as `StopOrderError` where it is no generation but
                 an order to stop one, which is carried out).
         """
@@ -169,6 +195,7 @@ class Dispatcher:
         try:
             upstream_id = f"{self._id_prefix}{next(self._numbers)}"
             body = message.SerializeToString() if body is None else body
+            self._waiting.check(self.num_waiting, len(body))
             request = self._upstream.read(message, body, upstream_id, metadata)
         except StopOrderError as order:
             self._stop_by_client_id(order.client_id)
@@ -179,11 +206,17 @@ class Dispatcher:
             close=lambda: self._close(live, None, _CANCELLED),
             listener=listener,
         )
-        live = LiveRequest(request=request, generation=generation, arrival_at=arrival_at)
+        live = LiveRequest(
+            request=request, generation=generation, arrival_at=arrival_at, attributes=attributes
+        )
         self._live[live.job_id] = live
+        self._waiting.bytes += len(request.body)
         self._is_empty.clear()
         self._counters["received"] += 1
         self._telemetry.request_received(request.model)
+        if attributes.deadline_s is not None:
+            wanted_at = arrival_at + attributes.deadline_s
+            deadline_at = wanted_at if deadline_at is None else min(deadline_at, wanted_at)
         if deadline_at is not None:
             live.deadline = self._loop.call_at(deadline_at, self._expire, live)
         if request.prompt_tokens is None and self._counter.is_slow(request.prompt):
@@ -244,6 +277,7 @@ class Dispatcher:
         live.attempts += 1
         live.started_at = self._loop.time()
         if live.attempts == 1:
+            self._waiting.bytes -= len(live.request.body)
             live.generation.queue_s = live.started_at - live.arrival_at
             self._telemetry.request_started(live.generation.queue_s)
         try:
@@ -271,6 +305,20 @@ class Dispatcher:
         """The capacity model has a new value."""
         self._core.post(CapacityChanged(capacity=self._capacity.current))
 
+    # --- The operator's side ---
+
+    def use_policy(self, policy: PolicySettings) -> None:
+        """Order by another policy, or with other knobs, from now on; what waits is put into the new order.
+
+        Raises:
+            ValueError: unknown policy, or a knob out of its range; nothing is changed then.
+        """
+        self._core.post(PolicyChanged(settings=policy))
+
+    def use_limits(self, limits: QueueLimits) -> None:
+        """Refuse by other limits from now on."""
+        self._waiting.limits = limits
+
     # --- The predictor's side: see `ports.PredictionListener` ---
 
     def predicted(self, request_id: str, prediction: Prediction) -> None:
@@ -278,7 +326,10 @@ class Dispatcher:
         self._counters["predictions"] += 1
         self._telemetry.prediction_done(prediction.source, prediction.seconds)
         live = self._live.get(request_id)
-        if prediction.distribution is not None and live is not None and live.started_at is None:
+        if prediction.distribution is None or live is None:
+            return
+        live.generation.predicted = prediction.distribution
+        if live.started_at is None:
             self._core.post(Predicted(job_id=request_id, distribution=prediction.distribution))
 
     def pool_changed(self, distribution: LengthDistribution) -> None:
@@ -366,13 +417,17 @@ class Dispatcher:
         """The request is over on both sides."""
         if self._live.pop(live.job_id, None) is None:
             return
+        if not live.attempts:
+            self._waiting.bytes -= len(live.request.body)
         live.generation.end(error)
         if live.deadline is not None:
             live.deadline.cancel()
         outcome = live.outcome or _COMPLETED
         self._counters[_COUNTERS.get(outcome, "failed")] += 1
-        self._telemetry.request_finished(outcome, self._loop.time() - live.arrival_at, live.output_tokens)
+        ttlt_s = self._loop.time() - live.arrival_at
+        self._telemetry.request_finished(outcome, ttlt_s, live.output_tokens)
         self._observe(live, outcome)
+        self._record(live, outcome, ttlt_s)
         self._note_rekeys()
         if not self._live:
             self._is_empty.set()
@@ -384,6 +439,26 @@ class Dispatcher:
         is_cut_off = outcome != _COMPLETED or live.output_tokens >= live.request.max_tokens
         self._predictor.observe(
             live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
+        )
+
+    def _record(self, live: LiveRequest, outcome: str, ttlt_s: float) -> None:
+        request, generation = live.request, live.generation
+        self._recorder.record(
+            RequestRecord(
+                id=request.client_id,
+                model=request.model,
+                attributes=live.attributes,
+                prompt=request.prompt,
+                prompt_tokens=live.features.prompt_tokens if live.features else request.prompt_tokens or 0,
+                max_tokens=request.max_tokens,
+                arrival_unix_s=time.time() - ttlt_s,
+                queue_s=generation.queue_s,
+                ttft_s=generation.ttft_s,
+                ttlt_s=ttlt_s,
+                output_tokens=live.output_tokens,
+                outcome=outcome,
+                policy=self._scheduler.policy.name,
+            )
         )
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferResponse
+from sagesched_predictor.distribution import LengthDistribution
 
 
 class Listener(Protocol):
@@ -38,6 +39,7 @@ class Generation:
         queue_s: seconds it waited here; None until it was sent to the engine.
         ttft_s: seconds from arrival to the first token; None until then.
         output_tokens: tokens generated so far.
+        predicted: distribution of its output length, once predicted.
         is_ended: nothing more will come.
     """
 
@@ -51,6 +53,7 @@ class Generation:
         "is_ended",
         "model",
         "output_tokens",
+        "predicted",
         "queue_s",
         "ttft_s",
     )
@@ -63,6 +66,7 @@ class Generation:
         self.queue_s: float | None = None
         self.ttft_s: float | None = None
         self.output_tokens = 0
+        self.predicted: LengthDistribution | None = None
         self.is_ended = False
         self._box: deque[ModelInferResponse] = deque()
         self._error: GatewayError | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import UpstreamCall
-from sagesched_gateway.request import GenerationRequest
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, GenerationRequest
 from sagesched_predictor.features import PromptFeatures
 
 PROGRESS_TOKENS = 16
@@ -22,6 +22,7 @@ class LiveRequest:
         request: as read from the caller's message.
         generation: the caller's side; it may have ended while the engine still runs.
         arrival_at: instant of arrival.
+        attributes: what a trusted caller said about it.
         features: what the predictor may see; None until its prompt is counted and it is submitted.
         is_predicted: the predictor was asked.
         started_at: instant of the latest start; None while it waits.
@@ -37,6 +38,7 @@ class LiveRequest:
     request: GenerationRequest
     generation: Generation
     arrival_at: float
+    attributes: Attributes = NO_ATTRIBUTES
     features: PromptFeatures | None = None
     is_predicted: bool = False
     started_at: float | None = None

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
-from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
+from sagesched_gateway.request import Attributes, Chunk, GenerationRequest, Metadata
 from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 
@@ -66,6 +67,23 @@ class Upstream(Protocol):
         Raises:
             InvalidRequestError: it lacks what the model needs.
         """
+        ...
+
+    def text_models(self) -> tuple[str, ...]:
+        """Names of the models that take a prompt as text, from what is cached; the preferred ones first."""
+        ...
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """A message to a text model, as a client of its kind would write it; counts are asked for.
+
+        Raises:
+            UnknownModelError: no such text model.
+            UnsupportedError: the model's kind cannot do what is asked.
+        """
+        ...
+
+    def text_reader(self, model: str) -> TextReader:
+        """Reads the responses to what `compose` made; raises UnknownModelError."""
         ...
 
     def open(self, request: GenerationRequest) -> UpstreamCall:
@@ -226,6 +244,55 @@ class Telemetry(Protocol):
 
     def rekeyed(self) -> None:
         """The waiting requests were put into a new order because the tail rate moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """One request, when it is over.
+
+    Attributes:
+        id: the caller's id; may be empty.
+        model: the model's name.
+        attributes: as believed.
+        prompt: its text; empty where the caller sent tokens.
+        prompt_tokens: its length as counted here.
+        max_tokens: the cap on output.
+        arrival_unix_s: when it came, Unix seconds.
+        queue_s: seconds it waited; None where it was never started.
+        ttft_s: seconds from arrival to the first token; None without one.
+        ttlt_s: seconds from arrival to its end.
+        output_tokens: tokens generated.
+        outcome: `completed`, `cancelled`, or the word of its error.
+        policy: in effect at its end.
+    """
+
+    id: str
+    model: str
+    attributes: Attributes
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int
+    arrival_unix_s: float
+    queue_s: float | None
+    ttft_s: float | None
+    ttlt_s: float
+    output_tokens: int
+    outcome: str
+    policy: str
+
+
+class Recorder(Protocol):
+    """Keeps what happened; the call must be cheap and must not raise."""
+
+    def record(self, record: RequestRecord) -> None:
+        """A request is over."""
+
+
+class NoRecorder:
+    """Keeps nothing."""
+
+    def record(self, record: RequestRecord) -> None:
+        """Do nothing."""
 
 
 class SilentTelemetry:

@@ -50,6 +50,15 @@ class ModelCatalog:
         """The model's profile, from what is cached."""
         return self._profiles.get(model)
 
+    def text_models(self) -> tuple[str, ...]:
+        """Models that take prompts as text, from what is cached: ensembles first, then by name."""
+        named = [
+            (self._descriptions[name].config.config.platform != "ensemble", name)
+            for name, profile in self._profiles.items()
+            if profile is not None and profile.takes_text
+        ]
+        return tuple(name for _, name in sorted(named))
+
     def description(self, model: str) -> ModelDescription | None:
         """The model as Triton describes it, from what is cached."""
         return self._descriptions.get(model)

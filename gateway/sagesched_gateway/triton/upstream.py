@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 
-from sagesched_gateway.errors import InvalidRequestError, UpstreamError
+from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
+from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.triton.cancel import stop_until_ended
 from sagesched_gateway.triton.client import StreamCall, TritonClient, in_band_error
 from sagesched_gateway.triton.metadata import ModelCatalog
@@ -51,6 +52,24 @@ class TritonUpstream:
         if profile is None:
             raise InvalidRequestError(f"model '{message.model_name}' is not known as one that generates text")
         return profile.read(message, body, upstream_id, metadata)
+
+    def text_models(self) -> tuple[str, ...]:
+        """See `Upstream.text_models`."""
+        return self._catalog.text_models()
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """See `Upstream.compose`."""
+        return self._text_profile(model).compose(model, prompt, sampling)
+
+    def text_reader(self, model: str) -> TextReader:
+        """See `Upstream.text_reader`."""
+        return self._text_profile(model).text_reader()
+
+    def _text_profile(self, model: str) -> Profile:
+        profile = self._catalog.profile(model)
+        if profile is None or not profile.takes_text:
+            raise UnknownModelError(f"no model '{model}' that takes text")
+        return profile
 
     def open(self, request: GenerationRequest) -> TritonCall:
         """See `Upstream.open`.

@@ -20,6 +20,7 @@ from sagesched_gateway.kserve import (
     ModelMetadataResponse,
 )
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
+from sagesched_gateway.text import Sampling, TextReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +73,17 @@ class Cancelling:
 
 
 class Profile(Protocol):
-    """Tensor contract of one kind of model."""
+    """Tensor contract of one kind of model.
+
+    Attributes:
+        name: as in the setting `profiles`.
+        cancelling: how a running request is cancelled.
+        takes_text: prompts are text, so that `compose` and `text_reader` work.
+    """
 
     name: str
     cancelling: Cancelling
+    takes_text: bool
 
     def read(
         self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata
@@ -91,6 +99,18 @@ class Profile(Protocol):
         Raises:
             InvalidRequestError: the message cannot be read.
         """
+        ...
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """A message to the model, as one of its clients would write it; counts are asked for.
+
+        Raises:
+            UnsupportedError: models of this kind cannot do what is asked.
+        """
+        ...
+
+    def text_reader(self) -> TextReader:
+        """Reads the responses to one request that `compose` made."""
         ...
 
     def translate(self, response: ModelInferResponse, request: GenerationRequest) -> Chunk:

@@ -18,9 +18,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
-from sagesched_gateway.errors import InvalidRequestError
+from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import EMPTY_FINAL_PARAMETER, ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
+from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.triton.profiles.base import (
     Cancelling,
     ModelDescription,
@@ -41,6 +42,7 @@ class InflightBatcherProfile(ABC):
     """Tensors of the classic layout; `TextProfile` and `TokenProfile` differ in where the prompt is."""
 
     name = "inflight-batcher"
+    takes_text = False
     _stream_input = ""
 
     def __init__(
@@ -80,6 +82,14 @@ class InflightBatcherProfile(ABC):
             wants_empty_final=wants_empty_final(message),
             metadata=metadata,
         )
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """See `Profile.compose`."""
+        raise UnsupportedError(f"model '{model}' cannot be given text")
+
+    def text_reader(self) -> TextReader:
+        """See `Profile.text_reader`."""
+        raise NotImplementedError
 
     def translate(self, response: ModelInferResponse, request: GenerationRequest) -> Chunk:
         """Count tokens, strip what the caller did not ask for, restore its id (see `Profile.translate`)."""
@@ -145,6 +155,7 @@ def _addition(flags: tuple[str, ...], outputs: tuple[str, ...], batch: int | Non
 class TextProfile(InflightBatcherProfile):
     """`ensemble`: the prompt is text."""
 
+    takes_text = True
     _stream_input = "stream"
 
     def __init__(

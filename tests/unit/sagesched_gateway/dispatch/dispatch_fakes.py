@@ -21,6 +21,7 @@ from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 
@@ -137,6 +138,15 @@ class FakeUpstream:
             counts_tokens=self.counts_tokens,
             metadata=metadata,
         )
+
+    def text_models(self) -> tuple[str, ...]:
+        return ("text", "once")
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        return a_message(prompt, model=model, max_tokens=sampling.max_tokens)
+
+    def text_reader(self, model: str) -> TextReader:
+        raise NotImplementedError
 
     def open(self, request: GenerationRequest) -> FakeCall:
         self.calls.append(FakeCall(request))
