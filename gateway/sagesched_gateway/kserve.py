@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tritonclient.grpc.service_pb2 import (
     InferParameter,
+    LogSettingsRequest,
     ModelConfigRequest,
     ModelConfigResponse,
     ModelInferRequest,
@@ -23,6 +24,7 @@ from tritonclient.grpc.service_pb2 import (
     ServerLiveResponse,
     ServerReadyRequest,
     ServerReadyResponse,
+    TraceSettingRequest,
 )
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "FINAL_PARAMETER",
     "SERVICE",
     "InferParameter",
+    "LogSettingsRequest",
     "ModelConfigRequest",
     "ModelConfigResponse",
     "ModelInferRequest",
@@ -45,6 +48,7 @@ __all__ = [
     "ServerLiveResponse",
     "ServerReadyRequest",
     "ServerReadyResponse",
+    "TraceSettingRequest",
 ]
 
 SERVICE = "inference.GRPCInferenceService"
