@@ -140,6 +140,18 @@ def add_flag(message: ModelInferRequest, name: str, *, batch: int | None, raw: b
         tensor.contents.bool_contents.extend([True] * (batch or 1))
 
 
+def text_bytes(response: ModelInferResponse, name: str) -> bytes | None:
+    """The first element of a BYTES output; None where the response does not have it."""
+    for index, tensor in enumerate(response.outputs):
+        if tensor.name != name:
+            continue
+        if index < len(response.raw_output_contents):
+            raw = response.raw_output_contents[index]
+            return next(_raw_elements(name, raw), None)
+        return next(iter(tensor.contents.bytes_contents), None)
+    return None
+
+
 def take_counts(
     response: ModelInferResponse, names: tuple[str, ...], hidden: frozenset[str]
 ) -> list[int | None]:

@@ -22,18 +22,28 @@ from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import EMPTY_FINAL_PARAMETER, ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
 from sagesched_gateway.text import Sampling, TextReader
+from sagesched_gateway.triton.compose import Composer
 from sagesched_gateway.triton.profiles.base import (
     Cancelling,
     ModelDescription,
     is_final,
     wants_empty_final,
 )
+from sagesched_gateway.triton.profiles.text_output import DeltaReader
 from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts
 
 NUM_INPUT_TOKENS = "num_input_tokens"
 NUM_OUTPUT_TOKENS = "num_output_tokens"
 _COUNTS = (NUM_INPUT_TOKENS, NUM_OUTPUT_TOKENS)
 _EXCLUDE_INPUT = "exclude_input_in_output"
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
 _POLL_PERIOD_S = 0.1  # cancellation_check_period_ms, default
 _ITERATION_S = 0.05  # a long iteration, on top of the poll period
 
@@ -49,6 +59,7 @@ class InflightBatcherProfile(ABC):
         self, description: ModelDescription, stop_model: str | None, counts: tuple[str, ...]
     ) -> None:
         self.cancelling = Cancelling(stop_model=stop_model, hold_s=_POLL_PERIOD_S + _ITERATION_S)
+        self._description = description
         self._has_batch_dimension = description.has_batch_dimension
         # A count is asked for only where the model offers both the flag and the output.
         self._countable = tuple(
@@ -169,6 +180,30 @@ class TextProfile(InflightBatcherProfile):
             counts_prompts: ask for the engine's count of each prompt too, to learn from.
         """
         super().__init__(description, engine_model, _COUNTS if counts_prompts else (NUM_OUTPUT_TOKENS,))
+
+    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
+        """See `Profile.compose`."""
+        composer = Composer(self._description, model)
+        composer.refuse_alternatives(sampling)
+        composer.put("text_input", prompt, field="the prompt")
+        composer.put("max_tokens", sampling.max_tokens, field="max_tokens")
+        if sampling.stream:
+            composer.put("stream", True, field="stream")
+        composer.put_if_offered(_EXCLUDE_INPUT, True)
+        composer.put_sampling(sampling, _SAMPLING)
+        if sampling.stop:
+            composer.put("stop_words", sampling.stop, field="stop")
+        if sampling.json_schema is not None:
+            composer.put("guided_decoding_guide_type", "json_schema", field="json_schema")
+            composer.put("guided_decoding_guide", sampling.json_schema, field="json_schema")
+        for name in _COUNTS:
+            if name in self._description.outputs:
+                composer.put_if_offered(f"return_{name}", True)
+        return composer.message
+
+    def text_reader(self) -> TextReader:
+        """See `Profile.text_reader`."""
+        return DeltaReader(_COUNTS)
 
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
         texts = inputs.texts("text_input")
