@@ -46,10 +46,18 @@ class GatewayError(Exception):
 
 
 class InvalidRequestError(GatewayError):
-    """The request lacks a tensor the model needs, or a tensor cannot be read."""
+    """The request lacks a tensor the model needs, or a tensor cannot be read.
+
+    Attributes:
+        field: what of the request is wrong, by the caller's name; None where it cannot be told.
+    """
 
     word = "invalid-request"
     remedy = "Compare the request's tensors with the model's metadata."
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TooLargeError(InvalidRequestError):
