@@ -78,7 +78,8 @@ class Composer:
             encoded = [_utf8(element) for element in elements] if datatype == "BYTES" else elements
             getattr(tensor.contents, contents).extend(encoded)
         except (TypeError, ValueError) as error:  # of protobuf: out of range, not a number, no UTF-8
-            raise InvalidRequestError(f"{field} does not fit the model's {datatype}: {error}") from None
+            message = f"{field} does not fit the model's {datatype}: {error}"
+            raise InvalidRequestError(message, field=field) from None
 
     def put_if_offered(self, name: str, value: Value) -> None:
         """Write a tensor that nobody asked for, where the model has it."""
@@ -87,7 +88,9 @@ class Composer:
 
     def unsupported(self, field: str, reason: str) -> UnsupportedError:
         """The error for a field that this model cannot honour."""
-        return UnsupportedError(f"model '{self.message.model_name}' cannot take {field}: {reason}")
+        return UnsupportedError(
+            f"model '{self.message.model_name}' cannot take {field}: {reason}", field=field
+        )
 
     def refuse_alternatives(self, sampling: Sampling) -> None:
         """Raise UnsupportedError where more than one answer, or log probabilities, are wanted."""
