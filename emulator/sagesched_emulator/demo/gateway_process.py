@@ -93,6 +93,12 @@ class GatewayProcess:
         """`host:port` for HTTP clients."""
         return self._ports["http"]
 
+    @property
+    def pid(self) -> int:
+        """Process id of the gateway; the predictor is another."""
+        assert self._process is not None
+        return self._process.pid
+
     def status(self) -> dict[str, object]:
         """The gateway's own report.
 
