@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 
+from sagesched_gateway.api.bounded_json import parse_json
 from sagesched_gateway.api.tensor_json import Json, flat, pack, spread, to_float, to_utf8, unpack
 from sagesched_gateway.errors import InternalError, InvalidRequestError
 from sagesched_gateway.kserve import (
@@ -32,7 +33,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def request_from_json(
-    body: bytes, metadata: ModelMetadataResponse, *, model: str, version: str = ""
+    body: bytes, metadata: ModelMetadataResponse, *, model: str, version: str = "", json_depth: int = 64
 ) -> ModelInferRequest:
     """Build the request that Triton's front end would build from the same body.
 
@@ -41,11 +42,12 @@ def request_from_json(
         metadata: the model's tensors.
         model: name of the model as in the URL.
         version: version as in the URL; empty lets Triton choose.
+        json_depth: nesting that is allowed.
 
     Raises:
         InvalidRequestError: the body is not a JSON object, or a value does not fit its tensor.
     """
-    members = _members(body)
+    members = _members(body, json_depth)
     request = ModelInferRequest(model_name=model, model_version=version)
     inputs = {tensor.name: tensor for tensor in metadata.inputs}
     nested = members.pop(_NESTED, {})
@@ -96,28 +98,11 @@ def to_bytes(value: Json) -> bytes:
     return _encode(value).encode("utf-8", "surrogateescape")
 
 
-def _members(body: bytes) -> dict[str, Json]:
-    try:
-        document = json.loads(body.decode("utf-8"), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"the request body is not UTF-8 text (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        where = f"{error.msg} at {error.pos}"
-        raise InvalidRequestError(f"failed to parse the request JSON buffer: {where}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise InvalidRequestError("failed to parse the request JSON buffer: too long or too deep") from error
+def _members(body: bytes, json_depth: int) -> dict[str, Json]:
+    document = parse_json(body, json_depth)
     if not isinstance(document, dict):
         raise InvalidRequestError("the request body must be a JSON object of tensors and parameters")
     return document
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequestError(f"input '{twice}' already exists in request")
-    return result
 
 
 def _id(value: Json) -> str:

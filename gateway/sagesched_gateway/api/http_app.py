@@ -6,16 +6,18 @@ Generation endpoints go to dispatch, health is answered here, everything else un
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
+from sagesched_gateway.api.admin_gate import AdminGate
+from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.http_errors import errors_as_json
 from sagesched_gateway.api.http_generate import GenerateFace
 from sagesched_gateway.api.http_passthrough import Passthrough
+from sagesched_gateway.api.slow_readers import slow_reader_guard
+from sagesched_gateway.config import AdminConfig, AttributesConfig, LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
-from sagesched_gateway.errors import DrainingError, UpstreamUnavailableError
-
-MAX_BODY_BYTES = 64 * 2**20
-"""Largest body of a generate request: Triton's own default (`--http-max-input-size`)."""
+from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
 
 SERVER_OPTIONS = {
     # A caller who leaves must end its handler, or its request would keep its place in the engine.
@@ -26,23 +28,41 @@ SERVER_OPTIONS = {
 }
 """Part of the application, so that they hold whatever runner serves it."""
 
+_LIMITS = LimitsConfig()
 _MODEL = r"/v2/models/{model}"
 _VERSION = _MODEL + r"/versions/{version:\d+}"
 
 
-def build_http_app(dispatcher: Dispatcher, triton_http_address: str, readiness: Readiness) -> web.Application:
+def build_http_app(
+    dispatcher: Dispatcher,
+    triton_http_address: str,
+    readiness: Readiness,
+    *,
+    limits: LimitsConfig = _LIMITS,
+    reader: AttributeReader | None = None,
+    gate: AdminGate | None = None,
+) -> web.Application:
     """The application to serve on the HTTP port.
 
     Args:
         dispatcher: where generations go.
         triton_http_address: `host:port` of Triton's HTTP endpoint.
         readiness: shared with the gRPC face.
+        limits: what callers may take.
+        reader: knows whose attributes are believed; None believes nobody.
+        gate: refuses management calls; None refuses all of them.
     """
+    reader = reader or AttributeReader(AttributesConfig())
     app = web.Application(
-        middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES, handler_args=SERVER_OPTIONS
+        middlewares=[slow_reader_guard(limits.slow_reader_s), errors_as_json, bounded_headers(limits)],
+        client_max_size=limits.message_bytes,
+        handler_args=SERVER_OPTIONS
+        | {"max_line_size": limits.header_bytes, "max_field_size": limits.header_bytes},
     )
-    passthrough = Passthrough(triton_http_address)
-    face = GenerateFace(dispatcher, passthrough)
+    passthrough = Passthrough(
+        triton_http_address, gate or AdminGate(AdminConfig()), most_bytes=limits.message_bytes
+    )
+    face = GenerateFace(dispatcher, passthrough, limits=limits, reader=reader)
     health = _Health(readiness, passthrough)
     app.cleanup_ctx.append(passthrough.running)
     app.router.add_get("/v2/health/live", health.live)
@@ -54,6 +74,20 @@ def build_http_app(dispatcher: Dispatcher, triton_http_address: str, readiness: 
     app.router.add_route("*", "/v2", passthrough.forward)
     app.router.add_route("*", "/v2/{rest:.*}", passthrough.forward)
     return app
+
+
+def bounded_headers(limits: LimitsConfig) -> Middleware:
+    """A middleware that refuses requests whose headers are too large together."""
+
+    @web.middleware
+    async def check_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > limits.header_bytes:
+            raise TooLargeError(
+                f"the headers are larger than {limits.header_bytes} bytes, the gateway's limit"
+            )
+        return await handler(request)
+
+    return check_headers
 
 
 class _Health:

@@ -14,21 +14,22 @@ from contextlib import aclosing
 
 from aiohttp import hdrs, web
 
+from sagesched_gateway.api.attributes import AttributeReader, take_private
 from sagesched_gateway.api.generate_json import request_from_json, response_to_json, to_bytes
+from sagesched_gateway.api.http_attributes import attributes_of, told_headers, trace_context
+from sagesched_gateway.api.http_body import read_body
 from sagesched_gateway.api.http_errors import error_body
 from sagesched_gateway.api.http_passthrough import Passthrough
+from sagesched_gateway.api.sse import EventStream
+from sagesched_gateway.config import LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferResponse
-from sagesched_gateway.request import Metadata, StopOrderError
+from sagesched_gateway.request import StopOrderError
 
 Writer = Callable[[web.Request, Generation], Awaitable[web.StreamResponse]]
 
-QUEUE_TIME_HEADER = "x-sagesched-queue-time"
-"""Seconds the request waited in the gateway."""
-
-_TRACE_HEADERS = ("traceparent", "tracestate")
 _NOT_ONE_RESPONSE = (
     "generate expects model to produce exactly 1 response, use generate stream for model that generates "
     "various number of responses"
@@ -38,17 +39,26 @@ _NOT_ONE_RESPONSE = (
 class GenerateFace:
     """Handlers of both generate endpoints; what is no generation goes to Triton as it is."""
 
-    def __init__(self, dispatcher: Dispatcher, passthrough: Passthrough) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        passthrough: Passthrough,
+        *,
+        limits: LimitsConfig,
+        reader: AttributeReader,
+    ) -> None:
         self._dispatcher = dispatcher
         self._passthrough = passthrough
+        self._limits = limits
+        self._reader = reader
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         """`POST /v2/models/M[/versions/V]/generate`: one JSON object."""
-        return await self._answer(request, _single)
+        return await self._answer(request, self._single)
 
     async def generate_stream(self, request: web.Request) -> web.StreamResponse:
         """`POST /v2/models/M[/versions/V]/generate_stream`: server-sent events."""
-        return await self._answer(request, _stream)
+        return await self._answer(request, self._stream)
 
     async def _answer(self, request: web.Request, write: Writer) -> web.StreamResponse:
         model = request.match_info["model"]
@@ -57,22 +67,44 @@ class GenerateFace:
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
             raise InvalidRequestError("Unsupported content-encoding, only 'identity' is supported.")
         metadata = await self._dispatcher.metadata(model)
-        body = await request.read()
+        body = await read_body(request, self._limits.message_bytes)
         message = request_from_json(
-            body, metadata, model=model, version=request.match_info.get("version", "")
+            body,
+            metadata,
+            model=model,
+            version=request.match_info.get("version", ""),
+            json_depth=self._limits.json_depth,
         )
+        attributes = attributes_of(request, self._reader, take_private(message))
         try:
-            generation = self._dispatcher.generate(message, metadata=_trace_context(request))
+            generation = self._dispatcher.generate(
+                message, metadata=trace_context(request), attributes=attributes
+            )
         except StopOrderError:
             return await self._passthrough.forward(request, body)
         async with aclosing(generation):
             return await write(request, generation)
 
+    async def _single(self, request: web.Request, generation: Generation) -> web.StreamResponse:
+        body = to_bytes(response_to_json(await _only_response(generation)))
+        headers = told_headers(request, self._reader, generation)
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
-async def _single(_: web.Request, generation: Generation) -> web.StreamResponse:
-    body = to_bytes(response_to_json(await _only_response(generation)))
-    headers = _queue_time_header(generation)
-    return web.Response(body=body, content_type="application/json", headers=headers)
+    async def _stream(self, request: web.Request, generation: Generation) -> web.StreamResponse:
+        stream = EventStream(request, unread_bytes=self._limits.unread_bytes)
+        try:
+            async for response in generation:
+                event = to_bytes(response_to_json(response))
+                if not stream.is_begun:
+                    await stream.begin(told_headers(request, self._reader, generation))
+                await stream.send(event)
+        except GatewayError as error:
+            if not stream.is_begun:
+                raise
+            await stream.send(error_body(error.message))
+        if not stream.is_begun:  # no response at all, and no error: an empty stream, as on Triton
+            await stream.begin(told_headers(request, self._reader, generation))
+        return await stream.end()
 
 
 async def _only_response(generation: Generation) -> ModelInferResponse:
@@ -85,44 +117,3 @@ async def _only_response(generation: Generation) -> ModelInferResponse:
     if first is None:
         raise InvalidRequestError(_NOT_ONE_RESPONSE)
     return first
-
-
-async def _stream(request: web.Request, generation: Generation) -> web.StreamResponse:
-    stream: web.StreamResponse | None = None
-    try:
-        async for response in generation:
-            event = _event(to_bytes(response_to_json(response)))
-            if stream is None:
-                stream = await _begin(request, generation)
-            await stream.write(event)
-        if stream is None:  # no response at all, and no error: an empty stream, as on Triton
-            stream = await _begin(request, generation)
-    except GatewayError as error:
-        if stream is None:
-            raise
-        await stream.write(_event(error_body(error.message)))
-    await stream.write_eof()
-    return stream
-
-
-async def _begin(request: web.Request, generation: Generation) -> web.StreamResponse:
-    stream = web.StreamResponse(
-        headers={
-            hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
-            **_queue_time_header(generation),
-        }
-    )
-    await stream.prepare(request)
-    return stream
-
-
-def _event(payload: bytes) -> bytes:
-    return b"data: " + payload + b"\n\n"
-
-
-def _queue_time_header(generation: Generation) -> dict[str, str]:
-    return {} if generation.queue_s is None else {QUEUE_TIME_HEADER: f"{generation.queue_s:.6f}"}
-
-
-def _trace_context(request: web.Request) -> Metadata:
-    return tuple((name, request.headers[name]) for name in _TRACE_HEADERS if name in request.headers)

@@ -1,7 +1,8 @@
 """Everything of Triton's HTTP face that the gateway does not speak itself, passed on untouched.
 
 Bodies are streamed both ways and stay as they are (compressed ones too); only headers that concern one hop
-are dropped. When the caller leaves, the connection to Triton is closed, which is how Triton learns of it.
+are dropped, and management calls are refused unless they are allowed. When the caller leaves, the connection
+to Triton is closed, which is how Triton learns of it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from sagesched_gateway.api.admin_gate import AdminGate
+from sagesched_gateway.api.http_body import pieces_of
 from sagesched_gateway.api.http_errors import caller_left
-from sagesched_gateway.errors import UpstreamUnavailableError
+from sagesched_gateway.errors import GatewayError, UpstreamUnavailableError
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,12 +46,16 @@ _CONNECT_TIMEOUT_S = 5.0
 class Passthrough:
     """Forwards requests to Triton's HTTP endpoint."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, gate: AdminGate, *, most_bytes: int) -> None:
         """Remember where Triton is.
 
         Args:
             address: `host:port` of Triton's HTTP endpoint.
+            gate: refuses management calls.
+            most_bytes: largest body of a request.
         """
+        self._gate = gate
+        self._most_bytes = most_bytes
         self._address = address
         self._base = f"http://{address}"
         self._session: aiohttp.ClientSession | None = None
@@ -72,16 +80,20 @@ class Passthrough:
             body: its body, where it was read already.
 
         Raises:
+            ForbiddenError: it manages Triton, and that is not allowed here.
+            TooLargeError, InvalidRequestError: as `read_body`.
             UpstreamUnavailableError: Triton cannot be reached, or hung up before it answered.
         """
         assert self._session is not None, "the application is running"
+        self._gate.check_http(request.method, request.rel_url.raw_path)
         response: web.StreamResponse | None = None
+        streamed = _Streamed(request, self._most_bytes)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._base + request.raw_path, encoded=True),
                 headers=_end_to_end(request.headers),
-                data=body if body is not None else request.content if request.body_exists else None,
+                data=body if body is not None else aiter(streamed) if request.body_exists else None,
                 allow_redirects=False,
             ) as answer:
                 response = web.StreamResponse(
@@ -92,6 +104,8 @@ class Passthrough:
             if caller_left(request):
                 raise
             if response is None or not response.prepared:
+                if streamed.error is not None:
+                    raise streamed.error from error
                 raise UpstreamUnavailableError(
                     f"cannot reach Triton's HTTP endpoint at {self._address} ({_reason(error)})"
                 ) from error
@@ -100,6 +114,27 @@ class Passthrough:
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+class _Streamed:
+    """The body of a request on its way to Triton.
+
+    Attributes:
+        error: what was wrong with it; the client that sends it only says that sending failed.
+    """
+
+    def __init__(self, request: web.Request, most_bytes: int) -> None:
+        self._request = request
+        self._most_bytes = most_bytes
+        self.error: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces_of(self._request, self._most_bytes):
+                yield piece
+        except (GatewayError, RequestPayloadError) as error:
+            self.error = error
+            raise
 
 
 async def _relay(answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import struct
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,6 +17,7 @@ from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
 
 SNAPSHOT = DispatchSnapshot(
     queued=5,
@@ -71,6 +73,7 @@ class FakeDispatcher:
         self.queue_s: float | None = 0.25
         self.messages: list[ModelInferRequest] = []
         self.metadata_seen: list[object] = []
+        self.attributes_seen: list[Attributes] = []
         self.started = asyncio.Event()
         self.closed = asyncio.Event()
         self.state = SNAPSHOT
@@ -81,11 +84,18 @@ class FakeDispatcher:
     async def metadata(self, model_name: str) -> ModelMetadataResponse:
         return ensemble_metadata()
 
-    def generate(self, message: ModelInferRequest, *, metadata: object = ()) -> Generation:
+    def generate(
+        self,
+        message: ModelInferRequest,
+        *,
+        metadata: object = (),
+        attributes: Attributes = NO_ATTRIBUTES,
+    ) -> Generation:
         if self.refusal is not None:
             raise self.refusal
         self.messages.append(message)
         self.metadata_seen.append(metadata)
+        self.attributes_seen.append(attributes)
         generation = Generation(client_id=message.id, model=message.model_name, close=self.closed.set)
         generation.queue_s = self.queue_s
         for response in self.responses:
@@ -168,10 +178,16 @@ async def triton_address(triton: FakeTriton) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def options() -> dict[str, Any]:
+    """What a test gives `build_http_app` beyond the fakes (parametrize it)."""
+    return {}
+
+
+@pytest.fixture
 async def client(
-    dispatcher: FakeDispatcher, readiness: FakeReadiness, triton_address: str
+    dispatcher: FakeDispatcher, readiness: FakeReadiness, triton_address: str, options: dict[str, Any]
 ) -> AsyncIterator[TestClient]:
-    app = build_http_app(dispatcher, triton_address, readiness)
+    app = build_http_app(dispatcher, triton_address, readiness, **options)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
         yield client
 

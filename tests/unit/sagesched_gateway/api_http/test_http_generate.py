@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from sagesched_gateway.api import http_generate
+from sagesched_gateway.config import LimitsConfig
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
@@ -123,11 +124,12 @@ async def test_a_compressed_body_is_refused_as_by_triton(client):
         assert await answer.json() == {"error": "Unsupported content-encoding, only 'identity' is supported."}
 
 
-async def test_a_body_beyond_the_limit_is_refused(client, monkeypatch):
-    monkeypatch.setattr(client.server.app, "_client_max_size", 10)
+@pytest.mark.parametrize("options", [{"limits": LimitsConfig(message_bytes=10)}])
+async def test_a_body_beyond_the_limit_is_refused(client):
     async with client.post(GENERATE, json=BODY) as answer:
         assert answer.status == 413
-        assert "error" in await answer.json()
+        assert answer.headers["x-sagesched-error"] == "too-large"
+        assert "larger than 10 bytes" in (await answer.json())["error"]
 
 
 @pytest.mark.parametrize("number", [0, 2, 3])
