@@ -20,6 +20,8 @@ from typing import Any
 import grpc.aio
 from aiohttp import web
 
+from sagesched_gateway.api.admin_gate import AdminGate
+from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
 from sagesched_gateway.api.http_app import build_http_app
 from sagesched_gateway.api.observability import build_metrics_app
@@ -131,6 +133,8 @@ class Gateway:
         )
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
         self.readiness = GatewayReadiness(self._watch)
+        self._attributes = AttributeReader(config.attributes)
+        self._gate = AdminGate(config.admin)
         self._open = AsyncExitStack()
 
     async def start(self) -> None:
@@ -147,7 +151,14 @@ class Gateway:
         await self._watch.look()
         for work in (self._watch.run(), self._capacity_watch.run()):
             self._open.push_async_callback(_cancelled, asyncio.create_task(work))
-        http = build_http_app(self.dispatcher, config.triton.http, self.readiness)
+        http = build_http_app(
+            self.dispatcher,
+            config.triton.http,
+            self.readiness,
+            limits=config.limits,
+            reader=self._attributes,
+            gate=self._gate,
+        )
         metrics = build_metrics_app(
             self.dispatcher,
             self._telemetry.registry,
