@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,39 +20,40 @@ examples:
   sagesched-gateway check --config gateway.yaml     is this file all right? prints the settings in full
   sagesched-gateway serve --config gateway.yaml     listen; prints the addresses as one JSON line
 
+A changed FILE is taken over while the gateway runs, as far as that can be; /status tells what waits for a
+restart, and why a file is refused.
+
 signals: SIGTERM and SIGINT drain (finish what is here, take nothing new); a second one ends at once.
+         SIGHUP reads FILE again at once.
 exit codes: 0 drained, 1 cannot start or cut short, 2 bad usage or bad settings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
         config = load_config(options.config)
     except ConfigFileError as error:
         return _complain(str(error), 2)
-    command: int = options.command(config)
+    command: int = options.command(config, options.config)
     return command
 
 
-def _serve(config: GatewayConfig) -> int:
+def _serve(config: GatewayConfig, file: Path) -> int:
     # Imported here: checking a file needs neither gRPC nor aiohttp.
     import uvloop
 
+    from sagesched_gateway.logs import start_logging
     from sagesched_gateway.server import StartError, serve
 
+    start_logging(config.log)
     try:
-        return uvloop.run(serve(config))
+        return uvloop.run(serve(config, file))
     except StartError as error:
         return _complain(str(error), 1)
 
 
-def _check(config: GatewayConfig) -> int:
+def _check(config: GatewayConfig, _: Path) -> int:
     from sagesched_gateway.settings_check import find_problems, shown
 
     problems = find_problems(config)
@@ -90,12 +90,6 @@ def _parser() -> argparse.ArgumentParser:
             required=True,
             metavar="FILE",
             help="settings as YAML; empty means defaults",
-        )
-        sub.add_argument(
-            "--log-level",
-            choices=("debug", "info", "warning", "error"),
-            default="info",
-            help="how much to tell on stderr (default: info)",
         )
     return parser
 

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
+from sagesched_gateway.live_settings import LiveSettings
 
 MAX_MODELS = 32
 OTHER = "other"
@@ -46,8 +47,13 @@ class GatewayMetrics:
         self._outcomes = {"completed", "cancelled"} | {cls.word for cls in _all_errors()}
         self._received = self._counter(
             "sagesched_gateway_requests_received",
-            "Generation requests that came in, by model.",
+            "Generation requests that came in and were taken, by model.",
             "model",
+        )
+        self._refused = self._counter(
+            "sagesched_gateway_requests_refused",
+            "Generation requests refused at the door, by the word of their error; not among those received.",
+            "reason",
         )
         self._finished = self._counter(
             "sagesched_gateway_requests_finished",
@@ -75,6 +81,11 @@ class GatewayMetrics:
             "sagesched_gateway_rekeys",
             "Times all waiting requests were put into a new order because the tail rate moved.",
         )
+        self._reloads = self._counter(
+            "sagesched_gateway_config_reloads",
+            "Times the settings file was read again: applied, unchanged or refused.",
+            "result",
+        )
         self._predictions = self._counter(
             "sagesched_predictor_predictions",
             "Predictions made, by what they rest on: history, pool or none.",
@@ -96,6 +107,10 @@ class GatewayMetrics:
         if len(self._models) < MAX_MODELS:
             self._models.add(model)
         self._received.labels(_known(model, self._models)).inc()
+
+    def request_refused(self, word: str) -> None:
+        """See `Telemetry.request_refused`."""
+        self._refused.labels(_known(word, self._outcomes)).inc()
 
     def request_started(self, queue_s: float) -> None:
         """See `Telemetry.request_started`."""
@@ -125,6 +140,10 @@ class GatewayMetrics:
         """See `Telemetry.rekeyed`."""
         self._rekeys.inc()
 
+    def config_read(self, result: str) -> None:
+        """The settings file was read again: `applied`, `unchanged` or `refused`."""
+        self._reloads.labels(result).inc()
+
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)
 
@@ -141,10 +160,12 @@ class SnapshotCollector(Collector):
         triton_is_up: whether Triton's own metrics could be read for this scrape; set by who serves them.
     """
 
-    def __init__(self, snapshot: Callable[[], DispatchSnapshot], *, version: str, config_digest: str) -> None:
+    def __init__(
+        self, snapshot: Callable[[], DispatchSnapshot], settings: LiveSettings, *, version: str
+    ) -> None:
         self._snapshot = snapshot
+        self._settings = settings
         self._version = version
-        self._config_digest = config_digest
         self.triton_is_up = False
 
     def collect(self) -> Iterable[Metric]:
@@ -153,6 +174,7 @@ class SnapshotCollector(Collector):
         yield from self._queue(state)
         yield from _engine(state)
         yield from _predictor(state.predictor)
+        yield from _config(self._settings)
         yield _gauge(
             "sagesched_gateway_triton_metrics_up",
             "1 where Triton's own metrics could be read and are part of this text.",
@@ -160,12 +182,15 @@ class SnapshotCollector(Collector):
         )
         yield InfoMetricFamily(
             "sagesched_gateway_build",
-            "Version of the gateway and SHA-256 of the settings it runs with.",
-            {"version": self._version, "config_digest": self._config_digest},
+            "Version of the gateway and SHA-256 of the settings in effect.",
+            {"version": self._version, "config_digest": self._settings.digest},
         )
 
     def _queue(self, state: DispatchSnapshot) -> Iterable[Metric]:
         yield _gauge("sagesched_gateway_queued_requests", "Requests waiting in the gateway.", state.queued)
+        yield _gauge(
+            "sagesched_gateway_queued_bytes", "Their messages together, in bytes.", state.queued_bytes
+        )
         yield _gauge(
             "sagesched_gateway_in_flight_requests",
             "Requests sent to the engine and not ended by it.",
@@ -191,6 +216,29 @@ class SnapshotCollector(Collector):
             "Requests sent to the engine once more because it refused them before their first token.",
             value=state.counters.get("retried", 0),
         )
+
+
+def _config(settings: LiveSettings) -> Iterable[Metric]:
+    yield _gauge(
+        "sagesched_gateway_config_valid",
+        "1 where the settings file as it is now is accepted; /status has the reason where it is not.",
+        not settings.problem,
+    )
+    yield _gauge(
+        "sagesched_gateway_config_settings_waiting",
+        "Settings that differ in the file and wait for a restart; /status names them.",
+        len(settings.waiting),
+    )
+    yield _gauge(
+        "sagesched_gateway_queued_requests_limit",
+        "Requests that may wait in the gateway; beyond that they are refused.",
+        settings.limits.queued_requests,
+    )
+    yield _gauge(
+        "sagesched_gateway_queued_bytes_limit",
+        "Bytes of messages that may wait in the gateway; beyond that they are refused.",
+        settings.limits.queued_bytes,
+    )
 
 
 def _engine(state: DispatchSnapshot) -> Iterable[Metric]:

@@ -15,6 +15,7 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -25,13 +26,23 @@ from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
 from sagesched_gateway.api.http_app import build_http_app
 from sagesched_gateway.api.observability import build_metrics_app
-from sagesched_gateway.config import EngineConfig, GatewayConfig, PredictorConfig
+from sagesched_gateway.config import (
+    EngineConfig,
+    GatewayConfig,
+    LimitsConfig,
+    PredictorConfig,
+    SchedulingConfig,
+)
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
+from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.live_settings import LiveSettings
+from sagesched_gateway.logs import use_level
 from sagesched_gateway.metrics import GatewayMetrics
+from sagesched_gateway.reload import Reloader
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_gateway.triton.client import TritonClient
@@ -91,18 +102,25 @@ class Gateway:
     Attributes:
         addresses: where it listens, ports filled in; set by `start`.
         dispatcher: the door to the engine.
+        settings: in effect.
+        reloader: follows the settings file; None where there is none.
     """
 
     addresses: Addresses
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, config_file: Path | None = None) -> None:
         """Build everything; must be called inside the running event loop. Nothing is connected or bound yet.
+
+        Args:
+            config: the settings.
+            config_file: where they came from, followed for changes; None for settings that stay.
 
         Raises:
             StartError: the installation or a file named in the settings cannot be used.
         """
         refuse_both_runtimes()
         self._config = config
+        self.settings = LiveSettings(config)
         self._client = TritonClient(config.triton.grpc)
         catalog = ModelCatalog(self._client, counts_prompts=config.tokenizer is None)
         capacity = CapacityModel(_engine_settings(config.engine))
@@ -116,11 +134,8 @@ class Gateway:
                 telemetry=self._telemetry,
                 counter=TokenCounter(config.tokenizer),
                 capacity=capacity,
-                policy=PolicySettings(
-                    name=config.scheduling.policy,
-                    tail_weight=config.scheduling.tail_weight,
-                    age_guard=config.scheduling.age_guard,
-                ),
+                policy=_policy(config.scheduling),
+                limits=_queue_limits(config.limits),
             )
         except ValueError as error:
             raise StartError(str(error)) from error
@@ -135,6 +150,9 @@ class Gateway:
         self.readiness = GatewayReadiness(self._watch)
         self._attributes = AttributeReader(config.attributes)
         self._gate = AdminGate(config.admin)
+        self.reloader = None
+        if config_file is not None:
+            self.reloader = Reloader(config_file, self.settings, self._use, self._telemetry.config_read)
         self._open = AsyncExitStack()
 
     async def start(self) -> None:
@@ -149,7 +167,10 @@ class Gateway:
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
-        for work in (self._watch.run(), self._capacity_watch.run()):
+        works = [self._watch.run(), self._capacity_watch.run()]
+        if self.reloader is not None:
+            works.append(self.reloader.run())
+        for work in works:
             self._open.push_async_callback(_cancelled, asyncio.create_task(work))
         http = build_http_app(
             self.dispatcher,
@@ -164,7 +185,7 @@ class Gateway:
             self._telemetry.registry,
             config.triton.metrics,
             readiness=self.readiness,
-            config=config,
+            settings=self.settings,
         )
         try:
             self.addresses = Addresses(
@@ -178,13 +199,21 @@ class Gateway:
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
         self.readiness.start_draining()
-        await self.dispatcher.drain(self._config.drain.max_s)
+        await self.dispatcher.drain(self.settings.config.drain.max_s)
 
     async def close(self) -> None:
         """End everything that still runs."""
         self.readiness.start_draining()
         await self.dispatcher.abort()
         await self._open.aclose()
+
+    def _use(self, config: GatewayConfig) -> None:
+        """Put changed settings into effect, the policy first: it alone may refuse."""
+        if config.scheduling != self.settings.config.scheduling:
+            self.dispatcher.use_policy(_policy(config.scheduling))
+        self.dispatcher.use_limits(_queue_limits(config.limits))
+        if config.log.level != self.settings.config.log.level:
+            use_level(config.log.level)
 
     async def _serve_grpc(self, address: str) -> str:
         server, port = await serve_grpc(KServeFace(self.dispatcher, self._client, self.readiness), address)
@@ -204,8 +233,12 @@ class Gateway:
         return _with_port(address, int(runner.addresses[0][1]))
 
 
-async def serve(config: GatewayConfig) -> int:
+async def serve(config: GatewayConfig, config_file: Path | None = None) -> int:
     """Run a gateway until a signal ends it; prints its addresses as one JSON line when it listens.
+
+    Args:
+        config: the settings.
+        config_file: where they came from, followed for changes; read again at once on SIGHUP.
 
     Returns:
         The exit code: 0 after a drain, 1 where a second signal cut it short.
@@ -214,7 +247,7 @@ async def serve(config: GatewayConfig) -> int:
         StartError: it cannot start.
     """
     loop = asyncio.get_running_loop()
-    gateway = Gateway(config)
+    gateway = Gateway(config, config_file)
     told_once, told_twice = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -224,10 +257,13 @@ async def serve(config: GatewayConfig) -> int:
         await gateway.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        if gateway.reloader is not None:
+            loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
         _spare_the_collector()
         print(json.dumps(asdict(gateway.addresses)), flush=True)
         await told_once.wait()
-        _LOG.info("draining, at most %.0f s; a second signal ends at once", config.drain.max_s)
+        max_s = gateway.settings.config.drain.max_s
+        _LOG.info("draining, at most %.0f s; a second signal ends at once", max_s)
         drain = asyncio.create_task(gateway.drain())
         hurry = asyncio.create_task(told_twice.wait())
         await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -258,6 +294,14 @@ def refuse_both_runtimes() -> None:
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; "
             "uninstall both, then install one of sagesched[gateway], sagesched[gateway-gpu]"
         )
+
+
+def _policy(config: SchedulingConfig) -> PolicySettings:
+    return PolicySettings(name=config.policy, tail_weight=config.tail_weight, age_guard=config.age_guard)
+
+
+def _queue_limits(config: LimitsConfig) -> QueueLimits:
+    return QueueLimits(requests=config.queued_requests, bytes=config.queued_bytes, code=config.full_code)
 
 
 def _engine_settings(config: EngineConfig) -> EngineSettings:

@@ -25,12 +25,14 @@ class QueueStatus:
 
     Attributes:
         queued: waiting here.
+        queued_bytes: their messages together.
         in_flight: sent to the engine and not ended by it.
         backlog_s: predicted service seconds of everything waiting.
         gamma: tail rate in effect (1/s); None where the policy has none.
     """
 
     queued: int = 0
+    queued_bytes: int = 0
     in_flight: int = 0
     backlog_s: float = 0.0
     gamma: float | None = None
@@ -75,6 +77,22 @@ class PredictorStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStatus:
+    """The settings file.
+
+    Attributes:
+        file_digest: SHA-256 of the settings that the file held when it last could be read. It differs from
+            `GatewayStatus.config_digest` while something waits for a restart.
+        error: why the file as it is now is refused, `file:line: ...`; empty where it is not.
+        waits_for_restart: dotted paths of settings that differ in the file and are not in effect.
+    """
+
+    file_digest: str = ""
+    error: str = ""
+    waits_for_restart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
     """The whole report.
 
@@ -85,7 +103,8 @@ class GatewayStatus:
         draining: it is shutting down.
         policy: name of the policy in effect.
         configured_policy: name of the policy asked for.
-        config_digest: SHA-256 of the settings in use (`sagesched_gateway.config.digest`).
+        config_digest: SHA-256 of the settings in effect (`sagesched_gateway.config.digest`).
+        config: the file they came from.
         counters: totals since start by name.
         versions: component -> version.
     """
@@ -97,6 +116,7 @@ class GatewayStatus:
     policy: str
     configured_policy: str = ""
     config_digest: str = ""
+    config: ConfigStatus = ConfigStatus()
     queue: QueueStatus = QueueStatus()
     engine: EngineStatus = EngineStatus()
     predictor: PredictorStatus = PredictorStatus()
@@ -142,6 +162,10 @@ def _value(hint: Any, value: object, where: str) -> object:
         if not isinstance(value, Mapping):
             raise StatusError(f"{where}: must be a mapping, not {type(value).__name__}")
         return dict(value)
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise StatusError(f"{where}: must be a list of words, not {value!r:.60}")
+        return tuple(value)
     # A float that happens to be whole may arrive as an int; a bool is never a number.
     allowed = hint | int if hint is float or hint == float | None else hint
     if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):

@@ -12,11 +12,12 @@ from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sagesched_gateway.api.prometheus_text import join
-from sagesched_gateway.config import GatewayConfig, digest
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, Readiness
+from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import SnapshotCollector
 from sagesched_gateway.status import (
+    ConfigStatus,
     EngineStatus,
     GatewayStatus,
     PredictorStatus,
@@ -35,7 +36,7 @@ def build_metrics_app(
     triton_metrics_address: str,
     *,
     readiness: Readiness,
-    config: GatewayConfig,
+    settings: LiveSettings,
 ) -> web.Application:
     """The application to serve on the metrics port.
 
@@ -44,9 +45,9 @@ def build_metrics_app(
         registry: `GatewayMetrics.registry`; the snapshot's gauges are added to it.
         triton_metrics_address: `host:port` of Triton's metrics endpoint.
         readiness: shared with the other faces.
-        config: the settings in use.
+        settings: the settings in effect.
     """
-    observability = _Observability(dispatcher, registry, triton_metrics_address, readiness, config)
+    observability = _Observability(dispatcher, registry, triton_metrics_address, readiness, settings)
     app = web.Application(handler_args={"access_log": None})
     app.cleanup_ctx.append(observability.running)
     app.router.add_get("/metrics", observability.metrics)
@@ -63,20 +64,17 @@ class _Observability:
         registry: CollectorRegistry,
         triton_metrics_address: str,
         readiness: Readiness,
-        config: GatewayConfig,
+        settings: LiveSettings,
     ) -> None:
         self._dispatcher = dispatcher
         self._registry = registry
         self._triton_url = f"http://{triton_metrics_address}/metrics"
         self._readiness = readiness
-        self._configured_policy = config.scheduling.policy
-        self._digest = digest(config)
+        self._settings = settings
         self._versions = {"python": platform.python_version()} | {
             name: metadata.version(name) for name in _COMPONENTS
         }
-        self._gauges = SnapshotCollector(
-            dispatcher.snapshot, version=self._versions["sagesched"], config_digest=self._digest
-        )
+        self._gauges = SnapshotCollector(dispatcher.snapshot, settings, version=self._versions["sagesched"])
         registry.register(self._gauges)
         self._session: aiohttp.ClientSession | None = None
 
@@ -119,16 +117,22 @@ class _Observability:
             return None  # told by the series sagesched_gateway_triton_metrics_up
 
     def _report(self) -> GatewayStatus:
-        state = self._dispatcher.snapshot()
+        state, settings = self._dispatcher.snapshot(), self._settings
         return GatewayStatus(
             ready=self._readiness.is_ready,
             reason=self._readiness.reason,
             draining=state.draining,
             policy=state.policy,
-            configured_policy=self._configured_policy,
-            config_digest=self._digest,
+            configured_policy=settings.config.scheduling.policy,
+            config_digest=settings.digest,
+            config=ConfigStatus(
+                file_digest=settings.file_digest,
+                error=settings.problem,
+                waits_for_restart=settings.waiting,
+            ),
             queue=QueueStatus(
                 queued=state.queued,
+                queued_bytes=state.queued_bytes,
                 in_flight=state.in_flight,
                 backlog_s=state.backlog_s,
                 gamma=state.gamma,

@@ -44,7 +44,8 @@ from sagesched_gateway.errors import (
     StoppedError,
 )
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
-from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Metadata, StopOrderError
+from sagesched_gateway.log_fields import about
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, GenerationRequest, Metadata, StopOrderError
 from sagesched_gateway.scheduling.events import (
     Cancelled,
     CapacityChanged,
@@ -189,16 +190,15 @@ class Dispatcher:
             InvalidRequestError: the message cannot be read (as `StopOrderError` where it is no generation but
                 an order to stop one, which is carried out).
         """
-        if self._is_draining:
-            raise DrainingError("the gateway is shutting down and takes no new requests")
         arrival_at = self._loop.time()
         try:
-            upstream_id = f"{self._id_prefix}{next(self._numbers)}"
-            body = message.SerializeToString() if body is None else body
-            self._waiting.check(self.num_waiting, len(body))
-            request = self._upstream.read(message, body, upstream_id, metadata)
+            request = self._read(message, body, metadata)
         except StopOrderError as order:
             self._stop_by_client_id(order.client_id)
+            raise
+        except GatewayError as error:
+            self._counters["refused"] += 1
+            self._telemetry.request_refused(error.word)
             raise
         generation = Generation(
             client_id=request.client_id,
@@ -225,12 +225,21 @@ class Dispatcher:
             self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
         return generation
 
+    def _read(self, message: ModelInferRequest, body: bytes | None, metadata: Metadata) -> GenerationRequest:
+        if self._is_draining:
+            raise DrainingError("the gateway is shutting down and takes no new requests")
+        upstream_id = f"{self._id_prefix}{next(self._numbers)}"
+        body = message.SerializeToString() if body is None else body
+        self._waiting.check(self.num_waiting, len(body))
+        return self._upstream.read(message, body, upstream_id, metadata)
+
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""
         self._note_rekeys()
         core = self._scheduler.snapshot()
         return DispatchSnapshot(
             queued=core.num_queued,
+            queued_bytes=self._waiting.bytes,
             in_flight=core.num_running,
             policy=core.policy,
             backlog_s=core.backlog_s,
@@ -426,11 +435,25 @@ class Dispatcher:
         self._counters[_COUNTERS.get(outcome, "failed")] += 1
         ttlt_s = self._loop.time() - live.arrival_at
         self._telemetry.request_finished(outcome, ttlt_s, live.output_tokens)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            self._log_end(live, outcome, ttlt_s)
         self._observe(live, outcome)
         self._record(live, outcome, ttlt_s)
         self._note_rekeys()
         if not self._live:
             self._is_empty.set()
+
+    def _log_end(self, live: LiveRequest, outcome: str, ttlt_s: float) -> None:
+        fields = about(
+            live.request,
+            model=live.request.model,
+            outcome=outcome,
+            output_tokens=live.output_tokens,
+            queue_s=live.generation.queue_s,
+            ttft_s=live.generation.ttft_s,
+            ttlt_s=ttlt_s,
+        )
+        _LOG.debug("request ended", extra=fields)
 
     def _observe(self, live: LiveRequest, outcome: str) -> None:
         is_known = live.output_tokens > 0 and live.request.counts_tokens

@@ -225,7 +225,10 @@ class Telemetry(Protocol):
     """What dispatch tells the metrics; calls must be cheap and must not raise."""
 
     def request_received(self, model: str) -> None:
-        """A generation request came in."""
+        """A generation request came in and was taken."""
+
+    def request_refused(self, word: str) -> None:
+        """One was refused at the door; `word` is that of its error."""
 
     def request_started(self, queue_s: float) -> None:
         """It was sent to the engine after `queue_s` seconds of waiting."""
@@ -301,6 +304,9 @@ class SilentTelemetry:
     def request_received(self, model: str) -> None:
         """Do nothing."""
 
+    def request_refused(self, word: str) -> None:
+        """Do nothing."""
+
     def request_started(self, queue_s: float) -> None:
         """Do nothing."""
 
@@ -345,6 +351,7 @@ class DispatchSnapshot:
 
     Attributes:
         queued: requests waiting here.
+        queued_bytes: their messages together.
         in_flight: requests sent to the engine and not ended by it.
         policy: name of the policy in effect.
         backlog_s: predicted service seconds of everything waiting.
@@ -356,11 +363,12 @@ class DispatchSnapshot:
         draining: refusing new requests.
         predictor: how the predictor is.
         counters: totals since start by name (`received`, `completed`, `cancelled`, `failed`, `rejected`,
-            `retried`,
+            `retried`, `refused`,
             `predictions`, `prediction_failures`, `rekeys`).
     """
 
     queued: int
+    queued_bytes: int
     in_flight: int
     policy: str
     backlog_s: float

@@ -17,6 +17,7 @@ from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.ports import Telemetry, UpstreamCall
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, InternalError, UpstreamUnavailableError
+from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk
 from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
 
@@ -77,7 +78,7 @@ class Pump:
                 else:
                     self._finish(live, chunk.error)
         except Exception as error:
-            _LOG.exception("request %s failed inside the gateway", live.job_id)
+            _LOG.exception("a request failed inside the gateway", extra=about(live.request))
             self._finish(live, InternalError(f"{type(error).__name__}: {error}"))
             await call.cancel()
 

@@ -10,6 +10,7 @@ import grpc.aio
 
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
+from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.triton.cancel import stop_until_ended
@@ -133,6 +134,6 @@ class TritonCall:
         if stop_model is not None:
             if await stop_until_ended(self._client, stop_model, self._request.upstream_id, self._ended):
                 return
-            _LOG.warning("request %s did not end after stop; closing its stream", self._request.upstream_id)
+            _LOG.warning("did not end after stop; closing its stream", extra=about(self._request))
         if not self._ended.is_set():
             self._call.cancel()

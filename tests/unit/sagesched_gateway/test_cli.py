@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import socket
+import sys
+import threading
 
 import pytest
 import yaml
@@ -16,6 +19,19 @@ listen: {grpc: "127.0.0.1:0", http: "127.0.0.1:0", metrics: "127.0.0.1:0"}
 triton: {grpc: "127.0.0.1:9", http: "127.0.0.1:9", metrics: "127.0.0.1:9"}
 predictor: {mode: "None"}
 """
+
+
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch):
+    """`serve` takes over the process's logging and hooks; the tests' own come back."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture
@@ -95,7 +111,7 @@ def test_an_address_in_use_is_said_on_one_line(settings, capsys):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for face in ("grpc", "http", "metrics"):
             text = QUIET.replace(f'{face}: "127.0.0.1:0"', f'{face}: "{address}"')
-            assert main(["serve", "--log-level", "error", *settings(text)]) == 1
+            assert main(["serve", *settings(text)]) == 1
             lines = capsys.readouterr().err.splitlines()
             assert f"sagesched-gateway: cannot listen on {address}" in lines[-1]
 

@@ -6,11 +6,15 @@ import re
 import pytest
 from prometheus_client import generate_latest
 
+from sagesched_gateway.config import parse_config
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState, Telemetry
+from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import MAX_MODELS, GatewayMetrics, SnapshotCollector
 
+SETTINGS = LiveSettings(parse_config({"predictor": {"mode": "None"}, "limits": {"queuedRequests": 7}}))
 SNAPSHOT = DispatchSnapshot(
     queued=5,
+    queued_bytes=4321,
     in_flight=3,
     policy="gittins-boost",
     backlog_s=12.5,
@@ -43,12 +47,13 @@ def metrics() -> GatewayMetrics:
 
 def watched(metrics: GatewayMetrics, **changes: object) -> None:
     state = dataclasses.replace(SNAPSHOT, **changes)
-    metrics.registry.register(SnapshotCollector(lambda: state, version="0.1.0", config_digest="abc"))
+    metrics.registry.register(SnapshotCollector(lambda: state, SETTINGS, version="0.1.0"))
 
 
 def test_telemetry_moves_totals_and_distributions(metrics):
     telemetry: Telemetry = metrics
     telemetry.request_received("ensemble")
+    telemetry.request_refused("queue-full")
     telemetry.request_started(0.3)
     telemetry.first_token(0.4)
     telemetry.request_finished("completed", 7.0, 100)
@@ -56,6 +61,7 @@ def test_telemetry_moves_totals_and_distributions(metrics):
     telemetry.prediction_failed("timeout")
     telemetry.rekeyed()
     assert value_of(metrics, "sagesched_gateway_requests_received_total", model="ensemble") == 1
+    assert value_of(metrics, "sagesched_gateway_requests_refused_total", reason="queue-full") == 1
     assert value_of(metrics, "sagesched_gateway_queue_seconds_sum") == 0.3
     assert value_of(metrics, "sagesched_gateway_time_to_first_token_seconds_sum") == 0.4
     assert value_of(metrics, "sagesched_gateway_time_to_last_token_seconds_sum") == 7.0
@@ -90,6 +96,11 @@ def test_labels_take_few_values(metrics):
 def test_states_are_read_at_each_scrape(metrics):
     watched(metrics)
     assert value_of(metrics, "sagesched_gateway_queued_requests") == 5
+    assert value_of(metrics, "sagesched_gateway_queued_bytes") == 4321
+    assert value_of(metrics, "sagesched_gateway_queued_requests_limit") == 7
+    assert value_of(metrics, "sagesched_gateway_queued_bytes_limit") == 512 * 2**20
+    assert value_of(metrics, "sagesched_gateway_config_valid") == 1
+    assert value_of(metrics, "sagesched_gateway_config_settings_waiting") == 0
     assert value_of(metrics, "sagesched_gateway_in_flight_requests") == 3
     assert value_of(metrics, "sagesched_gateway_backlog_seconds") == 12.5
     assert value_of(metrics, "sagesched_gateway_tail_rate") == 0.25
@@ -99,7 +110,9 @@ def test_states_are_read_at_each_scrape(metrics):
     assert value_of(metrics, "sagesched_predictor_ready") == 1
     assert value_of(metrics, "sagesched_predictor_fallback") == 1
     assert value_of(metrics, "sagesched_predictor_restarts_total") == 1
-    assert value_of(metrics, "sagesched_gateway_build_info", version="0.1.0", config_digest="abc") == 1
+    assert (
+        value_of(metrics, "sagesched_gateway_build_info", version="0.1.0", config_digest=SETTINGS.digest) == 1
+    )
 
 
 def test_what_is_unknown_is_absent(metrics):

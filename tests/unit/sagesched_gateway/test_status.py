@@ -6,6 +6,7 @@ import pytest
 
 from sagesched_gateway.status import (
     SCHEMA,
+    ConfigStatus,
     EngineStatus,
     GatewayStatus,
     PredictorStatus,
@@ -24,6 +25,9 @@ def a_status() -> GatewayStatus:
         policy="fcfs",
         configured_policy="gittins-boost",
         config_digest="ab" * 32,
+        config=ConfigStatus(
+            file_digest="cd" * 32, error="gateway.yaml:1: no", waits_for_restart=("tokenizer", "listen.grpc")
+        ),
         queue=QueueStatus(queued=7, in_flight=3, backlog_s=1.5, gamma=0.1),
         engine=EngineStatus(slots=32, kv_blocks=750, kv_blocks_reserved=12, iteration_s=0.011),
         predictor=PredictorStatus(
@@ -55,6 +59,7 @@ def test_a_report_of_another_release_is_read():
         ({"queue": {"queued": True}}, "queue.queued: unexpected True"),
         ({"queue": {"gamma": "x"}}, "queue.gamma: unexpected 'x'"),
         ({"queue": []}, "queue: must be a mapping, not list"),
+        ({"config": {"waits_for_restart": "x"}}, "config.waits_for_restart: must be a list of words"),
         ({"counters": 3}, "counters: must be a mapping, not int"),
     ],
 )

@@ -21,6 +21,7 @@ from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
 
 SNAPSHOT = DispatchSnapshot(
     queued=5,
+    queued_bytes=4321,
     in_flight=3,
     policy="fcfs",
     backlog_s=12.5,

@@ -8,17 +8,22 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 from sagesched_gateway.api import observability
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.config import digest, parse_config
+from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import GatewayMetrics
-from sagesched_gateway.status import PredictorStatus, QueueStatus, parse_status
+from sagesched_gateway.status import ConfigStatus, PredictorStatus, QueueStatus, parse_status
 
 CONFIG = parse_config({"predictor": {"mode": "None"}, "scheduling": {"policy": "sagesched"}})
 WAITING = 'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="waiting",version="1"}'
 TRITON_TEXT = f"# TYPE nv_trt_llm_request_metrics gauge\n{WAITING} 1\n"
 
 
-def app_for(dispatcher, readiness, address):
+def app_for(dispatcher, readiness, address, settings=None):
     return build_metrics_app(
-        dispatcher, GatewayMetrics().registry, address, readiness=readiness, config=CONFIG
+        dispatcher,
+        GatewayMetrics().registry,
+        address,
+        readiness=readiness,
+        settings=settings or LiveSettings(CONFIG),
     )
 
 
@@ -79,7 +84,8 @@ async def test_status_is_the_schema(client, dispatcher, readiness):
     assert status.ready
     assert (status.policy, status.configured_policy) == ("fcfs", "sagesched")
     assert status.config_digest == digest(CONFIG)
-    assert status.queue == QueueStatus(queued=5, in_flight=3, backlog_s=12.5, gamma=None)
+    assert status.config == ConfigStatus(file_digest=digest(CONFIG))
+    assert status.queue == QueueStatus(queued=5, queued_bytes=4321, in_flight=3, backlog_s=12.5, gamma=None)
     assert (status.engine.slots, status.engine.kv_blocks, status.engine.iteration_s) == (32, 750, 0.011)
     assert status.predictor == PredictorStatus(
         mode="HistoryOnly", state="ready", provider="CPUExecutionProvider", history=9
@@ -97,3 +103,22 @@ async def test_health_and_readiness(client, readiness):
     readiness.is_ready = True
     async with client.get("/readyz") as answer:
         assert answer.status == 200
+
+
+async def test_status_tells_of_the_settings_file(dispatcher, readiness, triton_address):
+    settings = LiveSettings(CONFIG)
+    wanted = parse_config({"predictor": {"mode": "None"}, "triton": {"grpc": "elsewhere:1"}})
+    async with TestClient(TestServer(app_for(dispatcher, readiness, triton_address, settings))) as client:
+        settings.take(wanted)
+        settings.refuse("gateway.yaml:3: wrong")
+        async with client.get("/status") as answer:
+            status = parse_status(await answer.json())
+        text = await text_of(client)
+    assert status.configured_policy == "gittins-boost"
+    assert status.config_digest not in (digest(CONFIG), digest(wanted))
+    assert status.config == ConfigStatus(
+        file_digest=digest(wanted), error="gateway.yaml:3: wrong", waits_for_restart=("triton.grpc",)
+    )
+    assert f'config_digest="{status.config_digest}"' in text
+    assert "sagesched_gateway_config_valid 0.0\n" in text
+    assert "sagesched_gateway_config_settings_waiting 1.0\n" in text
