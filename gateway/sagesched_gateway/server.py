@@ -24,7 +24,8 @@ from aiohttp import web
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
-from sagesched_gateway.api.http_app import build_http_app
+from sagesched_gateway.api.http_app import build_http_app, connection_options
+from sagesched_gateway.api.http_connection import HttpListener
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.config import (
     EngineConfig,
@@ -190,8 +191,8 @@ class Gateway:
         try:
             self.addresses = Addresses(
                 grpc=await self._serve_grpc(config.listen.grpc),
-                http=await self._serve_http(http, config.listen.http),
-                metrics=await self._serve_http(metrics, config.listen.metrics),
+                http=await self._serve_http(http),
+                metrics=await self._serve_metrics(metrics),
             )
         except OSError as error:
             raise StartError(str(error)) from error
@@ -220,17 +221,21 @@ class Gateway:
         self._open.push_async_callback(_stop_grpc, server)
         return _with_port(address, port)
 
-    async def _serve_http(self, app: web.Application, address: str) -> str:
-        runner = web.AppRunner(app, shutdown_timeout=_CLOSE_GRACE_S)
-        await runner.setup()
-        self._open.push_async_callback(runner.cleanup)
-        host, _, port = address.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port))
-        try:
-            await site.start()
-        except OSError as error:
-            raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
-        return _with_port(address, int(runner.addresses[0][1]))
+    async def _serve_http(self, app: web.Application) -> str:
+        listen, limits = self._config.listen, self._config.limits
+        listener = HttpListener(
+            app,
+            options=connection_options(limits),
+            connection_age_s=listen.connection_age_s,
+            close_grace_s=_CLOSE_GRACE_S,
+        )
+        self._open.push_async_callback(listener.close)
+        return await listener.start(listen.http)
+
+    async def _serve_metrics(self, app: web.Application) -> str:
+        listener = HttpListener(app, options={"access_log": None}, close_grace_s=_CLOSE_GRACE_S)
+        self._open.push_async_callback(listener.close)
+        return await listener.start(self._config.listen.metrics)
 
 
 async def serve(config: GatewayConfig, config_file: Path | None = None) -> int:

@@ -5,6 +5,8 @@ Generation endpoints go to dispatch, health is answered here, everything else un
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -18,15 +20,6 @@ from sagesched_gateway.config import AdminConfig, AttributesConfig, LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
-
-SERVER_OPTIONS = {
-    # A caller who leaves must end its handler, or its request would keep its place in the engine.
-    "handler_cancellation": True,
-    # Compressed bodies are passed on as they are.
-    "auto_decompress": False,
-    "access_log": None,
-}
-"""Part of the application, so that they hold whatever runner serves it."""
 
 _LIMITS = LimitsConfig()
 _MODEL = r"/v2/models/{model}"
@@ -56,8 +49,8 @@ def build_http_app(
     app = web.Application(
         middlewares=[slow_reader_guard(limits.slow_reader_s), errors_as_json, bounded_headers(limits)],
         client_max_size=limits.message_bytes,
-        handler_args=SERVER_OPTIONS
-        | {"max_line_size": limits.header_bytes, "max_field_size": limits.header_bytes},
+        # A caller who leaves must end its handler, or its request would keep its place in the engine.
+        handler_args={"handler_cancellation": True, **connection_options(limits)},
     )
     passthrough = Passthrough(
         triton_http_address, gate or AdminGate(AdminConfig()), most_bytes=limits.message_bytes
@@ -74,6 +67,16 @@ def build_http_app(
     app.router.add_route("*", "/v2", passthrough.forward)
     app.router.add_route("*", "/v2/{rest:.*}", passthrough.forward)
     return app
+
+
+def connection_options(limits: LimitsConfig) -> dict[str, Any]:
+    """What aiohttp is told about each connection."""
+    return {
+        "auto_decompress": False,  # compressed bodies are passed on as they are
+        "access_log": None,
+        "max_line_size": limits.header_bytes,
+        "max_field_size": limits.header_bytes,
+    }
 
 
 def bounded_headers(limits: LimitsConfig) -> Middleware:

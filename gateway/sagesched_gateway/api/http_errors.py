@@ -15,7 +15,13 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from sagesched_gateway.api.generate_json import to_bytes
 from sagesched_gateway.api.status_codes import http_status
-from sagesched_gateway.errors import GatewayError, InternalError, InvalidRequestError, TooLargeError
+from sagesched_gateway.errors import (
+    DrainingError,
+    GatewayError,
+    InternalError,
+    InvalidRequestError,
+    TooLargeError,
+)
 
 Shape = Callable[[int, GatewayError], bytes]
 """JSON body of an error, given its HTTP status."""
@@ -97,9 +103,12 @@ def _unless_begun(request: web.Request, error: GatewayError, shape: Shape) -> we
 
 
 def _response(status: int, error: GatewayError, shape: Shape) -> web.Response:
-    return web.Response(
+    response = web.Response(
         status=status,
         body=shape(status, error),
         content_type="application/json",
         headers=error_headers(error),
     )
+    if isinstance(error, DrainingError):
+        response.force_close()  # the next try must reach another replica
+    return response
