@@ -22,6 +22,8 @@ import grpc.aio
 from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
+=======
+>>>>>>> 2fd19d6 (gateway: the OpenAI face)
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
 from sagesched_gateway.api.http_app import build_http_app, connection_options
@@ -34,6 +36,11 @@ from sagesched_gateway.config import (
     PredictorConfig,
     SchedulingConfig,
 )
+=======
+from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
+from sagesched_gateway.api.openai.face import OpenAIFace
+from sagesched_gateway.config import EngineConfig, GatewayConfig, PredictorConfig
+>>>>>>> 2fd19d6 (gateway: the OpenAI face)
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
@@ -128,15 +135,26 @@ class Gateway:
         self._probe = TritonEngineProbe(catalog, config.triton.metrics)
         self._predictor = _predictor(config.predictor)
         self._telemetry = GatewayMetrics()
+        self._attributes = AttributeReader(config.attributes)
         try:
+            counter = TokenCounter(config.tokenizer)
+            template = find_template(config.openai.chat_template, config.tokenizer)
             self.dispatcher = Dispatcher(
                 upstream=TritonUpstream(self._client, catalog),
                 predictor=self._predictor,
                 telemetry=self._telemetry,
-                counter=TokenCounter(config.tokenizer),
+                counter=counter,
                 capacity=capacity,
                 policy=_policy(config.scheduling),
                 limits=_queue_limits(config.limits),
+            )
+            self._openai = OpenAIFace(
+                self.dispatcher,
+                config=config.openai,
+                limits=config.limits,
+                counter=counter,
+                template=None if template is None else ChatTemplate(template),
+                reader=self._attributes,
             )
         except ValueError as error:
             raise StartError(str(error)) from error
@@ -149,7 +167,6 @@ class Gateway:
         )
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
         self.readiness = GatewayReadiness(self._watch)
-        self._attributes = AttributeReader(config.attributes)
         self._gate = AdminGate(config.admin)
         self.reloader = None
         if config_file is not None:
@@ -180,6 +197,7 @@ class Gateway:
             limits=config.limits,
             reader=self._attributes,
             gate=self._gate,
+            openai=self._openai.app(),
         )
         metrics = build_metrics_app(
             self.dispatcher,

@@ -14,8 +14,11 @@ _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
     problems = []
-    if config.tokenizer is not None and not Path(config.tokenizer).is_file():
+    if config.tokenizer is not None and not Path(config.tokenizer).exists():
         problems.append(f"tokenizer: no file {config.tokenizer}; name a tokenizer.json or remove the setting")
+    template = config.openai.chat_template
+    if template is not None and not Path(template).is_file():
+        problems.append(f"openai.chatTemplate: no file {template}; name a Jinja file or remove the setting")
     predictor = config.predictor
     if predictor.mode != "None" and predictor.encoder is not None:
         problems += [

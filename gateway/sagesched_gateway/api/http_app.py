@@ -34,6 +34,7 @@ def build_http_app(
     limits: LimitsConfig = _LIMITS,
     reader: AttributeReader | None = None,
     gate: AdminGate | None = None,
+    openai: web.Application | None = None,
 ) -> web.Application:
     """The application to serve on the HTTP port.
 
@@ -44,6 +45,7 @@ def build_http_app(
         limits: what callers may take.
         reader: knows whose attributes are believed; None believes nobody.
         gate: refuses management calls; None refuses all of them.
+        openai: served under `/v1`.
     """
     reader = reader or AttributeReader(AttributesConfig())
     app = web.Application(
@@ -66,6 +68,9 @@ def build_http_app(
         app.router.add_post(f"{model}/generate_stream", face.generate_stream)
     app.router.add_route("*", "/v2", passthrough.forward)
     app.router.add_route("*", "/v2/{rest:.*}", passthrough.forward)
+    if openai is not None:
+        app.router.add_get("/health", health.ready)
+        app.add_subapp("/v1", openai)
     return app
 
 

@@ -25,13 +25,13 @@ _MEMORY_TOKENS = 200_000.0  # older counts fade, so that a changed mix of langua
 class TokenCounter:
     """Counts prompt tokens."""
 
-    def __init__(self, tokenizer_file: str | None = None) -> None:
-        """Load the tokenizer, if there is one.
+    def __init__(self, tokenizer: str | None = None) -> None:
+        """Load the tokenizer, if there is one: a `tokenizer.json`, or the folder that holds it.
 
         Raises:
             ValueError: the file is not a tokenizer.
         """
-        self._tokenizer = _load(tokenizer_file) if tokenizer_file is not None else None
+        self._tokenizer = _load(Path(tokenizer)) if tokenizer is not None else None
         self._characters = FIRST_GUESS_CHARACTERS * _PRIOR_TOKENS
         self._tokens = _PRIOR_TOKENS
 
@@ -65,12 +65,13 @@ class TokenCounter:
         self._tokens = self._tokens * fade + tokens
 
 
-def _load(file: str) -> Tokenizer:
+def _load(file: Path) -> Tokenizer:
     # Imported here: with no tokenizer set, the gateway does without the library.
     from tokenizers import Tokenizer
 
+    file = file / "tokenizer.json" if file.is_dir() else file
     try:
-        tokenizer = Tokenizer.from_str(Path(file).read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"tokenizer {file}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # the library raises plain Exception for a file of another format
