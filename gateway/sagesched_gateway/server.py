@@ -22,13 +22,13 @@ import grpc.aio
 from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
-=======
->>>>>>> 2fd19d6 (gateway: the OpenAI face)
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
 from sagesched_gateway.api.http_app import build_http_app, connection_options
 from sagesched_gateway.api.http_connection import HttpListener
 from sagesched_gateway.api.observability import build_metrics_app
+from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
+from sagesched_gateway.api.openai.face import OpenAIFace
 from sagesched_gateway.config import (
     EngineConfig,
     GatewayConfig,
@@ -36,11 +36,6 @@ from sagesched_gateway.config import (
     PredictorConfig,
     SchedulingConfig,
 )
-=======
-from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
-from sagesched_gateway.api.openai.face import OpenAIFace
-from sagesched_gateway.config import EngineConfig, GatewayConfig, PredictorConfig
->>>>>>> 2fd19d6 (gateway: the OpenAI face)
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
 from sagesched_gateway.dispatch.dispatcher import Dispatcher

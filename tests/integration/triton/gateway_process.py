@@ -75,6 +75,7 @@ class GatewayProcess:
         assert line, (folder / "gateway.log").read_text()
         addresses = json.loads(line)
         self.grpc_address: str = addresses["grpc"]
+        self.http_address: str = addresses["http"]
         self.metrics: str = addresses["metrics"]
 
     def wait_ready(self, *, predictor: bool = False) -> None:

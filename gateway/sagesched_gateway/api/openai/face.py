@@ -42,7 +42,7 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UnsupportedError
-from sagesched_gateway.request from sagesched_gateway.text import Sampling
+from sagesched_gateway.text import Sampling
 
 _SLOW_CHARACTERS = 20_000
 """From this length on, rendering a chat takes a millisecond or more and belongs into a thread."""
