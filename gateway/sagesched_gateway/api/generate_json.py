@@ -16,18 +16,18 @@ import json
 import math
 
 from sagesched_gateway.api.bounded_json import parse_json
-from sagesched_gateway.api.tensor_json import Json, flat, pack, spread, to_float, to_utf8, unpack
+from sagesched_gateway.api.request_parameters import add_parameter
+from sagesched_gateway.api.tensor_json import Json, flat, pack, spread, to_utf8, unpack
 from sagesched_gateway.errors import InternalError, InvalidRequestError
 from sagesched_gateway.kserve import (
     FINAL_PARAMETER,
-    InferParameter,
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataResponse,
 )
 
 _NESTED = "parameters"
-_INT64 = range(-(2**63), 2**63)
+_NO_TENSOR = " (The model has no input tensor of that name.)"
 # Made once: `json.dumps` would make one for each token.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -58,7 +58,7 @@ def request_from_json(
     for name, value in (*members.items(), *nested.items()):
         tensor = inputs.get(name)
         if tensor is None:
-            _add_parameter(request, name, value)
+            add_parameter(request, name, value, hint=_NO_TENSOR)
             continue
         if any(present.name == name for present in request.inputs):
             raise InvalidRequestError(f"input '{name}' already exists in request")
@@ -109,24 +109,3 @@ def _id(value: Json) -> str:
     if not isinstance(value, str):
         raise InvalidRequestError("Unable to parse 'id': it must be a string")
     return to_utf8("id", value).decode()
-
-
-def _add_parameter(request: ModelInferRequest, name: str, value: Json) -> None:
-    to_utf8("a parameter's name", name)
-    if name.startswith("triton_"):
-        raise InvalidRequestError(f"parameter '{name}': keys starting with 'triton_' are reserved for Triton")
-    match value:
-        case bool():
-            parameter = InferParameter(bool_param=value)
-        case int() if value in _INT64:
-            parameter = InferParameter(int64_param=value)
-        case int() | float():
-            parameter = InferParameter(double_param=to_float(name, value))
-        case str():
-            parameter = InferParameter(string_param=to_utf8(name, value).decode())
-        case _:
-            raise InvalidRequestError(
-                f"parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'. "
-                "(The model has no input tensor of that name.)"
-            )
-    request.parameters[name].CopyFrom(parameter)

@@ -14,6 +14,7 @@ from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.http_errors import errors_as_json
 from sagesched_gateway.api.http_generate import GenerateFace
+from sagesched_gateway.api.http_infer import InferFace
 from sagesched_gateway.api.http_passthrough import Passthrough
 from sagesched_gateway.api.slow_readers import slow_reader_guard
 from sagesched_gateway.config import AdminConfig, AttributesConfig, LimitsConfig
@@ -58,12 +59,14 @@ def build_http_app(
         triton_http_address, gate or AdminGate(AdminConfig()), most_bytes=limits.message_bytes
     )
     face = GenerateFace(dispatcher, passthrough, limits=limits, reader=reader)
+    infer = InferFace(dispatcher, passthrough, limits=limits, reader=reader)
     health = _Health(readiness, passthrough)
     app.cleanup_ctx.append(passthrough.running)
     app.router.add_get("/v2/health/live", health.live)
     app.router.add_get("/v2/health/ready", health.ready)
     for model in (_MODEL, _VERSION):
         app.router.add_get(f"{model}/ready", health.model_ready)
+        app.router.add_post(f"{model}/infer", infer.infer)
         app.router.add_post(f"{model}/generate", face.generate)
         app.router.add_post(f"{model}/generate_stream", face.generate_stream)
     app.router.add_route("*", "/v2", passthrough.forward)

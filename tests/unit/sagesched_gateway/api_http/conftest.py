@@ -80,6 +80,9 @@ class FakeDispatcher:
         self.state = SNAPSHOT
 
     async def resolve(self, model_name: str) -> bool:
+        return model_name in ("ensemble", "once")
+
+    def is_decoupled(self, model_name: str) -> bool:
         return model_name == "ensemble"
 
     async def metadata(self, model_name: str) -> ModelMetadataResponse:
