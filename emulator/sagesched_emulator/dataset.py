@@ -3,9 +3,13 @@
 Fields: `prompt`, and `output_tokens` or `output_samples`, or both; optional `prompt_tokens`, `max_tokens`,
 `arrival_s`, `model`, `dataset`, `id`. A line with samples says how long answers to this prompt are, and a
 trace draws one of them as what happens. A line with `output_tokens` says what happened; samples beside it are
-other answers to the same prompt. `max_tokens` is a field of its own with a fixed default, because a gateway
-may see it and must learn nothing about the true length from it. Unknown fields are ignored, so that a user's
-own log can serve.
+other answers to the same prompt; with `censored` true it was cut off there. `max_tokens` is a field of its
+own with a fixed default, because a gateway may see it and must learn nothing about the true length from it.
+Unknown fields are ignored, so that a user's own log can serve.
+
+A gateway's own recording is such a file. Its lines have an `outcome`; those of requests that ended before
+their first token say nothing about lengths and are skipped. It may have been made without prompts: whoever
+needs none says so, and then `prompt_tokens` stands for them.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ class Record:
     """One line of a dataset.
 
     Attributes:
-        prompt: the prompt's text, not empty.
+        prompt: the prompt's text; empty where the file was made without and the reader needs none.
         output_tokens: length of the answer that happened, >= 1; None when it is drawn from `output_samples`.
         output_samples: lengths of answers to this prompt, each >= 1.
         prompt_tokens: prompt length in the model's tokens, >= 1; None when not known.
@@ -37,6 +41,7 @@ class Record:
         model: name of the model that answered.
         dataset: where the prompt comes from, for tables.
         id: the request's own name, if it has one.
+        censored: the answer was cut off at `output_tokens`, whatever `max_tokens` is.
     """
 
     prompt: str
@@ -48,10 +53,15 @@ class Record:
     model: str = ""
     dataset: str = ""
     id: str | None = None
+    censored: bool = False
 
 
-def read_dataset(path: str | Path) -> list[Record]:
+def read_dataset(path: str | Path, *, needs_prompts: bool = True) -> list[Record]:
     """Read a JSONL dataset; empty lines are skipped.
+
+    Args:
+        path: the file.
+        needs_prompts: False takes lines with `prompt_tokens` instead of a prompt too.
 
     Raises:
         DatasetError: the file cannot be read, holds no record, or a line is wrong (the message says which).
@@ -66,9 +76,11 @@ def read_dataset(path: str | Path) -> list[Record]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                records.append(_parsed(line))
+                record = _parsed(line, needs_prompts)
             except ValueError as error:
                 raise DatasetError(f"{path}:{number}: {error}") from error
+            if record is not None:
+                records.append(record)
     if not records:
         raise DatasetError(f"{path}: no records; each line must be a JSON object with 'prompt' and a length")
     return records
@@ -81,17 +93,19 @@ def write_dataset(path: str | Path, records: Iterable[Record]) -> None:
             file.write(json.dumps(_unparsed(record), ensure_ascii=False) + "\n")
 
 
-def _parsed(line: str) -> Record:
+def _parsed(line: str, needs_prompts: bool) -> Record | None:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(fields, dict):
         raise ValueError(f"a JSON object is needed, got {type(fields).__name__}")
-    prompt = _text(fields, "prompt")
-    if not prompt:
-        raise ValueError("'prompt' is missing or empty")
     samples = _samples(fields)
+    if fields.get("outcome") is not None and not fields.get("output_tokens") and not samples:
+        return None
+    prompt, prompt_tokens = _text(fields, "prompt"), _count(fields, "prompt_tokens")
+    if not prompt:
+        _check_promptless(fields, prompt_tokens, needs_prompts)
     output_tokens = _count(fields, "output_tokens")
     if output_tokens is None and not samples:
         raise ValueError("needs 'output_tokens' or 'output_samples'")
@@ -100,23 +114,39 @@ def _parsed(line: str) -> Record:
         prompt=prompt,
         output_tokens=output_tokens,
         output_samples=samples,
-        prompt_tokens=_count(fields, "prompt_tokens"),
+        prompt_tokens=prompt_tokens,
         max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
         arrival_s=_instant(fields, "arrival_s"),
         model=_text(fields, "model"),
         dataset=_text(fields, "dataset"),
         id=_text(fields, "id") or None,
+        censored=_flag(fields, "censored"),
     )
 
 
+def _check_promptless(fields: Mapping[str, object], prompt_tokens: int | None, needs_prompts: bool) -> None:
+    is_recording = fields.get("outcome") is not None
+    if needs_prompts and is_recording:
+        raise ValueError(
+            "a recording without prompts, which are needed here; record with 'recorder.prompts: Keep', or "
+            "replay with '--distribution none'"
+        )
+    if needs_prompts:
+        raise ValueError("'prompt' is missing or empty")
+    if prompt_tokens is None:
+        raise ValueError("'prompt' is missing or empty, and so is 'prompt_tokens'")
+
+
 def _unparsed(record: Record) -> dict[str, object]:
-    fields: dict[str, object] = {"prompt": record.prompt}
+    fields: dict[str, object] = {"prompt": record.prompt} if record.prompt else {}
     if record.output_samples:
         fields["output_samples"] = list(record.output_samples)
     for name in ("output_tokens", "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id"):
         value = getattr(record, name)
         if value not in (None, ""):
             fields[name] = value
+    if record.censored:
+        fields["censored"] = True
     return fields
 
 
@@ -126,6 +156,13 @@ def _text(fields: Mapping[str, object], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise ValueError(f"'{name}' must be a string, got {value!r:.40}")
+    return value
+
+
+def _flag(fields: Mapping[str, object], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"'{name}' must be true or false, got {value!r:.40}")
     return value
 
 

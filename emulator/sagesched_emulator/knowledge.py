@@ -132,7 +132,8 @@ def learned(embeddings: Embedder, dimension: int, warm: Sequence[Record], *, see
             model=_MODEL,
         )
         cut = min(length, record.max_tokens)
-        predictor.observe(features, Outcome(output_tokens=cut, censored=cut >= record.max_tokens))
+        is_censored = record.censored or cut >= record.max_tokens
+        predictor.observe(features, Outcome(output_tokens=cut, censored=is_censored))
     return Learned(predictor)
 
 

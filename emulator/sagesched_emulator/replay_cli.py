@@ -41,10 +41,12 @@ EXAMPLES = """\
 examples:
   sagesched-replay run --engine kv-bound --rho 1.05 --policy fcfs --policy gittins-boost --json out.json
   sagesched-replay run --data traffic.jsonl --engine h100-8b --rho 0.9 --warm history.jsonl
+  sagesched-replay run --data recording.jsonl --distribution none      what a gateway has recorded
 
 A data file has one JSON object per line: "prompt" and "output_tokens" or "output_samples", optional
-"prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id". With "arrival_s" on every line the
-arrivals are those of the file.
+"prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id", "censored". With "arrival_s" on every
+line the arrivals are those of the file. A gateway's recording (its setting recorder.file) is such a file;
+made without prompts, it serves all that need none: --distribution none, true, and policies that know nothing.
 """
 
 
@@ -114,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     engine = profile(arguments.engine)
     policies = _policies(arguments)
-    trace = _trace(arguments, engine)
     all_blind = all(settings.name in BLIND for settings in policies)
+    needs_prompts = arguments.distribution == "predictor" and not all_blind
+    trace = _trace(arguments, engine, needs_prompts)
     make_knowledge = Ignorance if all_blind else _knowledge(arguments, trace)
     runs = []
     for settings in policies:
@@ -148,11 +151,11 @@ def _policies(arguments: argparse.Namespace) -> list[PolicySettings]:
     ]
 
 
-def _trace(arguments: argparse.Namespace, engine: EngineProfile) -> Trace:
+def _trace(arguments: argparse.Namespace, engine: EngineProfile, needs_prompts: bool) -> Trace:
     if arguments.data is None:
         records = generate(max(arguments.requests, 1), arguments.seed)
     else:
-        records = read_dataset(arguments.data)
+        records = read_dataset(arguments.data, needs_prompts=needs_prompts)
     return draw_trace(
         records,
         profile=engine,

@@ -54,6 +54,7 @@ class TraceRequest:
         known: lengths of other answers to the same prompt, cut at `max_tokens`; None where there are none.
         dataset: where the prompt comes from.
         model: name of the model that answered.
+        is_cut_off: the answer ended before its natural end, and not for `max_tokens`.
     """
 
     id: str
@@ -65,11 +66,12 @@ class TraceRequest:
     known: LengthDistribution | None = None
     dataset: str = ""
     model: str = ""
+    is_cut_off: bool = False
 
     @property
     def censored(self) -> bool:
-        """True where the answer was cut at `max_tokens`, so that its natural length is not known."""
-        return self.output_tokens >= self.max_tokens
+        """True where the answer was cut off, so that its natural length is not known."""
+        return self.is_cut_off or self.output_tokens >= self.max_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ class Trace:
                 model=request.model,
                 dataset=request.dataset,
                 id=request.id,
+                censored=request.is_cut_off,
             )
             for request in self.requests
         ]
@@ -187,6 +190,7 @@ def _request(index: int, record: Record, rng: np.random.Generator) -> TraceReque
         known=known,
         dataset=record.dataset,
         model=record.model,
+        is_cut_off=record.censored,
     )
 
 

@@ -86,6 +86,12 @@ class GatewayMetrics:
             "Times the settings file was read again: applied, unchanged or refused.",
             "result",
         )
+        self._records = self._counter(
+            "sagesched_gateway_recorder_records",
+            "Ended requests by what the recorder did with them: written, dropped (its queue was full) or "
+            "failed (the file could not be written; the log has the reason).",
+            "result",
+        )
         self._predictions = self._counter(
             "sagesched_predictor_predictions",
             "Predictions made, by what they rest on: history, pool or none.",
@@ -143,6 +149,10 @@ class GatewayMetrics:
     def config_read(self, result: str) -> None:
         """The settings file was read again: `applied`, `unchanged` or `refused`."""
         self._reloads.labels(result).inc()
+
+    def recorded(self, result: str, records: int) -> None:
+        """The recorder has `written`, `dropped` or `failed` to write so many records; from any thread."""
+        self._records.labels(result).inc(records)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)

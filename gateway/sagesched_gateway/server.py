@@ -45,6 +45,7 @@ from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.logs import use_level
 from sagesched_gateway.metrics import GatewayMetrics
+from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.reload import Reloader
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_gateway.scheduling.settings import PolicySettings
@@ -131,6 +132,9 @@ class Gateway:
         self._predictor = _predictor(config.predictor)
         self._telemetry = GatewayMetrics()
         self._attributes = AttributeReader(config.attributes)
+        self._recorder = None
+        if config.recorder.file is not None:
+            self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)
         try:
             counter = TokenCounter(config.tokenizer)
             template = find_template(config.openai.chat_template, config.tokenizer)
@@ -142,6 +146,7 @@ class Gateway:
                 capacity=capacity,
                 policy=_policy(config.scheduling),
                 limits=_queue_limits(config.limits),
+                recorder=self._recorder,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,
@@ -175,6 +180,9 @@ class Gateway:
             StartError: an address cannot be bound.
         """
         config = self._config
+        if self._recorder is not None:
+            self._recorder.start()
+            self._open.push_async_callback(self._recorder.close)
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
         await self._predictor.start()

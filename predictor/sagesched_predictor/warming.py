@@ -1,7 +1,9 @@
 """Making a warm history offline, from a dataset of prompts with known output lengths.
 
 The dataset is JSON lines: `prompt`, `output_tokens` or `output_samples`, optional `prompt_tokens`,
-`max_tokens` (2,048 when left out) and `model`; other fields are ignored.
+`max_tokens` (2,048 when left out), `model` and `censored` (true where the answers were cut off); other fields
+are ignored. A gateway's recording made with its prompts is such a dataset; its lines without a token are
+skipped.
 """
 
 from __future__ import annotations
@@ -32,16 +34,21 @@ class Example:
     Attributes:
         features: the prompt.
         output_tokens: lengths seen for it, tokens; those at max_tokens or above were cut off there.
+        is_cut_off: all of them were cut off where they ended.
     """
 
     features: PromptFeatures
     output_tokens: tuple[int, ...]
+    is_cut_off: bool = False
 
     def outcomes(self, samples: Samples) -> list[Outcome]:
         """What a gateway would have observed, for the first or for each of the lengths."""
         limit = self.features.max_tokens
         chosen = self.output_tokens[:1] if samples == "first" else self.output_tokens
-        return [Outcome(output_tokens=min(tokens, limit), censored=tokens >= limit) for tokens in chosen]
+        return [
+            Outcome(output_tokens=min(tokens, limit), censored=self.is_cut_off or tokens >= limit)
+            for tokens in chosen
+        ]
 
 
 def read_examples(path: Path, model: str | None = None) -> Iterator[Example]:
@@ -57,8 +64,9 @@ def read_examples(path: Path, model: str | None = None) -> Iterator[Example]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _example(f"{path}:{number}", line, model)
+                example = _example(f"{path}:{number}", line, model) if line.strip() else None
+                if example is not None:
+                    yield example
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from error
 
@@ -85,11 +93,13 @@ def _observe(predictor: Predictor, group: list[Example], samples: Samples) -> in
     return num_observed
 
 
-def _example(place: str, line: str, model: str | None) -> Example:
+def _example(place: str, line: str, model: str | None) -> Example | None:
     try:
         fields = json.loads(line)
     except ValueError as error:
         raise DatasetError(f"{place}: not JSON: {error}") from None
+    if isinstance(fields, dict) and "outcome" in fields and fields.get("output_tokens") == 0:
+        return None
     if not isinstance(fields, dict) or not isinstance(fields.get("prompt"), str):
         raise DatasetError(f"{place}: expected a JSON object with a string `prompt`")
     prompt = fields["prompt"]
@@ -100,7 +110,7 @@ def _example(place: str, line: str, model: str | None) -> Example:
         max_tokens=_tokens(place, "max_tokens", fields.get("max_tokens"), DEFAULT_MAX_TOKENS),
         model=str(fields.get("model") or "") if model is None else model,
     )
-    return Example(features, _lengths(place, fields))
+    return Example(features, _lengths(place, fields), fields.get("censored") is True)
 
 
 def _lengths(place: str, fields: dict[str, Any]) -> tuple[int, ...]:

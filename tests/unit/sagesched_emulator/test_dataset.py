@@ -69,3 +69,30 @@ def test_a_file_that_is_missing_empty_or_binary_is_named(tmp_path: Path) -> None
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="not UTF-8 text"):
         read_dataset(tmp_path / "binary.jsonl")
+
+
+def test_a_recording_is_a_dataset_without_what_never_began_to_answer(tmp_path: Path) -> None:
+    lines = [
+        '{"outcome": "completed", "censored": false, "prompt": "a", "output_tokens": 3, "queue_s": 0.1}',
+        '{"outcome": "never-fits", "censored": true, "prompt": "b", "output_tokens": 0}',
+        '{"outcome": "cancelled", "censored": true, "prompt": "c", "output_tokens": 5}',
+    ]
+    records = read_dataset(written(tmp_path, "\n".join(lines)))
+    assert records == [
+        Record(prompt="a", output_tokens=3),
+        Record(prompt="c", output_tokens=5, censored=True),
+    ]
+    write_dataset(tmp_path / "out.jsonl", records)
+    assert read_dataset(tmp_path / "out.jsonl") == records
+
+
+def test_a_recording_without_prompts_serves_those_who_need_none(tmp_path: Path) -> None:
+    line = '{"outcome": "completed", "prompt_tokens": 7, "output_tokens": 3}'
+    path = written(tmp_path, line)
+    assert read_dataset(path, needs_prompts=False) == [Record(prompt="", prompt_tokens=7, output_tokens=3)]
+    with pytest.raises(DatasetError, match=r"jsonl:1: a recording without prompts.*recorder\.prompts: Keep"):
+        read_dataset(path)
+    with pytest.raises(DatasetError, match="and so is 'prompt_tokens'"):
+        read_dataset(written(tmp_path, '{"output_tokens": 3}'), needs_prompts=False)
+    with pytest.raises(DatasetError, match="'censored' must be true or false"):
+        read_dataset(written(tmp_path, '{"prompt": "a", "output_tokens": 3, "censored": 1}'))

@@ -103,6 +103,32 @@ def test_true_distributions_need_more_than_one_answer(
     assert "use predictor or none" in capsys.readouterr().err
 
 
+@pytest.fixture
+def promptless(tmp_path: Path) -> Path:
+    path = tmp_path / "recording.jsonl"
+    lines = [
+        {"outcome": "completed", "prompt_tokens": 9, "output_tokens": 5 + n, "arrival_s": 1.79e9 + n}
+        for n in range(20)
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return path
+
+
+@pytest.mark.parametrize("arguments", ["--distribution none", "--policy fcfs --policy direct"])
+def test_a_recording_without_prompts_is_replayed_where_none_are_needed(
+    promptless: Path, arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--data", str(promptless), *arguments.split()]) == 0
+    assert "20 requests of recording.jsonl over 19 s" in capsys.readouterr().out
+
+
+def test_the_predictor_needs_prompts_and_says_where_to_get_them(
+    promptless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--data", str(promptless), "--policy", "ssjf"]) == 2
+    assert "recording.jsonl:1: a recording without prompts" in capsys.readouterr().err
+
+
 def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["run", "--help"])

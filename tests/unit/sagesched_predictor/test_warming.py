@@ -49,6 +49,16 @@ def test_what_would_have_been_cut_off_is_cut_off(tmp_path: Path) -> None:
     assert (outcome.output_tokens, outcome.censored) == (100, True)
 
 
+def test_a_recording_is_read_without_what_never_began_to_answer(tmp_path: Path) -> None:
+    path = a_dataset(
+        tmp_path,
+        {"prompt": "p*1", "output_tokens": 0, "outcome": "queue-full", "censored": True},
+        {"prompt": "p*2", "output_tokens": 7, "outcome": "cancelled", "censored": True},
+    )
+    (example,) = read_examples(path)
+    assert [(o.output_tokens, o.censored) for o in example.outcomes("each")] == [(7, True)]
+
+
 def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
     lines = [{"prompt": f"p*{i}", "output_samples": [i, i + 1, i + 2]} for i in range(GROUP + 5)]
     history = History(2)
