@@ -44,6 +44,7 @@ class GenerationRequest:
         max_tokens: the caller's cap on output tokens, >= 1.
         body: what goes to Triton, a serialized ModelInferRequest.
         counts_tokens: its chunks tell how many tokens they bring.
+        counts_text: its tokens are counted from its text.
         echoes_prompt: the answer repeats the prompt, and the engine counts it among the output tokens.
         hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
         wants_empty_final: the caller opted in to a final response without outputs.
@@ -58,6 +59,7 @@ class GenerationRequest:
     max_tokens: int
     body: bytes
     counts_tokens: bool = True
+    counts_text: bool = False
     echoes_prompt: bool = False
     hidden_outputs: frozenset[str] = frozenset()
     wants_empty_final: bool = False

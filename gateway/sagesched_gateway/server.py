@@ -49,9 +49,11 @@ from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.reload import Reloader
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.tokenizer import ModelTokenizer
 from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.engine_metrics import TritonEngineProbe
 from sagesched_gateway.triton.metadata import ModelCatalog
+from sagesched_gateway.triton.profiles.registry import ProfileChoice
 from sagesched_gateway.triton.upstream import TritonUpstream
 from sagesched_gateway.triton.watch import TritonWatch
 
@@ -126,7 +128,11 @@ class Gateway:
         self._config = config
         self.settings = LiveSettings(config)
         self._client = TritonClient(config.triton.grpc)
-        catalog = ModelCatalog(self._client, counts_prompts=config.tokenizer is None)
+        tokenizer = _tokenizer(config.tokenizer)
+        choice = ProfileChoice(
+            overrides=dict(config.profiles), tokenizer=tokenizer, counts_prompts=tokenizer is None
+        )
+        catalog = ModelCatalog(self._client, choice)
         capacity = CapacityModel(_engine_settings(config.engine))
         self._probe = TritonEngineProbe(catalog, config.triton.metrics)
         self._predictor = _predictor(config.predictor)
@@ -136,7 +142,7 @@ class Gateway:
         if config.recorder.file is not None:
             self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)
         try:
-            counter = TokenCounter(config.tokenizer)
+            counter = TokenCounter(tokenizer)
             template = find_template(config.openai.chat_template, config.tokenizer)
             self.dispatcher = Dispatcher(
                 upstream=TritonUpstream(self._client, catalog),
@@ -346,6 +352,13 @@ _KV_POLICIES = {
     "MaxUtilization": KvPolicy.MAX_UTILIZATION,
     "GuaranteedNoEvict": KvPolicy.GUARANTEED_NO_EVICT,
 }
+
+
+def _tokenizer(path: str | None) -> ModelTokenizer | None:
+    try:
+        return None if path is None else ModelTokenizer(path)
+    except ValueError as error:
+        raise StartError(str(error)) from error
 
 
 def _predictor(config: PredictorConfig) -> PredictionProcess | NoPrediction:

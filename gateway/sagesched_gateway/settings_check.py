@@ -14,8 +14,11 @@ _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
     problems = []
-    if config.tokenizer is not None and not Path(config.tokenizer).exists():
-        problems.append(f"tokenizer: no file {config.tokenizer}; name a tokenizer.json or remove the setting")
+    if config.tokenizer is not None and not _names_a_file(Path(config.tokenizer), "tokenizer.json"):
+        problems.append(
+            f"tokenizer: no tokenizer.json at {config.tokenizer}; name the file or its folder, "
+            "or remove the setting"
+        )
     template = config.openai.chat_template
     if template is not None and not Path(template).is_file():
         problems.append(f"openai.chatTemplate: no file {template}; name a Jinja file or remove the setting")
@@ -29,6 +32,10 @@ def find_problems(config: GatewayConfig) -> list[str]:
     if predictor.history.file is not None and not Path(predictor.history.file).is_file():
         problems.append(f"predictor.history.file: no file {predictor.history.file}; remove it to start empty")
     return problems
+
+
+def _names_a_file(path: Path, in_folder: str) -> bool:
+    return path.is_file() or (path / in_folder).is_file()
 
 
 def shown(config: GatewayConfig) -> str:

@@ -61,7 +61,9 @@ class InferFace:
             response = await _only_response(generation)
         return _answer(request, response, kinds, told_headers(request, self._reader, generation))
 
-    async def _read(self, request: web.Request, model: str, body: bytes) -> tuple[ModelInferRequest, OutputKinds]:
+    async def _read(
+        self, request: web.Request, model: str, body: bytes
+    ) -> tuple[ModelInferRequest, OutputKinds]:
         limits = self._limits
         encoding = request.headers.get(hdrs.CONTENT_ENCODING, IDENTITY)
         if encoding != IDENTITY:

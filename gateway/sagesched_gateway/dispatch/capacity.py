@@ -108,9 +108,10 @@ class CapacityModel:
         block_tokens = own.block_tokens or gauges.block_tokens or before.block_tokens
         # Gauges come once iterations run; until then the configured size keeps a first burst in bounds.
         configured_blocks = None if limits.kv_tokens is None else max(limits.kv_tokens // block_tokens, 1)
+        slots = gauges.max_requests or limits.slots or FIRST_GUESS_SLOTS
         return replace(
             before,
-            slots=own.slots or gauges.max_requests or limits.slots or FIRST_GUESS_SLOTS,
+            slots=own.slots or min(slots, limits.most_at_once or slots),
             kv_blocks=own.kv_blocks or gauges.kv_blocks or configured_blocks,
             block_tokens=block_tokens,
             kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,

@@ -100,12 +100,14 @@ class EngineLimits:
         kv_tokens: most tokens the KV pool is configured to hold.
         kv_policy: how blocks are reserved.
         max_num_tokens: tokens per iteration.
+        most_at_once: requests that what stands before the engine passes on at once.
     """
 
     slots: int | None = None
     kv_tokens: int | None = None
     kv_policy: KvPolicy | None = None
     max_num_tokens: int | None = None
+    most_at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

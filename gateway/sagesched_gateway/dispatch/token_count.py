@@ -6,11 +6,8 @@ The count decides order and memory accounting only, so an estimate costs order, 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from sagesched_gateway.tokenizer import ModelTokenizer
 
 FIRST_GUESS_CHARACTERS = 4.0
 """Characters per token before the engine has told anything; English text in common vocabularies."""
@@ -25,13 +22,9 @@ _MEMORY_TOKENS = 200_000.0  # older counts fade, so that a changed mix of langua
 class TokenCounter:
     """Counts prompt tokens."""
 
-    def __init__(self, tokenizer: str | None = None) -> None:
-        """Load the tokenizer, if there is one: a `tokenizer.json`, or the folder that holds it.
-
-        Raises:
-            ValueError: the file is not a tokenizer.
-        """
-        self._tokenizer = _load(Path(tokenizer)) if tokenizer is not None else None
+    def __init__(self, tokenizer: ModelTokenizer | None = None) -> None:
+        """Count by the tokenizer, if there is one."""
+        self._tokenizer = tokenizer
         self._characters = FIRST_GUESS_CHARACTERS * _PRIOR_TOKENS
         self._tokens = _PRIOR_TOKENS
 
@@ -53,8 +46,7 @@ class TokenCounter:
         """Tokens of the prompt, at least 1; safe to call from a thread."""
         if self._tokenizer is None:
             return max(1, math.ceil(len(prompt) / self.characters_per_token))
-        (encoding,) = self._tokenizer.encode_batch_fast([prompt])
-        return max(1, len(encoding.ids))
+        return max(1, self._tokenizer.count(prompt))
 
     def learn(self, prompt: str, tokens: int) -> None:
         """Take the engine's own count of a prompt."""
@@ -63,21 +55,3 @@ class TokenCounter:
         fade = max(0.0, 1.0 - tokens / _MEMORY_TOKENS)
         self._characters = self._characters * fade + len(prompt)
         self._tokens = self._tokens * fade + tokens
-
-
-def _load(file: Path) -> Tokenizer:
-    # Imported here: with no tokenizer set, the gateway does without the library.
-    from tokenizers import Tokenizer
-
-    file = file / "tokenizer.json" if file.is_dir() else file
-    try:
-        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"tokenizer {file}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # the library raises plain Exception for a file of another format
-        raise ValueError(
-            f"tokenizer {file}: not a tokenizer.json of the tokenizers library: {error}"
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

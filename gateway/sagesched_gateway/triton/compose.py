@@ -1,9 +1,9 @@
 """`Composer`: writes a request to a model tensor by tensor, from values that are no tensors yet.
 
 Shapes and datatypes follow the model's own metadata: old repositories have UINT32 where newer ones have
-INT32, some models have a batch dimension and some have none. A tensor that the model does not list would be an error
-of Triton's, so it is left out where nobody asked for it and refused, by the name of the caller's field, where
-somebody did.
+INT32, some models have a batch dimension and some have none. A tensor that the model does not list would be
+an error of Triton's, so it is left out where nobody asked for it and refused, by the name of the caller's
+field, where somebody did.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ class Composer:
         """Whether the model has such an input."""
         return name in self._datatypes
 
-    def put(self, name: str, values: Value | Sequence[Value], *, field: str) -> None:
+    def put(self, name: str, values: Value | Sequence[Value], *, field: str, rows: int | None = None) -> None:
         """Write a tensor: a value is a tensor of one element, a list one of as many.
 
         Args:
             name: of the input.
             values: to write.
             field: what the caller calls it.
+            rows: for a tensor of two dimensions, the first.
 
         Raises:
             UnsupportedError: the model has no such input.
@@ -72,7 +73,9 @@ class Composer:
         if contents is None:
             raise self.unsupported(field, f"it has no input '{name}' that could take it")
         elements = [values] if isinstance(values, Value) else list(values)
-        shape = [1, len(elements)] if self._has_batch_dimension else [len(elements)]
+        shape = [len(elements)] if rows is None else [rows, len(elements) // rows]
+        if self._has_batch_dimension:
+            shape.insert(0, 1)
         tensor = self.message.inputs.add(name=name, datatype=datatype, shape=shape)
         try:
             encoded = [_utf8(element) for element in elements] if datatype == "BYTES" else elements
@@ -95,11 +98,7 @@ class Composer:
     def refuse_alternatives(self, sampling: Sampling) -> None:
         """Raise UnsupportedError where more than one answer, or log probabilities, are wanted."""
         if sampling.n > 1:
-            raise self.unsupported("n", "models of this kind give one answer per request")
-        self.refuse_logprobs(sampling)
-
-    def refuse_logprobs(self, sampling: Sampling) -> None:
-        """Raise UnsupportedError where log probabilities are wanted."""
+            raise self.unsupported("n", "the gateway asks models for one answer per request")
         if sampling.logprobs:
             raise self.unsupported("logprobs", "the gateway does not translate log probabilities")
 

@@ -84,13 +84,14 @@ class TritonEngineProbe:
         """What the engine model's configuration tells; see `EngineProbe.limits`."""
         engine = self._catalog.engine
         if engine is None:
-            return EngineLimits()
+            return EngineLimits(most_at_once=self._catalog.most_at_once)
         config = engine.config.config
         return EngineLimits(
             slots=config.max_batch_size or None,
             kv_tokens=_positive(_parameter(config, "max_tokens_in_paged_kv_cache")),
             kv_policy=_KV_POLICIES.get(_parameter(config, "batch_scheduler_policy")),
             max_num_tokens=_positive(_parameter(config, "max_num_tokens")),
+            most_at_once=self._catalog.most_at_once,
         )
 
     async def gauges(self) -> EngineGauges | None:

@@ -19,7 +19,8 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.profiles.base import ModelDescription, Profile
-from sagesched_gateway.triton.profiles.registry import choose_profile, is_engine
+from sagesched_gateway.triton.profiles.inflight_batcher import BlsProfile
+from sagesched_gateway.triton.profiles.registry import ProfileChoice, choose_profile, is_engine
 
 _TIMEOUT_S = 5.0
 
@@ -27,15 +28,15 @@ _TIMEOUT_S = 5.0
 class ModelCatalog:
     """Models by name, cached until the next `load`."""
 
-    def __init__(self, client: TritonClient, *, counts_prompts: bool = True) -> None:
+    def __init__(self, client: TritonClient, choice: ProfileChoice | None = None) -> None:
         """Start empty.
 
         Args:
             client: to ask.
-            counts_prompts: have the engine count prompts, because nothing here can.
+            choice: what the settings say about profiles.
         """
         self._client = client
-        self._counts_prompts = counts_prompts
+        self._choice = choice or ProfileChoice()
         self._descriptions: dict[str, ModelDescription] = {}
         self._profiles: dict[str, Profile | None] = {}
         self._loading = asyncio.Lock()
@@ -51,13 +52,26 @@ class ModelCatalog:
         return self._profiles.get(model)
 
     def text_models(self) -> tuple[str, ...]:
-        """Models that take prompts as text, from what is cached: ensembles first, then by name."""
+        """Models that take prompts as text, from what is cached: ensembles first, bare engines last."""
         named = [
-            (self._descriptions[name].config.config.platform != "ensemble", name)
+            (not self._descriptions[name].is_ensemble, is_engine(self._descriptions[name]), name)
             for name, profile in self._profiles.items()
             if profile is not None and profile.takes_text
         ]
-        return tuple(name for _, name in sorted(named))
+        return tuple(name for *_, name in sorted(named))
+
+    @property
+    def most_at_once(self) -> int | None:
+        """Requests that the models in front of the engine pass on at once; None where they set no bound.
+
+        A bound there is only where all text goes through models whose instances work on one request at a
+        time.
+        """
+        engine = self.engine
+        fronts = [name for name in self.text_models() if engine is None or name != engine.name]
+        if not fronts or not all(isinstance(self._profiles[name], BlsProfile) for name in fronts):
+            return None
+        return sum(self._descriptions[name].num_instances for name in fronts)
 
     def description(self, model: str) -> ModelDescription | None:
         """The model as Triton describes it, from what is cached."""
@@ -113,9 +127,7 @@ class ModelCatalog:
         """Replace everything at once: a text model's profile depends on which engine is there."""
         self._descriptions = {description.name: description for description in descriptions}
         self._profiles = {
-            name: choose_profile(
-                description, self._engine_of(description), counts_prompts=self._counts_prompts
-            )
+            name: choose_profile(description, self._engine_of(description), self._choice)
             for name, description in self._descriptions.items()
         }
 

@@ -152,6 +152,19 @@ def text_bytes(response: ModelInferResponse, name: str) -> bytes | None:
     return None
 
 
+def output_integers(response: ModelInferResponse, name: str) -> list[int] | None:
+    """All elements of an integer output; None where the response does not have it."""
+    for index, tensor in enumerate(response.outputs):
+        if tensor.name != name or tensor.datatype not in _RAW_INTEGERS:
+            continue
+        if index < len(response.raw_output_contents):
+            layout = _RAW_INTEGERS[tensor.datatype]
+            raw = response.raw_output_contents[index]
+            return [int(value) for (value,) in struct.iter_unpack(layout, raw)]
+        return [int(value) for value in getattr(tensor.contents, _TYPED_INTEGERS[tensor.datatype])]
+    return None
+
+
 def take_counts(
     response: ModelInferResponse, names: tuple[str, ...], hidden: frozenset[str]
 ) -> list[int | None]:

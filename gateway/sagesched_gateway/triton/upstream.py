@@ -128,9 +128,15 @@ class TritonCall:
             yield Chunk(None, final=True)
 
     async def cancel(self) -> None:
-        """Stop the request in the engine, by id where its profile needs that, else by closing the stream."""
+        """Stop the request in the engine, by id where its profile needs that, else by closing the stream.
+
+        Where neither works, the iteration goes on to the engine's own end.
+        """
+        cancelling = self._profile.cancelling
+        if not cancelling.is_possible:
+            return
         self._is_cancelled = True
-        stop_model = self._profile.cancelling.stop_model
+        stop_model = cancelling.stop_model
         if stop_model is not None:
             if await stop_until_ended(self._client, stop_model, self._request.upstream_id, self._ended):
                 return

@@ -73,7 +73,10 @@ def test_check_prints_the_settings_in_full(settings, capsys):
         ("scheduling: {policy: nope}", "scheduling.policy"),
         ("no: thing", "unknown setting"),
         ("predictor: {encoder: /nowhere}", "predictor.encoder: no file encoder.onnx in /nowhere"),
-        ("tokenizer: /nowhere.json\npredictor: {mode: 'None'}", "tokenizer: no file /nowhere.json"),
+        (
+            "tokenizer: /nowhere.json\npredictor: {mode: 'None'}",
+            "tokenizer: no tokenizer.json at /nowhere.json",
+        ),
         (
             "predictor: {mode: 'None', history: {file: /nowhere.npz}}",
             "predictor.history.file: no file /nowhere.npz",

@@ -9,7 +9,7 @@ one another merge: the last id wins, tensors and parameters add up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sagesched_gateway.kserve import (
     EMPTY_FINAL_PARAMETER,
@@ -45,6 +45,27 @@ class ModelDescription:
     metadata: ModelMetadataResponse
     config: ModelConfigResponse
 
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is made of other models."""
+        return bool(self.config.config.platform == "ensemble")
+
+    @property
+    def num_instances(self) -> int:
+        """How many requests its instances work on at once, where each takes one at a time."""
+        groups = self.config.config.instance_group
+        counts = [int(max(group.count, 1)) * max(len(group.gpus), 1) for group in groups]
+        return max(sum(counts), 1)
+
+    def has_parameter(self, name: str) -> bool:
+        """Whether its configuration has a parameter of that name."""
+        return name in self.config.config.parameters
+
+    def parameter(self, name: str) -> str:
+        """A parameter of its configuration; empty where it has none."""
+        parameters = self.config.config.parameters
+        return str(parameters[name].string_value).strip() if name in parameters else ""
+
     @classmethod
     def of(cls, metadata: ModelMetadataResponse, config: ModelConfigResponse) -> ModelDescription:
         """Read both answers of Triton."""
@@ -66,10 +87,13 @@ class Cancelling:
     Attributes:
         stop_model: model that takes a `stop` request by id; None where closing the stream is enough.
         hold_s: seconds after closing the stream until the engine has surely noticed.
+        is_possible: False where nothing works: the request keeps its place until the engine's own end of it,
+            and only its caller is let go.
     """
 
     stop_model: str | None
     hold_s: float
+    is_possible: bool = True
 
 
 class Profile(Protocol):
@@ -81,7 +105,7 @@ class Profile(Protocol):
         takes_text: prompts are text, so that `compose` and `text_reader` work.
     """
 
-    name: str
+    name: ClassVar[str]
     cancelling: Cancelling
     takes_text: bool
 

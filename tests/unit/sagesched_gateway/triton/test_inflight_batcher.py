@@ -19,11 +19,12 @@ from sagesched_gateway.kserve import (
 from sagesched_gateway.request import StopOrderError
 from sagesched_gateway.triton.profiles.base import ModelDescription
 from sagesched_gateway.triton.profiles.inflight_batcher import TextProfile, TokenProfile
-from sagesched_gateway.triton.profiles.registry import choose_profile, is_engine
+from sagesched_gateway.triton.profiles.registry import ProfileChoice, choose_profile, is_engine
 from sagesched_gateway.triton.tensors import Inputs, add_flag
 
 TEXT = ("text_input", "max_tokens", "stream")
 FLAGS = ("return_num_input_tokens", "return_num_output_tokens")
+AUTOMATIC = ProfileChoice()
 COUNTS = ("num_input_tokens", "num_output_tokens")
 
 
@@ -245,10 +246,10 @@ def test_a_stop_request_is_an_order():
 
 def test_profiles_are_chosen_by_tensors_not_by_name():
     engine = a_description(inputs=("input_ids", "input_lengths", "request_output_len"), platform="")
-    assert isinstance(choose_profile(engine, None), TokenProfile)
+    assert isinstance(choose_profile(engine, None, AUTOMATIC), TokenProfile)
     assert is_engine(engine)
-    text = choose_profile(a_description(), "engine")
+    text = choose_profile(a_description(), "engine", AUTOMATIC)
     assert isinstance(text, TextProfile)
     assert text.cancelling.stop_model == "engine"
-    assert choose_profile(a_description(platform="python"), "engine") is None
-    assert choose_profile(a_description(inputs=("a",)), "engine") is None
+    assert choose_profile(a_description(platform="python"), "engine", AUTOMATIC) is None
+    assert choose_profile(a_description(inputs=("a",)), "engine", AUTOMATIC) is None
