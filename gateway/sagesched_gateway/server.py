@@ -23,12 +23,17 @@ from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
+from sagesched_gateway.api.grpc_health import HealthFace
+from sagesched_gateway.api.grpc_kserve import KServeFace
+from sagesched_gateway.api.grpc_reflection import ReflectionFace
+from sagesched_gateway.api.grpc_server import serve_grpc, server_options
+from sagesched_gateway.api.grpc_stream import StreamBounds
 from sagesched_gateway.api.http_app import build_http_app, connection_options
 from sagesched_gateway.api.http_connection import HttpListener
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
+from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.config import (
     EngineConfig,
     GatewayConfig,
@@ -174,6 +179,17 @@ class Gateway:
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
         self.readiness = GatewayReadiness(self._watch)
         self._gate = AdminGate(config.admin)
+        self._sweeper = Sweeper()
+        self._kserve = KServeFace(
+            self.dispatcher,
+            self._client,
+            self.readiness,
+            gate=self._gate,
+            reader=self._attributes,
+            sweeper=self._sweeper,
+            bounds=StreamBounds.of(config),
+        )
+        self._health = HealthFace(self.readiness, self._sweeper, self._kserve.check_health)
         self.reloader = None
         if config_file is not None:
             self.reloader = Reloader(config_file, self.settings, self._use, self._telemetry.config_read)
@@ -194,7 +210,7 @@ class Gateway:
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
-        works = [self._watch.run(), self._capacity_watch.run()]
+        works = [self._watch.run(), self._capacity_watch.run(), self._sweeper.run()]
         if self.reloader is not None:
             works.append(self.reloader.run())
         for work in works:
@@ -227,6 +243,7 @@ class Gateway:
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
         self.readiness.start_draining()
+        self._health.look()
         await self.dispatcher.drain(self.settings.config.drain.max_s)
 
     async def close(self) -> None:
@@ -240,12 +257,15 @@ class Gateway:
         if config.scheduling != self.settings.config.scheduling:
             self.dispatcher.use_policy(_policy(config.scheduling))
         self.dispatcher.use_limits(_queue_limits(config.limits))
+        self._kserve.bounds = StreamBounds.of(config)
         if config.log.level != self.settings.config.log.level:
             use_level(config.log.level)
 
     async def _serve_grpc(self, address: str) -> str:
-        server, port = await serve_grpc(KServeFace(self.dispatcher, self._client, self.readiness), address)
+        faces = (self._kserve, self._health, ReflectionFace())
+        server, port = await serve_grpc(faces, address, server_options(self._config))
         self._open.push_async_callback(_stop_grpc, server)
+        self._open.callback(self._health.close)
         return _with_port(address, port)
 
     async def _serve_http(self, app: web.Application) -> str:

@@ -1,7 +1,7 @@
-"""The gRPC face: KServe v2 and gRPC health on the ports of Triton, so that clients change nothing.
+"""The gRPC face: KServe v2 on the port of Triton, so that clients change nothing.
 
 Inference on models that generate text is queued by dispatch; liveness is our own, readiness is Triton's and
-ours; every other unary method of the service is passed on in bytes.
+ours; management is behind a gate; every other unary method of the service is passed on in bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from sagesched_gateway.api.admin_gate import AdminGate
+from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.call_attributes import CallAttributes
+from sagesched_gateway.api.grpc_health import CHECK as HEALTH_CHECK
+from sagesched_gateway.api.grpc_health import NOT_SERVING
 from sagesched_gateway.api.grpc_passthrough import (
     CallContext,
     RawUpstream,
@@ -20,10 +25,11 @@ from sagesched_gateway.api.grpc_passthrough import (
     forward_unary,
     forwarded_metadata,
 )
-from sagesched_gateway.api.grpc_stream import StreamSession
+from sagesched_gateway.api.grpc_stream import StreamBounds, StreamSession
+from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
-from sagesched_gateway.errors import GatewayError, InvalidRequestError, UpstreamError
+from sagesched_gateway.errors import ForbiddenError, GatewayError, InvalidRequestError, UpstreamError
 from sagesched_gateway.kserve import (
     FINAL_PARAMETER,
     SERVICE,
@@ -32,31 +38,49 @@ from sagesched_gateway.kserve import (
     ServerLiveResponse,
     ServerReadyResponse,
 )
+from sagesched_gateway.request import Attributes
 
-SERVER_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # Queued callers legitimately see silence: let them ping.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # Two gateways on one port would split the queue unnoticed.
-    ("grpc.so_reuseport", 0),
-)
-
-HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _PROBE_TIMEOUT_S = 2.0
-_NOT_SERVING = b"\x08\x02"  # HealthCheckResponse with field 1 (status) = NOT_SERVING
 
 _Unary = Callable[[bytes, CallContext], Awaitable[bytes]]
 
 
 class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Finds the handler of each method; all of them deal in bytes."""
+    """Finds the handler of each method; all of them deal in bytes.
 
-    def __init__(self, dispatcher: Dispatcher, upstream: RawUpstream, readiness: Readiness) -> None:
+    Attributes:
+        bounds: of streams that are opened.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        upstream: RawUpstream,
+        readiness: Readiness,
+        *,
+        gate: AdminGate,
+        reader: AttributeReader,
+        sweeper: Sweeper,
+        bounds: StreamBounds,
+    ) -> None:
+        """Put together.
+
+        Args:
+            dispatcher: takes what generates.
+            upstream: Triton, for the rest.
+            readiness: of this gateway.
+            gate: refuses management calls.
+            reader: reads attributes of requests.
+            sweeper: looks at open streams.
+            bounds: of streams opened from now on; may be replaced.
+        """
+        self.bounds = bounds
         self._dispatcher = dispatcher
         self._upstream = upstream
         self._readiness = readiness
+        self._gate = gate
+        self._reader = reader
+        self._sweeper = sweeper
         self._prefix = f"/{SERVICE}/"
         self._handlers: dict[str, grpc.RpcMethodHandler] = {
             self._prefix + "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream_infer),
@@ -66,7 +90,6 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             self._prefix + "ModelReady": self._unless_draining(
                 "ModelReady", ModelReadyResponse(ready=False).SerializeToString()
             ),
-            HEALTH_CHECK: grpc.unary_unary_rpc_method_handler(self._health_check),
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -78,35 +101,65 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         return handler
 
     async def _stream_infer(self, _: object, context: CallContext) -> None:
-        await StreamSession(self._dispatcher, self._upstream, context).run()
+        try:
+            attributes = CallAttributes(self._reader, context)
+        except InvalidRequestError as error:
+            await abort(context, error)
+            return
+        session = StreamSession(self._dispatcher, self._upstream, context, attributes, self.bounds)
+        self._sweeper.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sweeper.discard(session)
 
     async def _infer(self, body: bytes, context: CallContext) -> bytes:
         """Queue a request to a model that answers once; a decoupled model's refusal is Triton's to give."""
-        path = self._prefix + "ModelInfer"
         try:
+            call = CallAttributes(self._reader, context)
             message = ModelInferRequest.FromString(body)
+            attributes, body = call.take(message, body)
+        except DecodeError:
+            return await self._judged_by_triton(body, context)
+        except InvalidRequestError as error:
+            await abort(context, error)
+        try:
             is_queued = await self._dispatcher.resolve(message.model_name)
             if is_queued and not self._dispatcher.is_decoupled(message.model_name):
-                return await self._generate(message, body, context)
-        except (InvalidRequestError, DecodeError):
-            pass  # Triton is the judge, in its own words
+                return await self._generate(message, body, context, call, attributes)
+        except InvalidRequestError:
+            pass
         except GatewayError as error:
             await abort(context, error)
-        return await forward_unary(self._upstream, path, body, context)
+        return await self._judged_by_triton(body, context)
 
-    async def _generate(self, message: ModelInferRequest, body: bytes, context: CallContext) -> bytes:
+    async def _judged_by_triton(self, body: bytes, context: CallContext) -> bytes:
+        """What cannot be queued is answered, or refused, in Triton's own words."""
+        return await forward_unary(self._upstream, self._prefix + "ModelInfer", body, context)
+
+    async def _generate(
+        self,
+        message: ModelInferRequest,
+        body: bytes,
+        context: CallContext,
+        call: CallAttributes,
+        attributes: Attributes,
+    ) -> bytes:
         remaining_s = context.time_remaining()
         generation = self._dispatcher.generate(
             message,
             body=body,
             deadline_at=None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s,
             metadata=forwarded_metadata(context),
+            attributes=attributes,
         )
         try:
             async for response in generation:
                 # A mark of streams, which a unary answer does not carry.
                 if FINAL_PARAMETER in response.parameters:
                     del response.parameters[FINAL_PARAMETER]
+                if attributes.wants_report:
+                    call.report(generation, response)
                 encoded: bytes = response.SerializeToString()
                 return encoded
         finally:
@@ -123,8 +176,9 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         path = self._prefix + "ServerReady"
         return await self._ready_answer(path, body, ServerReadyResponse(ready=False).SerializeToString())
 
-    async def _health_check(self, body: bytes, context: CallContext) -> bytes:
-        return await self._ready_answer(HEALTH_CHECK, body, _NOT_SERVING)
+    async def check_health(self, body: bytes) -> bytes:
+        """Triton's own answer to a health check; NOT_SERVING where Triton is away."""
+        return await self._ready_answer(HEALTH_CHECK, body, NOT_SERVING)
 
     async def _ready_answer(self, path: str, body: bytes, not_ready: bytes) -> bytes:
         if not self._readiness.is_ready:
@@ -143,23 +197,13 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         return grpc.unary_unary_rpc_method_handler(answer)
 
     def _passed_on(self, path: str) -> _Unary:
+        method = path.rpartition("/")[2]
+
         async def pass_on(body: bytes, context: CallContext) -> bytes:
+            try:
+                self._gate.check_grpc(method, body)
+            except ForbiddenError as error:
+                await abort(context, error)
             return await forward_unary(self._upstream, path, body, context)
 
         return pass_on
-
-
-async def serve_grpc(face: KServeFace, address: str) -> tuple[grpc.aio.Server, int]:
-    """Start serving; returns the server and its port.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((face,))
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: in use, or not an address of this machine") from error
-    await server.start()
-    return server, port

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
 
+from sagesched_gateway.api.attributes import PRIVATE_PREFIX
 from sagesched_gateway.api.status_codes import grpc_code
 from sagesched_gateway.errors import GatewayError, UpstreamError
 from sagesched_gateway.request import Metadata
@@ -19,8 +21,10 @@ from sagesched_gateway.request import Metadata
 ERROR_KEY = "x-sagesched-error"
 """Trailing metadata: the stable word of an error that is the gateway's own."""
 
-_RETRY_AFTER = ("retry-after", "1")
-_NOT_FORWARDED = ("grpc-", ":")
+RETRY_AFTER_KEY = "retry-after"
+"""Trailing metadata: whole seconds until another try may do better."""
+
+_NOT_FORWARDED = ("grpc-", ":", PRIVATE_PREFIX)
 _NOT_FORWARDED_KEYS = frozenset({"user-agent", "content-type", "te", "host", "connection"})
 
 
@@ -38,6 +42,9 @@ class CallContext(Protocol):
 
     def time_remaining(self) -> float | None:
         """Seconds until the caller's deadline; None where it has none."""
+
+    def peer(self) -> str:
+        """The caller's address as gRPC writes it."""
 
     def invocation_metadata(self) -> Metadata | None:
         """What the caller sent before its first message."""
@@ -75,7 +82,7 @@ class RawUpstream(Protocol):
 
 
 def forwarded_metadata(context: CallContext) -> Metadata:
-    """The caller's metadata without what belongs to its own connection."""
+    """The caller's metadata without what belongs to its own connection or is for the gateway."""
     return tuple(
         (key, value)
         for key, value in context.invocation_metadata() or ()
@@ -87,8 +94,8 @@ async def abort(context: CallContext, error: GatewayError) -> None:
     """End a call with the error's status; raises, as `context.abort` does."""
     code = grpc_code(error)
     trailing: Metadata = () if isinstance(error, UpstreamError) else ((ERROR_KEY, error.word),)
-    if code is grpc.StatusCode.UNAVAILABLE:
-        trailing = (*trailing, _RETRY_AFTER)
+    if error.retry_after_s is not None:
+        trailing = (*trailing, (RETRY_AFTER_KEY, str(math.ceil(error.retry_after_s))))
     await context.abort(code, error.message, trailing)
 
 

@@ -7,17 +7,23 @@ until the caller takes them.
 
 Failures are answered inside the stream (`error_message` with the request's id), which goes on for the others;
 a caller that sent the metadata `triton_grpc_error: true` gets a gRPC status instead, which ends it.
+
+A stream is bounded: what its caller leaves unread, how long it reads nothing, how long it is not used. Beyond
+that it is cut: its requests are really stopped, and the caller gets the status when it reads again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
+from dataclasses import dataclass
 
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from sagesched_gateway.api.call_attributes import CallAttributes
 from sagesched_gateway.api.grpc_passthrough import (
     CallContext,
     PassedStream,
@@ -26,13 +32,16 @@ from sagesched_gateway.api.grpc_passthrough import (
     forwarded_metadata,
 )
 from sagesched_gateway.api.response_order import ResponseOrder
+from sagesched_gateway.config import GatewayConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import (
     DeadlineError,
     GatewayError,
+    IdleStreamError,
     InternalError,
     InvalidRequestError,
+    SlowReaderError,
     UpstreamError,
 )
 from sagesched_gateway.kserve import (
@@ -41,11 +50,41 @@ from sagesched_gateway.kserve import (
     ModelInferResponse,
     ModelStreamInferResponse,
 )
+from sagesched_gateway.request import Attributes
 
 _LOG = logging.getLogger(__name__)
 
 GRPC_ERROR_KEY = "triton_grpc_error"
+_LONGEST_AGE = 1.1  # gRPC spreads the age of connections by +-10 %
 _RESPONSE_TAG = b"\x12"  # field 2 (infer_response) of ModelStreamInferResponse, length-delimited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamBounds:
+    """What one stream may take.
+
+    Attributes:
+        unread_bytes: answers that the caller has not taken.
+        slow_reader_s: seconds in which it takes nothing of what there is.
+        idle_s: seconds without requests.
+        age_s: seconds after which its connection has surely been told to end; it is cut when nothing runs on
+            it, before the connection takes it down with whatever runs then.
+    """
+
+    unread_bytes: int
+    slow_reader_s: float
+    idle_s: float
+    age_s: float = math.inf
+
+    @classmethod
+    def of(cls, config: GatewayConfig) -> StreamBounds:
+        """As the settings say."""
+        return cls(
+            unread_bytes=config.limits.unread_bytes,
+            slow_reader_s=config.limits.slow_reader_s,
+            idle_s=config.limits.idle_stream_s,
+            age_s=config.listen.connection_age_s * _LONGEST_AGE or math.inf,
+        )
 
 
 class StreamSession:
@@ -56,10 +95,14 @@ class StreamSession:
         dispatcher: Dispatcher,
         upstream: RawUpstream,
         context: CallContext,
+        attributes: CallAttributes,
+        bounds: StreamBounds,
     ) -> None:
         self._dispatcher = dispatcher
         self._upstream = upstream
         self._context = context
+        self._attributes = attributes
+        self._bounds = bounds
         self._loop = asyncio.get_running_loop()
         self._passed_metadata = forwarded_metadata(context)
         self._metadata = tuple(item for item in self._passed_metadata if item[0] != GRPC_ERROR_KEY)
@@ -69,11 +112,19 @@ class StreamSession:
         self._outbox: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._live: set[Generation] = set()
-        self._order = ResponseOrder(self._outbox.append)
+        self._order = ResponseOrder(self._push)
+        self._reports: set[Generation] = set()  # those that owe their caller one
+        self._unread = 0  # bytes in the outbox and in the write under way
+        self._num_written = 0
+        self._num_read = 0
+        self._opened_at = self._loop.time()
+        self._stuck_at, self._stuck_since = -1, 0.0  # see `look`
+        self._idle_at, self._idle_since = -1, 0.0
         self._passed: PassedStream | None = None
         self._is_passing = False
         self._is_half_closed = False
         self._is_over = False
+        self._is_cut = False
         self._failure: GatewayError | None = None
 
     async def run(self) -> None:
@@ -97,15 +148,59 @@ class StreamSession:
 
     def responded(self, generation: Generation, response: ModelInferResponse) -> None:
         """Put a response into the outbox."""
+        if self._reports and generation in self._reports:
+            self._reports.discard(generation)
+            self._attributes.report(generation, response)
         self._order.put(generation, _framed(response))
         self._wake()
 
     def ended(self, generation: Generation, error: GatewayError | None) -> None:
         """A generation is over."""
         self._live.discard(generation)
+        self._reports.discard(generation)
         if error is not None:
             self._report(error, generation.client_id, generation.model, generation)
         self._order.end(generation)
+        self._wake()
+
+    # --- The sweeper's side: see `Swept` ---
+
+    def look(self, now: float) -> None:
+        """Cut the stream where it is not read, not used, or older than its connection may become."""
+        if self._is_cut:
+            return
+        if self._unread:
+            self._look_at_reader(now)
+        elif not (self._live or self._is_half_closed):
+            self._look_at_use(now)
+
+    def _look_at_reader(self, now: float) -> None:
+        self._idle_at = -1
+        if self._stuck_at != self._num_written:
+            self._stuck_at, self._stuck_since = self._num_written, now
+        elif now - self._stuck_since >= self._bounds.slow_reader_s:
+            self._cut(SlowReaderError(f"nothing was read for {self._bounds.slow_reader_s:g} s"))
+
+    def _look_at_use(self, now: float) -> None:
+        self._stuck_at = -1
+        num_moved = self._num_written + self._num_read
+        if self._idle_at != num_moved:
+            self._idle_at, self._idle_since = num_moved, now
+        elif now - self._idle_since >= self._bounds.idle_s:
+            self._cut(IdleStreamError(f"the stream had no requests for {self._bounds.idle_s:g} s"))
+        elif now - self._opened_at >= self._bounds.age_s and not self._is_passing:
+            self._cut(IdleStreamError("the stream's connection has reached its age; open a new one"))
+
+    def _cut(self, error: GatewayError) -> None:
+        """End the stream without regard to what is still to be said on it."""
+        _LOG.info("a stream of %s is ended: %s", self._context.peer(), error.message)
+        self._failure = error
+        self._is_cut = True
+        self._outbox.clear()
+        for generation in list(self._live):
+            generation.close()
+        if self._passed is not None and self._is_passing:
+            self._passed.close()
         self._wake()
 
     # --- The caller's side ---
@@ -118,6 +213,9 @@ class StreamSession:
         """Take the caller's next message; False when there will be none."""
         try:
             if (body := await self._context.read()) is not grpc.aio.EOF:
+                if self._is_cut:
+                    return False
+                self._num_read += 1
                 await self._take(body)
                 return True
             if self._passed is not None:
@@ -132,10 +230,13 @@ class StreamSession:
         return False
 
     async def _write(self) -> None:
-        outbox = self._outbox
+        outbox, write = self._outbox, self._context.write
         while True:
             while outbox:
-                await self._context.write(outbox.popleft())
+                message = outbox.popleft()
+                await write(message)
+                self._unread -= len(message)
+                self._num_written += 1
             if self._failure is not None:
                 self._is_over = True
                 await abort(self._context, self._failure)
@@ -153,8 +254,13 @@ class StreamSession:
             return
         client_id, model = message.id, message.model_name
         try:
+            attributes, body = self._attributes.take(message, body)
+        except InvalidRequestError as error:
+            self._report(error, client_id, model)
+            return
+        try:
             if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
-                self._generate(message, body)
+                self._generate(message, body, attributes)
                 return
         except InvalidRequestError:
             pass  # Triton is the judge, in its own words
@@ -163,13 +269,20 @@ class StreamSession:
             return
         await self._pass_on(body)
 
-    def _generate(self, message: ModelInferRequest, body: bytes) -> None:
+    def _generate(self, message: ModelInferRequest, body: bytes, attributes: Attributes) -> None:
         is_decoupled = self._dispatcher.is_decoupled(message.model_name)
         generation = self._dispatcher.generate(
-            message, body=body, deadline_at=self._deadline_at, metadata=self._metadata, listener=self
+            message,
+            body=body,
+            deadline_at=self._deadline_at,
+            metadata=self._metadata,
+            attributes=attributes,
+            listener=self,
         )
         if not generation.is_ended:
             self._live.add(generation)
+            if attributes.wants_report:
+                self._reports.add(generation)
             if not is_decoupled:
                 self._order.begin(generation)
 
@@ -182,12 +295,12 @@ class StreamSession:
         await self._passed.send(body)
 
     def _received(self, body: bytes) -> None:
-        self._outbox.append(body)
+        self._push(body)
         self._wake()
 
     def _passing_ended(self, error: GatewayError | None) -> None:
         self._is_passing = False
-        if error is not None:
+        if error is not None and not self._is_cut:
             self._failure = error
         self._wake()
 
@@ -196,12 +309,26 @@ class StreamSession:
     ) -> None:
         """Tell the caller of a failed request."""
         is_in_band = isinstance(error, UpstreamError) and error.in_band
-        # The deadline is that of the whole call, so its end is too, as if the caller had noticed it first.
-        if isinstance(error, DeadlineError) or (self._wants_status and not is_in_band):
+        # Past the deadline of the whole call the call ends, as if the caller had noticed it first.
+        is_late = isinstance(error, DeadlineError) and self._is_past_deadline()
+        if is_late or (self._wants_status and not is_in_band):
             self._failure = error
         else:
             self._order.put(generation, _in_band(error, client_id, model))
         self._wake()
+
+    def _is_past_deadline(self) -> bool:
+        return self._deadline_at is not None and self._loop.time() >= self._deadline_at
+
+    def _push(self, message: bytes) -> None:
+        """Into the outbox, where no more than the bound and one message may pile up."""
+        if self._is_cut:
+            return
+        if self._unread > self._bounds.unread_bytes:
+            self._cut(SlowReaderError(f"more than {self._bounds.unread_bytes} bytes were left unread"))
+            return
+        self._outbox.append(message)
+        self._unread += len(message)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

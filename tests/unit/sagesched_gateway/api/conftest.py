@@ -16,7 +16,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "dispatch"))
 
 from dispatch_fakes import Bench, until
 
-from sagesched_gateway.api.grpc_kserve import KServeFace, serve_grpc
+from sagesched_gateway.api.admin_gate import AdminGate
+from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.grpc_health import HealthFace
+from sagesched_gateway.api.grpc_kserve import KServeFace
+from sagesched_gateway.api.grpc_reflection import ReflectionFace
+from sagesched_gateway.api.grpc_server import serve_grpc, server_options
+from sagesched_gateway.api.grpc_stream import StreamBounds
+from sagesched_gateway.api.sweeper import Sweeper
+from sagesched_gateway.config import GatewayConfig, parse_config
 from sagesched_gateway.errors import GatewayError, UpstreamError
 from sagesched_gateway.kserve import (
     SERVICE,
@@ -98,22 +106,39 @@ class FixedReadiness:
         self.reason = ""
 
 
-class Face:
-    """The face on a real port, and a client's channel to it."""
+SWEEP_S = 0.02
 
-    def __init__(self) -> None:
+
+class Face:
+    """All gRPC faces on a real port, and a client's channel to it."""
+
+    def __init__(self, config: GatewayConfig) -> None:
         self.bench = Bench(slots=8)
         self.raw = RawTriton()
         self.readiness = FixedReadiness()
+        self.config = config
+        self.sweeper = Sweeper(SWEEP_S)
         self.server: grpc.aio.Server | None = None
         self.channel: grpc.aio.Channel | None = None
 
     async def start(self) -> None:
-        face = KServeFace(self.bench.dispatcher, self.raw, self.readiness)
-        self.server, port = await serve_grpc(face, "127.0.0.1:0")
+        kserve = KServeFace(
+            self.bench.dispatcher,
+            self.raw,
+            self.readiness,
+            gate=AdminGate(self.config.admin),
+            reader=AttributeReader(self.config.attributes),
+            sweeper=self.sweeper,
+            bounds=StreamBounds.of(self.config),
+        )
+        self.health = HealthFace(self.readiness, self.sweeper, kserve.check_health)
+        faces = (kserve, self.health, ReflectionFace())
+        self.server, port = await serve_grpc(faces, "127.0.0.1:0", server_options(self.config))
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self._sweeping = asyncio.create_task(self.sweeper.run())
 
     async def stop(self) -> None:
+        self._sweeping.cancel()
         await self.channel.close()
         await self.server.stop(0)
 
@@ -136,8 +161,14 @@ class Face:
 
 
 @pytest.fixture
-async def face() -> AsyncIterator[Face]:
-    face = Face()
+def settings() -> dict[str, Any]:
+    """A test's settings; a module overrides the fixture, or a test parametrizes it."""
+    return {}
+
+
+@pytest.fixture
+async def face(settings: dict[str, Any]) -> AsyncIterator[Face]:
+    face = Face(parse_config({"predictor": {"mode": "None"}} | settings))
     await face.start()
     yield face
     await face.stop()

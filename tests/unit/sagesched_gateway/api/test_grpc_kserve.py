@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from dispatch_fakes import a_message
 
-from sagesched_gateway.api.grpc_kserve import serve_grpc
+from sagesched_gateway.api.grpc_server import serve_grpc
 from sagesched_gateway.errors import UpstreamError
 from sagesched_gateway.kserve import (
     FINAL_PARAMETER,
@@ -20,6 +20,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Chunk
 
+ALONE = (("grpc.so_reuseport", 0),)
 AWAY = grpc.aio.AioRpcError(
     grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details="away"
 )
@@ -85,9 +86,11 @@ async def test_bytes_that_are_no_request_are_tritons_to_judge(face):
 
 
 async def test_unknown_methods_of_the_service_are_passed_on_with_metadata(face):
-    assert await face.unary("TraceSetting", b"abc", metadata=(("x-mine", "1"),)) == b"raw:abc"
+    sent = (("x-mine", "1"), ("x-sagesched-tenant", "me"))
+    assert await face.unary("Unheard", b"abc", metadata=sent) == b"raw:abc"
     method, body, metadata = face.raw.calls[0]
-    assert (method, body, metadata["x-mine"]) == ("TraceSetting", b"abc", "1")
+    assert (method, body, metadata["x-mine"]) == ("Unheard", b"abc", "1")
+    assert "x-sagesched-tenant" not in metadata
 
 
 async def test_a_passed_failure_keeps_code_and_words(face):
@@ -134,7 +137,7 @@ async def test_a_model_is_not_ready_while_draining(face):
 
 
 async def test_an_address_in_use_is_said_plainly(face):
-    server, port = await serve_grpc(None, "127.0.0.1:0")
+    server, port = await serve_grpc((), "127.0.0.1:0", ALONE)
     with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}"):
-        await serve_grpc(None, f"127.0.0.1:{port}")
+        await serve_grpc((), f"127.0.0.1:{port}", ALONE)
     await server.stop(0)

@@ -9,10 +9,11 @@ import grpc.aio
 import pytest
 from dispatch_fakes import a_message, until
 
-from sagesched_gateway.errors import DeadlineError, UpstreamError, UpstreamUnavailableError
+from sagesched_gateway.errors import UpstreamError, UpstreamUnavailableError
 from sagesched_gateway.kserve import FINAL_PARAMETER, ModelInferRequest
 
 AS_STATUS = (("triton_grpc_error", "true"),)
+TRUSTING = {"attributes": {"trustedNetworks": ["127.0.0.0/8"]}}
 
 
 async def rest(call):
@@ -164,12 +165,21 @@ async def test_a_callers_deadline_stops_its_request(face):
     assert running.num_cancels == 1
 
 
-async def test_a_deadline_is_a_status_whoever_notices_it_first(face):
+@pytest.mark.parametrize("settings", [TRUSTING])
+async def test_a_requests_own_deadline_ends_that_request_alone(face):
     call = face.stream()
-    await call.write(a_message())
-    (running,) = await face.running()
-    running.fail(DeadlineError("the deadline passed while the request ran"))
-    assert (await failed(call)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    hurried = a_message("hurried", id="hurried")
+    hurried.parameters["x-sagesched-deadline"].double_param = 0.1
+    await call.write(hurried)
+    await call.write(a_message("other", id="other"))
+    await call.done_writing()
+    first, second = await face.running(2)
+    first.ends_when_cancelled = True
+    message = await call.read()
+    assert (message.infer_response.id, "deadline" in message.error_message) == ("hurried", True)
+    second.token(final=True)
+    assert [message.infer_response.id for message in await rest(call)] == ["other"]
+    await until(lambda: first.num_cancels)
 
 
 async def test_other_models_pass_through_untouched_on_one_plain_stream(face):
