@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 
+from sagesched_emulator.config_mount import ConfigMount
 from sagesched_gateway import reload
 from sagesched_gateway.config_file import load_config
 from sagesched_gateway.live_settings import LiveSettings
@@ -18,36 +19,9 @@ from sagesched_gateway.reload import Reloader
 SETTINGS = "predictor: {{mode: None}}\nscheduling:\n  policy: {policy}\n"
 
 
-class Mount:
-    """A ConfigMap volume: `gateway.yaml -> ..data/gateway.yaml`, `..data -> ..2026_<n>`."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.file = folder / "gateway.yaml"
-        self._number = 0
-
-    def swap(self, text):
-        """As kubelet's atomic writer: a new folder, a link beside, a rename over, the old folder removed."""
-        data = self.folder / "..data"
-        old = data.resolve() if data.is_symlink() else None
-        self._number += 1
-        new = self.folder / f"..2026_{self._number}"
-        new.mkdir()
-        (new / "gateway.yaml").write_text(text)
-        os.symlink(new.name, self.folder / "..data_tmp")
-        os.rename(self.folder / "..data_tmp", data)
-        if not self.file.is_symlink():
-            os.symlink("..data/gateway.yaml", self.file)
-        if old is not None:
-            (old / "gateway.yaml").unlink()
-            old.rmdir()
-
-
 @pytest.fixture
 def mount(tmp_path):
-    mount = Mount(tmp_path)
-    mount.swap(SETTINGS.format(policy="fcfs"))
-    return mount
+    return ConfigMount(tmp_path, "gateway.yaml", SETTINGS.format(policy="fcfs"))
 
 
 class Followed:
