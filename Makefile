@@ -35,6 +35,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@MYPYPATH=bench $(BIN)/mypy bench
+	@$(BIN)/mypy docs
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)
@@ -43,6 +44,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED) ## every published figure; needs the data pack (SAGESCHED_DATA)
 	@bash bench/all.sh
+
+docs: $(INSTALLED) ## the reference pages that follow from the code
+	@$(BIN)/python docs/reference/generate.py
 
 clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

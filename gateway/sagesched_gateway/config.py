@@ -75,7 +75,13 @@ class ListenConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonConfig:
-    """Addresses of the Triton server behind the gateway, `host:port`."""
+    """Addresses of the Triton server behind the gateway, `host:port`.
+
+    Attributes:
+        grpc: KServe v2 over gRPC; every generation goes there.
+        http: KServe v2 over HTTP; what is passed through goes there.
+        metrics: Prometheus text: the engine's gauges, and what `/metrics` appends to its own.
+    """
 
     grpc: str = "127.0.0.1:18001"
     http: str = "127.0.0.1:18000"
