@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import openai
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 from gateway_process import WAIT_S, GatewayProcess, settings_for, until
 
 from sagesched_emulator.tokenizer import TOKENIZER_PATH
