@@ -13,19 +13,17 @@ PATIENCE_S = 60.0
 """Longest time between two pieces of a body."""
 
 
-async def read_body(request: web.Request, most_bytes: int, *, patience_s: float = PATIENCE_S) -> bytes:
+async def read_body(request: web.Request, most_bytes: int) -> bytes:
     """All of the body.
 
     Raises:
         TooLargeError: it is larger than `most_bytes`.
-        InvalidRequestError: nothing of it came for `patience_s` seconds.
+        InvalidRequestError: nothing of it came for `PATIENCE_S` seconds.
     """
-    return b"".join([piece async for piece in pieces_of(request, most_bytes, patience_s=patience_s)])
+    return b"".join([piece async for piece in pieces_of(request, most_bytes)])
 
 
-async def pieces_of(
-    request: web.Request, most_bytes: int, *, patience_s: float = PATIENCE_S
-) -> AsyncIterator[bytes]:
+async def pieces_of(request: web.Request, most_bytes: int) -> AsyncIterator[bytes]:
     """The body as it comes; see `read_body`."""
     told = request.content_length
     if told is not None and told > most_bytes:
@@ -33,11 +31,11 @@ async def pieces_of(
     size = 0
     while True:
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(PATIENCE_S):
                 piece = await request.content.readany()
         except TimeoutError as error:
             raise InvalidRequestError(
-                f"the request body broke off: {size} bytes came, then nothing for {patience_s:g} s"
+                f"the request body broke off: {size} bytes came, then nothing for {PATIENCE_S:g} s"
             ) from error
         if not piece:
             return

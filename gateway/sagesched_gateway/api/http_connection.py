@@ -50,9 +50,9 @@ class HttpConnection(web.RequestHandler):
         self._is_running = False
 
     @property
-    def is_old(self) -> bool:
-        """Its time is over."""
-        return self._loop.time() >= self._closes_at
+    def remaining_s(self) -> float:
+        """Time until it is old; below 0 when it is."""
+        return self._closes_at - self._loop.time()
 
     def began(self) -> None:
         """A request's head is whole."""
@@ -180,7 +180,7 @@ async def _note_request(request: web.Request, handler: Handler) -> web.StreamRes
 
 async def _part_from_the_old(request: web.Request, response: web.StreamResponse) -> None:
     connection = request.protocol
-    if isinstance(connection, HttpConnection) and connection.is_old:
+    if isinstance(connection, HttpConnection) and connection.remaining_s <= 0:
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"
 

@@ -3,11 +3,17 @@
 It sends the answer itself, so that its watch lasts until the last byte has left for the network; whatever
 the answer is (events, one body, something passed on from Triton), a caller who stops reading holds neither
 memory nor, where a request still runs, a place in the engine.
+
+What a caller has taken is what his side has acknowledged: the kernel's buffer would hide megabytes, and by
+its own account it moves in steps that a slow but honest reader needs minutes for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -69,7 +75,7 @@ class _Watch:
         transport, now = self._request.transport, self._loop.time()
         if transport is None or transport.is_closing():
             return
-        waiting = transport.get_write_buffer_size()
+        waiting = transport.get_write_buffer_size() + _in_kernel(transport)
         taken = self._request.writer.output_size - waiting
         if waiting == 0 or taken > self._taken:
             self._taken, self._taken_at = taken, now
@@ -77,3 +83,12 @@ class _Watch:
             break_off(self._request, f"nothing of {waiting} bytes was taken for {self._limit_s:g} s")
             return
         self._timer = self._loop.call_later(self._limit_s / _LOOKS, self._look)
+
+
+def _in_kernel(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has taken over and the other side has not acknowledged."""
+    try:
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0  # closed meanwhile
+    return int(struct.unpack("i", answer)[0])

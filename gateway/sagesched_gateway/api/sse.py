@@ -7,7 +7,11 @@ and the request behind it cancelled. `slow_readers.py` does the same to one who 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import socket
+import struct
 from collections.abc import Mapping
 
 from aiohttp import hdrs, web
@@ -16,6 +20,7 @@ from sagesched_gateway.errors import SlowReaderError
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _LOG = logging.getLogger(__name__)
 
 
@@ -80,5 +85,13 @@ def break_off(request: web.Request, why: str) -> None:
     """Break the connection of a caller who does not take his answer; its handler gets cancelled."""
     where = f"{request.method} {request.path} from {request.remote}"
     _LOG.warning("%s: %s: %s", SlowReaderError.word, where, why)
-    if request.transport is not None:
-        request.transport.abort()
+    transport = request.transport
+    if transport is not None:
+        _forget_unsent(transport)
+        transport.abort()
+
+
+def _forget_unsent(transport: asyncio.Transport) -> None:
+    """Have the kernel drop what it still holds, and tell the caller by a reset, when the connection ends."""
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import struct
+import sys
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SNAPSHOT = DispatchSnapshot(
     queued=5,
@@ -102,6 +106,7 @@ class FakeDispatcher:
         self.attributes_seen.append(attributes)
         generation = Generation(client_id=message.id, model=message.model_name, close=self.closed.set)
         generation.queue_s = self.queue_s
+        self.generation = generation
         for response in self.responses:
             generation.respond(response)
         if not self.holds_open:
