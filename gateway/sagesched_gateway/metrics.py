@@ -199,7 +199,9 @@ class SnapshotCollector(Collector):
     def _queue(self, state: DispatchSnapshot) -> Iterable[Metric]:
         yield _gauge("sagesched_gateway_queued_requests", "Requests waiting in the gateway.", state.queued)
         yield _gauge(
-            "sagesched_gateway_queued_bytes", "Messages of the requests waiting in the gateway, together.", state.queued_bytes
+            "sagesched_gateway_queued_bytes",
+            "Messages of the requests waiting in the gateway, together.",
+            state.queued_bytes,
         )
         yield _gauge(
             "sagesched_gateway_in_flight_requests",

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from sagesched_gateway.config import GatewayConfig, to_mapping
+from sagesched_gateway.config import GatewayConfig, PredictorConfig, to_mapping
 
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
+_TOKENIZER_FILE = "tokenizer.json"
 
 
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
-    problems = []
-    if config.tokenizer is not None and not _names_a_file(Path(config.tokenizer), "tokenizer.json"):
-        problems.append(
-            f"tokenizer: no tokenizer.json at {config.tokenizer}; name the file or its folder, "
-            "or remove the setting"
-        )
+    problems = [*_tokenizer(config.tokenizer), *_predictor(config.predictor)]
     template = config.openai.chat_template
     if template is not None and not Path(template).is_file():
         problems.append(f"openai.chatTemplate: no file {template}; name a Jinja file or remove the setting")
-    predictor = config.predictor
-    if predictor.mode != "None" and predictor.encoder is not None:
-        problems += [
-            f"predictor.encoder: no file {name} in {predictor.encoder}; name an exported encoder's folder"
-            for name in _ENCODER_FILES
-            if not (Path(predictor.encoder) / name).is_file()
-        ]
-    if predictor.history.file is not None and not Path(predictor.history.file).is_file():
-        problems.append(f"predictor.history.file: no file {predictor.history.file}; remove it to start empty")
-    return problems
-
-
-def _names_a_file(path: Path, in_folder: str) -> bool:
-    return path.is_file() or (path / in_folder).is_file()
+    return [*problems, *_recorder(config.recorder.file)]
 
 
 def shown(config: GatewayConfig) -> str:
     """The settings in full, as YAML, defaults filled in."""
     return yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
+
+
+def _tokenizer(tokenizer: str | None) -> Iterator[str]:
+    if tokenizer is None or Path(tokenizer).is_file() or (Path(tokenizer) / _TOKENIZER_FILE).is_file():
+        return
+    yield (
+        f"tokenizer: no {_TOKENIZER_FILE} at {tokenizer}; name the file or its folder, or remove the setting"
+    )
+
+
+def _predictor(predictor: PredictorConfig) -> Iterator[str]:
+    if predictor.mode != "None" and predictor.encoder is not None:
+        for name in _ENCODER_FILES:
+            if not (Path(predictor.encoder) / name).is_file():
+                yield (
+                    f"predictor.encoder: no file {name} in {predictor.encoder}; "
+                    "name an exported encoder's folder"
+                )
+    if predictor.history.file is not None and not Path(predictor.history.file).is_file():
+        yield f"predictor.history.file: no file {predictor.history.file}; remove it to start empty"
+
+
+def _recorder(file: str | None) -> Iterator[str]:
+    if file is None:
+        return
+    folder = Path(file).parent
+    if not folder.is_dir():
+        yield f"recorder.file: no folder {folder}; make it, or mount a volume there"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield f"recorder.file: {folder} cannot be written; let the gateway's user write there"
+    if Path(file).is_symlink() or Path(file).is_dir():
+        yield f"recorder.file: {file} is not a plain file; links are not followed, name the file itself"

@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 
 from sagesched_gateway import config as module
 from sagesched_gateway.config import (
+    ADMIN_GROUPS,
     KV_POLICIES,
+    LOG_LEVELS,
     POLICIES,
+    PROFILES,
+    PROMPT_RECORDS,
+    AttributesConfig,
     ConfigError,
     EngineConfig,
     GatewayConfig,
     HistoryConfig,
+    LimitsConfig,
+    LogConfig,
+    OpenAIConfig,
     PredictorConfig,
+    RecorderConfig,
     SchedulingConfig,
     digest,
     parse_config,
@@ -131,6 +140,106 @@ def test_a_wrong_setting_is_refused_with_its_path_and_what_is_allowed(settings, 
     assert complaint.startswith(caught.value.path)
 
 
+def test_the_settings_of_the_faces_are_read():
+    config = parse(
+        listen={"connectionAgeSeconds": 0},
+        profiles={"b": "vllm", "a": "none"},
+        limits={
+            "messageBytes": 1024,
+            "headerBytes": 2048,
+            "jsonDepth": 4,
+            "queuedRequests": 1,
+            "queuedBytes": 4096,
+            "fullCode": "RESOURCE_EXHAUSTED",
+            "unreadBytes": 8192,
+            "slowReaderSeconds": 0.5,
+            "idleStreamSeconds": 7,
+        },
+        attributes={"trustedNetworks": ["10.0.0.0/8", "::1", "127.0.0.1"], "exposePrediction": True},
+        admin={"allow": ["trace", "logging", "trace"]},
+        openai={"servedName": "n", "model": "m", "chatTemplate": "/t.jinja", "defaultMaxTokens": 9},
+        recorder={"file": "/r.jsonl", "prompts": "Hash", "maxBytes": 1024, "files": 1},
+        log={"level": "warning", "format": "JSON"},
+    )
+    assert config.listen.connection_age_s == 0.0
+    assert config.profiles == (("a", "none"), ("b", "vllm"))
+    assert config.limits == LimitsConfig(
+        message_bytes=1024,
+        header_bytes=2048,
+        json_depth=4,
+        queued_requests=1,
+        queued_bytes=4096,
+        full_code="RESOURCE_EXHAUSTED",
+        unread_bytes=8192,
+        slow_reader_s=0.5,
+        idle_stream_s=7.0,
+    )
+    assert config.attributes == AttributesConfig(
+        trusted_networks=("10.0.0.0/8", "::1/128", "127.0.0.1/32"), expose_prediction=True
+    )
+    assert config.admin.allow == ("trace", "logging")
+    assert config.openai == OpenAIConfig(
+        served_name="n", model="m", chat_template="/t.jinja", default_max_tokens=9
+    )
+    assert config.recorder == RecorderConfig(file="/r.jsonl", prompts="Hash", max_bytes=1024, files=1)
+    assert config.log == LogConfig(level="warning", format="JSON")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (
+            {"listen": {"connectionAgeSeconds": -1}},
+            "listen.connectionAgeSeconds: must be a number of at least",
+        ),
+        ({"profiles": ["m"]}, "profiles: must be a mapping of names, not ['m']"),
+        ({"profiles": {"m": "trtllm"}}, "profiles.m: unknown profile 'trtllm', one of auto, inflight"),
+        ({"profiles": {1: "none"}}, "profiles.1: unknown profile 'none'"),
+        ({"limits": {"messageBytes": 1023}}, "limits.messageBytes: must be a whole number of at least 1024"),
+        ({"limits": {"headerBytes": 1}}, "limits.headerBytes: must be a whole number of at least 1024"),
+        ({"limits": {"jsonDepth": 3}}, "limits.jsonDepth: must be a whole number of at least 4, not 3"),
+        ({"limits": {"queuedRequests": 0}}, "limits.queuedRequests: must be a whole number of at least 1"),
+        ({"limits": {"queuedBytes": "512M"}}, "limits.queuedBytes: must be a whole number"),
+        ({"limits": {"fullCode": "OK"}}, "limits.fullCode: unknown code 'OK', one of UNAVAILABLE, RESOURCE"),
+        ({"limits": {"unreadBytes": 0}}, "limits.unreadBytes: must be a whole number of at least 1024"),
+        ({"limits": {"slowReaderSeconds": 0}}, "limits.slowReaderSeconds: must be a number above 0, not 0"),
+        ({"limits": {"idleStreamSeconds": 0}}, "limits.idleStreamSeconds: must be a number above 0, not 0"),
+        ({"attributes": {"trustedNetworks": "10.0.0.0/8"}}, "attributes.trustedNetworks: must be a list"),
+        ({"attributes": {"trustedNetworks": ["10.0.0.1/8"]}}, "attributes.trustedNetworks: must be networks"),
+        (
+            {"attributes": {"trustedNetworks": ["home"]}},
+            "attributes.trustedNetworks: must be networks such as",
+        ),
+        (
+            {"attributes": {"exposePrediction": 1}},
+            "attributes.exposePrediction: must be true or false, not 1",
+        ),
+        ({"admin": {"allow": ["all"]}}, "admin.allow: unknown group 'all', any of model-repository, shared"),
+        ({"admin": {"allow": "trace"}}, "admin.allow: must be a list, not 'trace'"),
+        ({"openai": {"servedName": ""}}, "openai.servedName: must be a name, not ''"),
+        ({"openai": {"model": 5}}, "openai.model: must be a name, not 5"),
+        ({"openai": {"chatTemplate": 5}}, "openai.chatTemplate: must be the path of a file or folder, not 5"),
+        (
+            {"openai": {"defaultMaxTokens": 0}},
+            "openai.defaultMaxTokens: must be a whole number of at least 1",
+        ),
+        ({"recorder": {"file": ""}}, "recorder.file: must be the path of a file or folder, not ''"),
+        (
+            {"recorder": {"prompts": "Some"}},
+            "recorder.prompts: unknown choice 'Some', one of Drop, Hash, Keep",
+        ),
+        ({"recorder": {"maxBytes": 1}}, "recorder.maxBytes: must be a whole number of at least 1024, not 1"),
+        ({"recorder": {"files": 0}}, "recorder.files: must be a whole number of at least 1, not 0"),
+        ({"log": {"level": "trace"}}, "log.level: unknown level 'trace', one of debug, info, warning, error"),
+        ({"log": {"format": "json"}}, "log.format: unknown format 'json', one of Text, JSON"),
+    ],
+)
+def test_a_wrong_setting_of_a_face_is_refused_with_its_path_and_what_is_allowed(settings, complaint):
+    with pytest.raises(ConfigError) as caught:
+        parse(**settings)
+    assert str(caught.value).startswith(complaint)
+
+
 def test_an_emptied_section_means_defaults():
     assert parse(engine=None, scheduling=None) == parse()
 
@@ -168,6 +277,17 @@ settings_mappings = st.fixed_dictionaries(
         ),
         "engine": st.fixed_dictionaries({}, optional={"slots": maybe_whole, "kvBlocks": maybe_whole}),
         "tokenizer": st.just("/t"),
+        "profiles": st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(PROFILES)),
+        "limits": st.fixed_dictionaries(
+            {}, optional={"messageBytes": st.integers(1024, 10**9), "slowReaderSeconds": st.floats(0.1, 9.0)}
+        ),
+        "attributes": st.fixed_dictionaries(
+            {}, optional={"trustedNetworks": st.lists(st.sampled_from(["10.0.0.0/8", "::/0"]))}
+        ),
+        "admin": st.fixed_dictionaries({"allow": st.lists(st.sampled_from(ADMIN_GROUPS))}),
+        "openai": st.fixed_dictionaries({}, optional={"servedName": st.just("n")}),
+        "recorder": st.fixed_dictionaries({}, optional={"prompts": st.sampled_from(PROMPT_RECORDS)}),
+        "log": st.fixed_dictionaries({}, optional={"level": st.sampled_from(LOG_LEVELS)}),
     },
 )
 
