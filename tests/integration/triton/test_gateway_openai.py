@@ -43,6 +43,7 @@ def gateway(
         engine={"slots": 1, "lookahead": 0},
         openai={"servedName": MODEL, "defaultMaxTokens": 64},
         limits={"queuedRequests": 1},
+        attributes={"trustedNetworks": ["127.0.0.0/8"]},
     )
     gateway = GatewayProcess(settings, folder)
     gateway.wait_ready()
@@ -243,6 +244,32 @@ def test_openai_a_full_queue_is_told_before_any_byte(client, gateway, known):
     assert caught.value.status_code == 503
     assert (caught.value.code, caught.value.type) == ("queue-full", "service_unavailable")
     assert caught.value.response.headers["retry-after"] == "1"
+    until(lambda: gateway.queue() == (0, 0))
+
+
+def test_openai_a_deadline_before_the_first_byte_has_a_status_and_no_retry(client, gateway, known):
+    long = {"model": MODEL, "prompt": known.very_long.prompt, "max_tokens": 2000}
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.with_options(max_retries=3).completions.create(
+            **long, extra_headers={"x-sagesched-deadline": "0.2"}
+        )
+    assert (caught.value.status_code, caught.value.code) == (504, "deadline-exceeded")
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    until(lambda: gateway.queue() == (0, 0))
+
+
+def test_openai_a_deadline_after_it_is_the_last_event(client, gateway, known):
+    messages = user(known.very_long.prompt)
+    stream = client.chat.completions.create(
+        model=MODEL,
+        messages=messages,
+        max_tokens=2000,
+        stream=True,
+        extra_headers={"x-sagesched-deadline": "0.3"},
+    )
+    with pytest.raises(openai.APIError) as caught:
+        list(stream)
+    assert caught.value.code == "deadline-exceeded"
     until(lambda: gateway.queue() == (0, 0))
 
 

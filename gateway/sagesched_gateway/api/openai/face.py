@@ -45,7 +45,7 @@ from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, Uns
 from sagesched_gateway.text import Sampling
 
 _SLOW_CHARACTERS = 20_000
-"""From this length on, rendering a chat takes a millisecond or more and belongs into a thread."""
+"""From this length on, rendering or encoding takes a millisecond or more and belongs into a thread."""
 
 _NO_TEMPLATE = (
     "this gateway has no chat template: set openai.chatTemplate to a Jinja file, or tokenizer to a folder "
@@ -168,7 +168,7 @@ class OpenAIFace:
         async with AsyncExitStack() as started:
             running = []
             for prompt in prompts:
-                generation = self._start(request, behind, prompt, sampling)
+                generation = await self._start(request, behind, prompt, sampling)
                 await started.enter_async_context(aclosing(generation))
                 answer = Answer(
                     prompt=prompt,
@@ -184,8 +184,9 @@ class OpenAIFace:
             writer = StreamWriter(stream, shape, objects, running, told)
             return await writer.write(include_usage=include_usage)
 
-    def _start(self, request: web.Request, model: str, prompt: str, sampling: Sampling) -> Generation:
-        message = self._dispatcher.compose(model, prompt, sampling)
+    async def _start(self, request: web.Request, model: str, prompt: str, sampling: Sampling) -> Generation:
+        compose = partial(self._dispatcher.compose, model, prompt, sampling)
+        message = compose() if len(prompt) < _SLOW_CHARACTERS else await asyncio.to_thread(compose)
         message.id = request[REQUEST_ID]
         return self._dispatcher.generate(
             message, metadata=trace_context(request), attributes=attributes_of(request, self._reader)

@@ -102,6 +102,17 @@ async def test_tokens_are_counted_here_where_the_engine_tells_none(face, dispatc
     assert body["usage"] == {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}
 
 
+@pytest.mark.parametrize("ask", ["complete", "chat"])
+async def test_a_long_prompt_is_served(face, dispatcher, ask):
+    long = "x" * 50_000
+    if ask == "chat":
+        answer, _ = await face.chat({"role": "user", "content": long})
+    else:
+        answer, _ = await face.complete(prompt=long)
+    assert answer.status == 200
+    assert long in dispatcher.asked[0][1]
+
+
 async def test_an_empty_answer(face, dispatcher):
     dispatcher.pieces = []
     _, body = await face.complete()
