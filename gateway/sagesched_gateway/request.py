@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferResponse
@@ -66,19 +67,19 @@ class GenerationRequest:
     metadata: Metadata = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One message from Triton, translated.
+class Chunk(NamedTuple):
+    """One message from Triton, translated; a tuple, since one is made for every token.
 
     Attributes:
-        response: what the caller must see, or None where there is nothing to show.
+        response: what the caller must see, or None where there is nothing to show; as bytes it is a whole
+            ModelStreamInferResponse.
         new_tokens: output tokens this message brought.
         final: the engine has ended the request; its place is free.
         error: why it ended badly; then `response` is None and `final` True.
         input_tokens: the engine's own count of the prompt, where it told.
     """
 
-    response: ModelInferResponse | None
+    response: ModelInferResponse | bytes | None
     new_tokens: int = 0
     final: bool = False
     error: GatewayError | None = None

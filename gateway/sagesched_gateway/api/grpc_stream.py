@@ -146,12 +146,14 @@ class StreamSession:
 
     # --- Dispatch's side: see `Listener` ---
 
-    def responded(self, generation: Generation, response: ModelInferResponse) -> None:
+    def responded(self, generation: Generation, response: ModelInferResponse | bytes) -> None:
         """Put a response into the outbox."""
-        if self._reports and generation in self._reports:
-            self._reports.discard(generation)
-            self._attributes.report(generation, response)
-        self._order.put(generation, _framed(response))
+        if not isinstance(response, bytes):
+            if generation in self._reports:
+                self._reports.discard(generation)
+                self._attributes.report(generation, response)
+            response = _framed(response)
+        self._order.put(generation, response)
         self._wake()
 
     def ended(self, generation: Generation, error: GatewayError | None) -> None:

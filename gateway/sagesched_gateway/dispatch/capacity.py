@@ -77,12 +77,13 @@ class CapacityModel:
             self._speed.saw(gauges.iteration, now, busy=busy)
         return self._refresh()
 
-    def saw_gap(self, seconds: float) -> None:
-        """Take the time between two tokens of one stream; used where the engine counts no iterations."""
+    def saw_gaps(self, seconds: float, tokens: int) -> None:
+        """Take the seconds in which a stream brought so many tokens; used where no iterations are counted."""
+        gap_s = seconds / tokens
         if self._gap_s is None:
-            self._gap_s = seconds
+            self._gap_s = gap_s
         else:
-            self._gap_s += _GAP_WEIGHT * (seconds - self._gap_s)
+            self._gap_s += (1 - (1 - _GAP_WEIGHT) ** tokens) * (gap_s - self._gap_s)
 
     def admissible(self, prompt_tokens: int, max_tokens: int, *, is_exact: bool) -> int:
         """The prompt length to count with, so that nothing is refused for a limit or length only guessed.

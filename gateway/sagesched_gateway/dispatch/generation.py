@@ -13,15 +13,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sagesched_gateway.errors import GatewayError
-from sagesched_gateway.kserve import ModelInferResponse
+from sagesched_gateway.kserve import ModelInferResponse, ModelStreamInferResponse
 from sagesched_predictor.distribution import LengthDistribution
 
 
 class Listener(Protocol):
     """Takes responses as they come, on the event loop; must not wait and must not raise."""
 
-    def responded(self, generation: Generation, response: ModelInferResponse) -> None:
-        """A response for the caller."""
+    def responded(self, generation: Generation, response: ModelInferResponse | bytes) -> None:
+        """A response for the caller; as bytes it is a whole ModelStreamInferResponse."""
 
     def ended(self, generation: Generation, error: GatewayError | None) -> None:
         """Nothing more will come."""
@@ -38,7 +38,7 @@ class Generation:
         model: the model's name.
         queue_s: seconds it waited here; None until it was sent to the engine.
         ttft_s: seconds from arrival to the first token; None until then.
-        output_tokens: tokens generated so far.
+        output_tokens: tokens generated so far, also those after its end.
         predicted: distribution of its output length, once predicted.
         is_ended: nothing more will come.
     """
@@ -68,7 +68,7 @@ class Generation:
         self.output_tokens = 0
         self.predicted: LengthDistribution | None = None
         self.is_ended = False
-        self._box: deque[ModelInferResponse] = deque()
+        self._box: deque[ModelInferResponse | bytes] = deque()
         self._error: GatewayError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._close = close
@@ -85,7 +85,10 @@ class Generation:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._box.popleft()
+        response = self._box.popleft()
+        if isinstance(response, bytes):
+            return ModelStreamInferResponse.FromString(response).infer_response
+        return response
 
     async def aclose(self) -> None:
         """The caller is gone: forget the request, or really cancel it in the engine when it runs."""
@@ -96,8 +99,8 @@ class Generation:
         if not self.is_ended:
             self._close()
 
-    def respond(self, response: ModelInferResponse) -> None:
-        """Hand a response to the caller (dispatch's side)."""
+    def respond(self, response: ModelInferResponse | bytes) -> None:
+        """Hand a response to the caller (dispatch's side), in either form of `Chunk.response`."""
         if self.is_ended:
             return
         if self._listener is not None:

@@ -28,9 +28,8 @@ class LiveRequest:
         started_at: instant of the latest start; None while it waits.
         attempts: how often it was sent to the engine.
         call: the running call; None while it waits.
-        output_tokens: tokens the engine has produced, also those the caller no longer sees.
-        next_progress: output tokens at which the core is told again.
-        last_chunk_at: instant of the latest chunk with tokens; None before the first.
+        noted_tokens: output tokens at which the books were last kept.
+        noted_at: instant of that; None before the first token.
         outcome: `completed`, `cancelled` or an error's word, once known.
         deadline: timer of the caller's deadline.
     """
@@ -44,11 +43,15 @@ class LiveRequest:
     started_at: float | None = None
     attempts: int = 0
     call: UpstreamCall | None = None
-    output_tokens: int = 0
-    next_progress: int = PROGRESS_TOKENS
-    last_chunk_at: float | None = None
+    noted_tokens: int = 0
+    noted_at: float | None = None
     outcome: str | None = None
     deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens the engine has produced, also those the caller no longer sees."""
+        return self.generation.output_tokens
 
     @property
     def job_id(self) -> str:

@@ -18,7 +18,6 @@ from sagesched_gateway.dispatch.ports import Telemetry, UpstreamCall
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, InternalError, UpstreamUnavailableError
 from sagesched_gateway.log_fields import about
-from sagesched_gateway.request import Chunk
 from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
 
 _LOG = logging.getLogger(__name__)
@@ -65,46 +64,44 @@ class Pump:
 
     async def run(self, live: LiveRequest, call: UpstreamCall) -> None:
         """Carry chunks until the stream's end."""
+        generation = live.generation
         try:
-            async for chunk in call:
-                if chunk.error is None:
-                    if chunk.response is not None:
-                        live.generation.respond(chunk.response)
-                        if live.last_chunk_at is None:
-                            await asyncio.sleep(0)  # the caller gets its first token before the books do
-                    self._note(live, chunk)
-                elif _may_retry(live, chunk.error):
+            # Runs for every token of every stream: nothing here that a token does not need.
+            async for response, new_tokens, is_final, error, prompt_tokens in call:
+                if response is not None:
+                    generation.respond(response)
+                if new_tokens:
+                    generation.output_tokens += new_tokens
+                    if live.noted_at is None:
+                        await asyncio.sleep(0)  # the caller gets its first token before the books do
+                        self._note_first(live, prompt_tokens)
+                    elif generation.output_tokens >= live.noted_tokens + PROGRESS_TOKENS:
+                        self._note_progress(live, live.noted_at)
+                if error is not None and _may_retry(live, error):
                     await self._wait_again(live)
-                else:
-                    self._finish(live, chunk.error)
+                elif is_final:
+                    self._finish(live, error)
         except Exception as error:
             _LOG.exception("a request failed inside the gateway", extra=about(live.request))
             self._finish(live, InternalError(f"{type(error).__name__}: {error}"))
             await call.cancel()
 
-    def _note(self, live: LiveRequest, chunk: Chunk) -> None:
-        if chunk.new_tokens:
-            if live.last_chunk_at is None and chunk.input_tokens is not None:
-                self._counter.learn(live.request.prompt, chunk.input_tokens)
-            self._note_progress(live, chunk.new_tokens, chunk.input_tokens)
-        if chunk.final:
-            self._finish(live, None)
+    def _note_first(self, live: LiveRequest, prompt_tokens: int | None) -> None:
+        if prompt_tokens is not None:
+            self._counter.learn(live.request.prompt, prompt_tokens)
+        live.noted_at = self._core.now()
+        live.noted_tokens = live.output_tokens
+        live.generation.ttft_s = live.noted_at - live.arrival_at
+        self._telemetry.first_token(live.generation.ttft_s)
+        self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
+        self._predict(live)
 
-    def _note_progress(self, live: LiveRequest, new_tokens: int, prompt_tokens: int | None) -> None:
+    def _note_progress(self, live: LiveRequest, noted_at: float) -> None:
         now = self._core.now()
-        live.output_tokens += new_tokens
-        live.generation.output_tokens = live.output_tokens
-        if live.last_chunk_at is None:
-            live.generation.ttft_s = now - live.arrival_at
-            self._telemetry.first_token(live.generation.ttft_s)
-            self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
-            self._predict(live)
-        else:
-            self._capacity.saw_gap((now - live.last_chunk_at) / new_tokens)
-        live.last_chunk_at = now
-        if live.output_tokens >= live.next_progress:
-            live.next_progress = live.output_tokens + PROGRESS_TOKENS
-            self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
+        self._capacity.saw_gaps(now - noted_at, live.output_tokens - live.noted_tokens)
+        live.noted_at = now
+        live.noted_tokens = live.output_tokens
+        self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
 
     async def _wait_again(self, live: LiveRequest) -> None:
         """Put it back into the queue, its arrival kept."""
@@ -122,7 +119,7 @@ class Pump:
 def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
     return (
         isinstance(error, UpstreamUnavailableError)
-        and live.last_chunk_at is None
+        and live.noted_at is None
         and live.attempts < MAX_ATTEMPTS
         and not live.generation.is_ended
     )

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sagesched_gateway.errors import GatewayError, UpstreamError, UpstreamUnavailableError
-from sagesched_gateway.kserve import SERVICE, ModelStreamInferResponse
+from sagesched_gateway.kserve import SERVICE
 from sagesched_gateway.request import Metadata
 
 STREAM_METHOD = f"/{SERVICE}/ModelStreamInfer"
@@ -62,14 +62,12 @@ class TritonClient:
         """
         self.address = address
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._generate = self._channel.unary_stream(
-            STREAM_METHOD, response_deserializer=ModelStreamInferResponse.FromString
-        )
+        self._generate = self._channel.unary_stream(STREAM_METHOD)
         self._stream = self._channel.stream_stream(STREAM_METHOD)
         self._unary: dict[str, Any] = {}
 
     def generate(self, body: bytes, metadata: Metadata) -> StreamCall:
-        """One request on a stream of its own; errors of the backend come as the status of the call."""
+        """One request on a stream of its own, in bytes; errors of the backend come as the call's status."""
         return cast(StreamCall, self._generate(body, metadata=(*metadata, ("triton_grpc_error", "true"))))
 
     def unary(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UpstreamError
-from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
+from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse, ModelStreamInferResponse
 from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.text import Sampling, TextReader
@@ -17,6 +17,7 @@ from sagesched_gateway.triton.cancel import stop_until_ended
 from sagesched_gateway.triton.client import StreamCall, TritonClient, in_band_error
 from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.base import Profile
+from sagesched_gateway.triton.steady_stream import SteadyStream
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,24 +88,22 @@ class TritonUpstream:
 class TritonCall:
     """One running request; see `UpstreamCall`."""
 
-    __slots__ = ("_call", "_client", "_ended", "_is_cancelled", "_profile", "_request")
+    __slots__ = ("_call", "_client", "_ended", "_is_cancelled", "_profile", "_request", "_steady")
 
     def __init__(self, client: TritonClient, profile: Profile, request: GenerationRequest) -> None:
         self._client = client
         self._profile = profile
         self._request = request
         self._is_cancelled = False
+        self._steady = SteadyStream(None if _needs_whole(request) else profile.count_output)
         self._ended = asyncio.Event()
         self._call: StreamCall = client.generate(request.body, request.metadata)
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
-        read, translate, request = self._call.read, self._profile.translate, self._request
+        read, forward = self._call.read, self._steady.forward
         try:
             while (message := await read()) is not grpc.aio.EOF:
-                if message.error_message:
-                    chunk = Chunk(None, final=True, error=in_band_error(message.error_message))
-                else:
-                    chunk = translate(message.infer_response, request)
+                chunk = forward(message) or self._translate(message)
                 if self._ended.is_set():
                     continue  # only the end of the stream is still to come
                 if chunk.final:
@@ -127,6 +126,14 @@ class TritonCall:
             self._ended.set()
             yield Chunk(None, final=True)
 
+    def _translate(self, message: bytes) -> Chunk:
+        decoded = ModelStreamInferResponse.FromString(message)
+        if decoded.error_message:
+            return Chunk(None, final=True, error=in_band_error(decoded.error_message))
+        chunk = self._profile.translate(decoded.infer_response, self._request)
+        self._steady.learn(message, chunk)
+        return chunk
+
     async def cancel(self) -> None:
         """Stop the request in the engine, by id where its profile needs that, else by closing the stream.
 
@@ -143,3 +150,8 @@ class TritonCall:
             _LOG.warning("did not end after stop; closing its stream", extra=about(self._request))
         if not self._ended.is_set():
             self._call.cancel()
+
+
+def _needs_whole(request: GenerationRequest) -> bool:
+    """Whether tokens can only be counted by looking at a whole response."""
+    return request.echoes_prompt or request.counts_text

@@ -103,11 +103,14 @@ class Profile(Protocol):
         name: as in the setting `profiles`.
         cancelling: how a running request is cancelled.
         takes_text: prompts are text, so that `compose` and `text_reader` work.
+        count_output: the output that counts a response's tokens, where the responses of a stream need nothing
+            but that to be read (see `SteadyStream`); None where `translate` must see each.
     """
 
     name: ClassVar[str]
     cancelling: Cancelling
     takes_text: bool
+    count_output: str | None
 
     def read(
         self, message: ModelInferRequest, body: bytes, upstream_id: str, metadata: Metadata

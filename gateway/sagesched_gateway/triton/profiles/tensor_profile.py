@@ -44,6 +44,7 @@ class TensorProfile(ABC):
     """Where the answer repeats the prompt, the prompt is counted among the output tokens."""
 
     takes_text = False
+    count_output: str | None = NUM_OUTPUT_TOKENS
 
     def __init__(
         self,

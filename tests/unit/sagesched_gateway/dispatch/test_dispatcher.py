@@ -332,9 +332,9 @@ async def test_a_caller_that_leaves_while_its_prompt_is_counted_is_forgotten(ben
 async def test_a_defect_ends_its_request_and_stops_it_in_the_engine(bench, monkeypatch):
     b = bench()
     generation = b.dispatcher.generate(a_message())
-    monkeypatch.setattr(b.capacity, "saw_gap", lambda seconds: 1 / 0)
+    monkeypatch.setattr(b.capacity, "saw_gaps", lambda seconds, tokens: 1 / 0)
     b.upstream.calls[0].token()
-    b.upstream.calls[0].token()
+    b.upstream.calls[0].token(16)
     with pytest.raises(Exception, match="ZeroDivisionError"):
         [response async for response in generation]
     await ticks()
