@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from sagesched_emulator.profiles import PROFILES
+from sagesched_emulator.triton_model.repository import LAYOUTS, Layout
 
 DESCRIPTION = """\
 Run a real tritonserver on a machine without a GPU. In place of TensorRT-LLM's engine it serves an emulated
@@ -99,6 +100,26 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="true output lengths by prompt, JSONL; without it lengths are drawn per prompt",
     )
+    parser.add_argument(
+        "--layout",
+        default="classic",
+        choices=LAYOUTS,
+        help="models before the engine: classic is ensemble and tensorrt_llm (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bls-instances",
+        type=int,
+        default=0,
+        metavar="N",
+        help="classic: instances of tensorrt_llm_bls (default: 0, none)",
+    )
+    parser.add_argument(
+        "--no-accumulate-tokens",
+        dest="accumulate_tokens",
+        action="store_false",
+        help="classic: tensorrt_llm_bls streams new text instead of all text so far",
+    )
+    parser.add_argument("--decoupled", action="store_true", help="llmapi: answers may be streamed")
     for service, usual in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
             f"--{service}-port",
@@ -117,12 +138,20 @@ def _serve(options: argparse.Namespace) -> int:
 
     if options.answers is not None and not options.answers.is_file():
         return _complain(f"--answers: there is no file {options.answers}", 2)
+    if options.bls_instances < 0:
+        return _complain("--bls-instances: must be at least 0", 2)
     told_to_end = _ending_signals()
     server = TritonServer(
         options.profile,
         time_scale=options.time_scale,
         stream_interval=options.stream_interval,
         answers=options.answers,
+        layout=Layout(
+            name=options.layout,
+            bls_instances=options.bls_instances,
+            accumulate_tokens=options.accumulate_tokens,
+            decoupled=options.decoupled,
+        ),
         http_port=options.http_port,
         grpc_port=options.grpc_port,
         metrics_port=options.metrics_port,

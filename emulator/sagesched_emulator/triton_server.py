@@ -20,7 +20,8 @@ from sagesched_emulator.engine_report import EngineReport, requests_path, sample
 from sagesched_emulator.profiles import profile as profile_of
 from sagesched_emulator.triton_install import TritonInstallation, ensure_triton, find_embedded_python
 from sagesched_emulator.triton_model.probe import NotAnsweringError, is_ready, warm_up
-from sagesched_emulator.triton_model.repository import EngineSettings, make_repository
+from sagesched_emulator.triton_model.repository import EngineSettings, Layout, make_repository
+from sagesched_emulator.triton_model.variables import ANSWERS_VARIABLE, REPORT_VARIABLE
 
 START_TIMEOUT_S = 60.0
 EXIT_TIMEOUT_S = 3
@@ -56,6 +57,7 @@ class TritonServer:
         time_scale: float = 1.0,
         stream_interval: int = 1,
         answers: Path | None = None,
+        layout: Layout | None = None,
         http_port: int = 0,
         grpc_port: int = 0,
         metrics_port: int = 0,
@@ -70,6 +72,7 @@ class TritonServer:
             time_scale: wall seconds per engine second; 0.5 is twice as fast.
             stream_interval: a response per so many output tokens.
             answers: file made by `write_answers`; None draws every length.
+            layout: which models stand before the engine; None for the classic ones.
             http_port: port on 127.0.0.1; 0 takes a free one, as for the other two.
             grpc_port: likewise.
             metrics_port: likewise.
@@ -89,6 +92,7 @@ class TritonServer:
         self._time_scale = time_scale
         self._stream_interval = stream_interval
         self._answers = answers
+        self._layout = layout or Layout()
         self._wanted = _Ports(http_port, grpc_port, metrics_port)
         self._log_path = log_path
         self._report_path = report_path
@@ -173,10 +177,10 @@ class TritonServer:
             profile=self._profile,
             time_scale=self._time_scale,
             stream_interval=self._stream_interval,
-            answers=self._answers,
-            report=self._report_file(),
+            layout=self._layout,
         )
-        for stale in (settings.report, samples_path(settings.report), requests_path(settings.report)):
+        report = self._report_file()
+        for stale in (report, samples_path(report), requests_path(report)):
             stale.unlink(missing_ok=True)
         make_repository(self._temporary() / "repository", settings)
         for attempt in range(1, PORT_TRIES + 1):
@@ -214,10 +218,17 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(installation),
+                env=_environment(installation) | self._engine_files(),
                 cwd=self._temporary(),
                 start_new_session=True,
             )
+
+    def _engine_files(self) -> dict[str, str]:
+        """What only the engine may know: a model's configuration can be read by every client."""
+        files = {REPORT_VARIABLE: str(self._report_file())}
+        if self._answers is not None:
+            files[ANSWERS_VARIABLE] = str(self._answers.resolve())
+        return files
 
     def _wait_until_ready(self) -> None:
         """Poll until all models are loaded, then have each answer once.
@@ -239,7 +250,7 @@ class TritonServer:
                 )
             time.sleep(POLL_S)
         try:
-            warm_up(self._ports.http)
+            warm_up(self._ports.http, self._layout.name)
         except NotAnsweringError as error:
             raise TritonServerError(f"tritonserver started but {error}:\n{self._log_tail()}") from error
 

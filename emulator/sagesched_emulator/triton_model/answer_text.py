@@ -1,8 +1,9 @@
 """The emulated model's answers: readable, the same for the same prompt, and of any length asked for.
 
-One endless text serves all requests; each reads it from an offset of its own. Every token is a whole word or
-a full stop, so no chunk ends inside a character, and the text encodes to exactly the tokens that it was made
-of.
+Two endless texts serve all requests; each reads one of them from an offset of its own. In the plain one every
+token is a whole word or a full stop, so no chunk ends inside a character, and the text encodes to exactly the
+tokens that it was made of. A prompt that is mostly not ASCII is answered in kind: in that text characters of
+several bytes are spread over several tokens, as they are in the vocabularies of real models.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ follows keeps gives holds opens moves turns brings needs can will may
 and or but so then while because before after through under over near with without between
 together again always often sometimes perhaps almost well better more less still
 """
+MIXED_WORDS = "ärger 你好 世界 🙂 🧑‍🚀 été こんにちは привет наука ∑ naïve 한국어 😀 river"
 STOP = "."
 NUM_TOKENS = 16_384
 SENTENCE_WORDS = (5, 12)
@@ -41,19 +43,35 @@ class AnswerText:
         tokens: list[int] = []
         while len(tokens) < NUM_TOKENS:
             tokens += [*chance.choices(words, k=chance.randint(*SENTENCE_WORDS)), stop]
-        self._text: IntArray = np.array(tokens[:NUM_TOKENS], dtype=np.int32)
+        mixed: list[int] = []
+        self._mixed_beginnings: list[int] = []
+        mixed_words = [tokenizer.encode(" " + word) for word in MIXED_WORDS.split()]
+        while len(mixed) < NUM_TOKENS:
+            self._mixed_beginnings.append(len(mixed))
+            mixed += chance.choice(mixed_words)
+        self._texts: tuple[IntArray, IntArray] = (
+            np.array(tokens[:NUM_TOKENS], dtype=np.int32),
+            np.array(mixed, dtype=np.int32),
+        )
 
     def offset(self, prompt: str) -> int:
-        """Where the answer to that prompt begins."""
+        """Where the answer to that prompt begins: in the second text from `NUM_TOKENS` on."""
         digest = hashlib.sha256(prompt.encode("utf-8", errors="replace")).digest()
-        return int.from_bytes(digest[:4], "little") % NUM_TOKENS
+        number = int.from_bytes(digest[:4], "little")
+        num_beyond = sum(ord(character) > 127 for character in prompt)
+        if 2 * num_beyond > len(prompt):
+            return NUM_TOKENS + self._mixed_beginnings[number % len(self._mixed_beginnings)]
+        return number % NUM_TOKENS
 
     def tokens(self, offset: int, begin: int, end: int) -> IntArray:
         """Tokens `begin` to `end` (exclusive) of the answer that begins at `offset`."""
-        first, last = (offset + begin) % NUM_TOKENS, (offset + begin) % NUM_TOKENS + end - begin
-        if last <= NUM_TOKENS:
-            return self._text[first:last]
-        return np.take(self._text, np.arange(first, last), mode="wrap")
+        is_mixed = offset >= NUM_TOKENS
+        text = self._texts[is_mixed]
+        first = (offset - NUM_TOKENS * is_mixed + begin) % text.size
+        last = first + end - begin
+        if last <= text.size:
+            return text[first:last]
+        return np.take(text, np.arange(first, last), mode="wrap")
 
 
 def _single_token(tokenizer: EmulatorTokenizer, text: str) -> int:

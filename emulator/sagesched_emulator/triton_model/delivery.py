@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from sagesched_emulator.engine_report import EngineRequest, ReportWriter
 from sagesched_emulator.iteration import Emission, EngineStatistics
-from sagesched_emulator.triton_model.answer_text import AnswerText, IntArray
+from sagesched_emulator.triton_model.contract import Contract
 from sagesched_emulator.triton_model.generation import Generation
-from sagesched_emulator.wall_clock import Tick, WallClock
+from sagesched_emulator.wall_clock import Tick
 
 
 @dataclass(slots=True)
@@ -51,14 +49,12 @@ class Delivery:
         finished_lengths: (prompt, output) tokens of finished requests, for whoever counts them.
     """
 
-    def __init__(self, text: AnswerText, clock: WallClock, report: ReportWriter, block_tokens: int) -> None:
+    def __init__(self, contract: Contract, report: ReportWriter) -> None:
         """Start with no request."""
         self.latest: Gauges | None = None
         self.finished_lengths: deque[tuple[int, int]] = deque()
-        self._text = text
-        self._clock = clock
+        self._contract = contract
         self._report = report
-        self._block_tokens = block_tokens
         self._open: dict[str, Open] = {}
         self._context_tokens = 0  # prefilled by the iteration that runs now
 
@@ -97,12 +93,11 @@ class Delivery:
     def _emit(self, emission: Emission, at: float) -> None:
         entry = self._open[emission.request_id]
         generation = entry.generation
-        ids = generation.output_ids(emission, self._text)
         if emission.first:
             generation.first_token_at = at
-        if ids is None:
+        response = self._contract.answer(generation, emission, at)
+        if response is None:
             return
-        response = pb_utils.InferenceResponse(list(self._tensors(generation, ids, at, emission.final)))
         if not emission.final:
             entry.sender.send(response)
             return
@@ -114,36 +109,6 @@ class Delivery:
         with entry.lock:
             entry.closed = True
             entry.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-
-    def _tensors(self, generation: Generation, ids: IntArray, at: float, final: bool) -> Iterator[Any]:
-        """Outputs of one response; Triton drops those that the client did not ask for."""
-        yield pb_utils.Tensor("output_ids", ids.reshape(1, 1, -1))
-        yield pb_utils.Tensor("sequence_length", np.array([[ids.size]], np.int32))
-        wanted = generation.tensors
-        if wanted.return_num_input_tokens:
-            yield _count("num_input_tokens", generation.prompt_tokens)
-        if wanted.return_num_output_tokens:
-            yield _count("num_output_tokens", ids.size)
-        if wanted.return_perf_metrics:
-            yield from self._perf_metrics(generation, at, final)
-
-    def _perf_metrics(self, generation: Generation, at: float, final: bool) -> Iterator[Any]:
-        held_tokens = generation.prompt_tokens + generation.output_tokens
-        num_blocks = -(-held_tokens // self._block_tokens)
-        yield _count("kv_cache_alloc_new_blocks", num_blocks)
-        yield _count("kv_cache_reused_blocks", 0)
-        yield _count("kv_cache_alloc_total_blocks", num_blocks)
-        yield self._instant("arrival_time_ns", generation.submitted_at)
-        yield self._instant("first_scheduled_time_ns", generation.first_scheduled_at)
-        yield self._instant("first_token_time_ns", generation.first_token_at)
-        yield self._instant("last_token_time_ns", at if final else None)
-        yield pb_utils.Tensor("acceptance_rate", np.zeros((1, 1), np.float32))
-        yield _count("total_accepted_draft_tokens", 0)
-        yield _count("total_draft_tokens", 0)
-
-    def _instant(self, name: str, at: float | None) -> Any:
-        """An instant on the wall's monotonic clock; 0 while it lies ahead."""
-        return pb_utils.Tensor(name, np.array([[0 if at is None else self._clock.wall_ns(at)]], np.int64))
 
     def _record(self, generation: Generation, emission: Emission, at: float) -> None:
         self.finished_lengths.append((generation.prompt_tokens, emission.total_tokens))
@@ -161,7 +126,3 @@ class Delivery:
                 stopped=emission.stopped,
             )
         )
-
-
-def _count(name: str, value: int) -> Any:
-    return pb_utils.Tensor(name, np.array([[value]], np.int32))

@@ -1,18 +1,22 @@
-"""The `tensorrt_llm` model: the emulated engine behind the tensor contract of TensorRT-LLM's backend.
+"""The models with an engine inside: the emulated engine behind the tensor contract of one kind of model.
 
 Three threads: Triton's calls `execute`, which only reads tensors and posts; the engine's runs iterations on
 the wall clock and sends responses; housekeeping looks after cancels, metrics and the report.
+
+The files of true answers and of the report come by environment variables: a model's configuration can be
+read by every client.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from sagesched_emulator.answers import Answers
@@ -21,40 +25,51 @@ from sagesched_emulator.engine_report import ReportWriter
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.tokenizer import EmulatorTokenizer
 from sagesched_emulator.triton_model.answer_text import AnswerText
+from sagesched_emulator.triton_model.contract import Contract, TokenContract
 from sagesched_emulator.triton_model.delivery import Delivery, Open
-from sagesched_emulator.triton_model.generation import Generation, InvalidTensorError
+from sagesched_emulator.triton_model.generation import Generation, GenerationTensors, InvalidTensorError
 from sagesched_emulator.triton_model.housekeeping import Housekeeping
+from sagesched_emulator.triton_model.llmapi_contract import LlmApiContract
 from sagesched_emulator.triton_model.metrics import EngineMetrics
-from sagesched_emulator.triton_model.requests import Tensors, read_generation, wants_stop
+from sagesched_emulator.triton_model.requests import wants_stop
+from sagesched_emulator.triton_model.triton_inputs import inputs_of
+from sagesched_emulator.triton_model.variables import ANSWERS_VARIABLE, REPORT_VARIABLE
+from sagesched_emulator.triton_model.vllm_contract import VllmContract
 from sagesched_emulator.wall_clock import EngineLoop, StopRequest, Submission, WallClock
-
-REQUIRED_OUTPUTS = ("output_ids", "sequence_length")
 
 SWITCH_INTERVAL_S = 0.0005
 """Python's default lets a thread that reads tensors keep the engine's waiting for 5 ms."""
 
 
-class EngineModel:
+class EngineModel(ABC):
     """Triton's face of the engine."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Start the engine that the model's parameters describe."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        given = json.loads(args["model_config"])["parameters"]
-        parameters = {name: str(value["string_value"]) for name, value in given.items()}
-        engine_profile = profile(parameters["emulator_profile"])
-        answers = parameters["emulator_answers"]
+        config = json.loads(args["model_config"])
+        parameters = {name: str(value["string_value"]) for name, value in config["parameters"].items()}
+        self._profile = profile(parameters["emulator_profile"])
+        self._is_decoupled = bool(config["model_transaction_policy"]["decoupled"])
+        answers = os.environ.get(ANSWERS_VARIABLE)
         self._answers = Answers.load(Path(answers)) if answers else Answers()
         self._tokenizer = EmulatorTokenizer()
         self._text = AnswerText(self._tokenizer)
         self._clock = WallClock(float(parameters["emulator_time_scale"]))
-        report = ReportWriter(Path(parameters["emulator_report"]), self._clock.time_scale)
-        self._delivery = Delivery(self._text, self._clock, report, engine_profile.block_tokens)
-        engine = Engine(engine_profile, int(parameters["emulator_stream_interval"]))
+        self._contract = self._make_contract()
+        report = ReportWriter(Path(os.environ[REPORT_VARIABLE]), self._clock.time_scale)
+        self._delivery = Delivery(self._contract, report)
+        engine = Engine(self._profile, int(parameters["emulator_stream_interval"]))
         self._orders = itertools.count()
-        metrics = EngineMetrics(args["model_name"], args["model_version"], engine_profile.max_batch_size)
+        metrics = None
+        if self._contract.has_metrics:
+            metrics = EngineMetrics(args["model_name"], args["model_version"], self._profile.max_batch_size)
         self._loop = EngineLoop(engine, self._clock, self._delivery.on_tick)
         self._housekeeping = Housekeeping(self._delivery, metrics, report, self._stop, self._clock.time_scale)
+
+    @abstractmethod
+    def _make_contract(self) -> Contract:
+        """The tensors of this kind of model."""
 
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; responses follow from the engine's thread."""
@@ -63,7 +78,7 @@ class EngineModel:
             try:
                 self._take_in(request, sender)
             except InvalidTensorError as error:
-                _send_last(sender, pb_utils.InferenceResponse([], pb_utils.TritonError(str(error))))
+                _send_last(sender, self._contract.refusal(error))
 
     def finalize(self) -> None:
         """Stop the threads; the report is complete afterwards."""
@@ -71,20 +86,18 @@ class EngineModel:
         self._housekeeping.close()
 
     def _take_in(self, request: Any, sender: Any) -> None:
-        tensors = _inputs(request)
+        tensors = inputs_of(request)
         client_id: str = request.request_id()
-        if wants_stop(tensors):
+        if self._contract.stops_by_id and wants_stop(tensors):
             if not client_id:
                 raise InvalidTensorError("Trying to stop a request but request ID is not provided")
             self._stop_client_id(client_id)
-            _send_last(sender, pb_utils.InferenceResponse([]))
+            _send_last(sender, self._contract.stopped())
             return
-        _check_outputs(request.requested_output_names())
-        self._submit(tensors, client_id, sender)
+        self._submit(self._contract.read(request, tensors), client_id, sender)
 
-    def _submit(self, tensors: Tensors, client_id: str, sender: Any) -> None:
+    def _submit(self, inputs: GenerationTensors, client_id: str, sender: Any) -> None:
         at = self._clock.now()
-        inputs = read_generation(tensors)
         prompt = self._tokenizer.decode(inputs.prompt_ids.tolist())
         answer = self._answers.next(prompt)
         order = next(self._orders)
@@ -118,19 +131,25 @@ class EngineModel:
         self._loop.post(StopRequest(self._clock.now(), engine_id))
 
 
-def _inputs(request: Any) -> Tensors:
-    def tensor(name: str) -> np.ndarray[Any, Any] | None:
-        found = pb_utils.get_input_tensor_by_name(request, name)
-        return None if found is None else found.as_numpy()
+class TokenModel(EngineModel):
+    """`tensorrt_llm` of the classic repository: token ids in, token ids out."""
 
-    return tensor
+    def _make_contract(self) -> Contract:
+        return TokenContract(self._text, self._clock, self._profile.block_tokens)
 
 
-def _check_outputs(names: list[str]) -> None:
-    """As the real backend does: a client that lists outputs lists these two."""
-    for required in REQUIRED_OUTPUTS:
-        if names and required not in names:
-            raise InvalidTensorError(f"{required} tensor must be present in list of output tensors")
+class LlmApiModel(EngineModel):
+    """`tensorrt_llm` on the LLM API: text in, text out."""
+
+    def _make_contract(self) -> Contract:
+        return LlmApiContract(self._text, self._tokenizer, decoupled=self._is_decoupled)
+
+
+class VllmModel(EngineModel):
+    """A model of the vLLM backend: text in, text out."""
+
+    def _make_contract(self) -> Contract:
+        return VllmContract(self._text, self._tokenizer)
 
 
 def _send_last(sender: Any, response: Any) -> None:

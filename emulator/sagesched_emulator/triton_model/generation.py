@@ -7,6 +7,7 @@ one and never the prompt. Otherwise one response at the end, with the prompt in 
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,7 @@ class GenerationTensors:
         return_num_input_tokens: answer with num_input_tokens.
         return_num_output_tokens: answer with num_output_tokens, counted per response.
         return_perf_metrics: answer with instants and block counts.
+        return_finish_reason: answer with why it ended.
     """
 
     prompt_ids: IntArray
@@ -42,11 +44,14 @@ class GenerationTensors:
     return_num_input_tokens: bool = False
     return_num_output_tokens: bool = False
     return_perf_metrics: bool = False
+    return_finish_reason: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Generation:
     """A request that the engine has.
+
+    The models that answer in text read `text`, whose characters are whole.
 
     Attributes:
         order: place in the order of submission.
@@ -59,6 +64,7 @@ class Generation:
         queue_iterations: iterations waited; None while it waits.
         first_token_at: engine seconds; None before.
         output_tokens: generated so far.
+        text: of the tokens so far, where `take_text` was called for them; half a character waits.
     """
 
     order: int
@@ -71,6 +77,16 @@ class Generation:
     queue_iterations: int | None = None
     first_token_at: float | None = None
     output_tokens: int = field(default=0)
+    text: str = ""
+    _characters: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
+
+    def take_text(self, new: bytes, *, final: bool) -> str:
+        """Add the bytes of new tokens to `text`; returns the characters that are whole now."""
+        piece = self._characters.decode(new, final)
+        self.text += piece
+        return piece
 
     def output_ids(self, emission: Emission, text: AnswerText) -> IntArray | None:
         """Token ids of the response that the emission calls for; None when it calls for none."""

@@ -44,7 +44,7 @@ class Housekeeping:
     def __init__(
         self,
         delivery: Delivery,
-        metrics: EngineMetrics,
+        metrics: EngineMetrics | None,
         report: ReportWriter,
         stop: Callable[[str], None],
         time_scale: float,
@@ -53,7 +53,7 @@ class Housekeeping:
 
         Args:
             delivery: the requests inside the engine.
-            metrics: where gauges are shown.
+            metrics: where gauges are shown; None where the backend has none.
             report: written twice a second.
             stop: ends the request of that engine id.
             time_scale: wall seconds per engine second.
@@ -95,6 +95,8 @@ class Housekeeping:
                 self._stop(engine_id)
 
     def _publish(self) -> None:
+        if self._metrics is None:
+            return
         latest = self._delivery.latest
         if latest is not None and latest is not self._published:
             self._metrics.publish(latest.statistics, latest.context_tokens)

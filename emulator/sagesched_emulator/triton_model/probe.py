@@ -20,14 +20,20 @@ def is_ready(http_port: int) -> bool:
         return False
 
 
-WARM_UP: dict[str, dict[str, object]] = {
-    "preprocessing/generate": {"QUERY": "warm up", "REQUEST_OUTPUT_LEN": 1},
-    "postprocessing/generate": {"TOKENS_BATCH": [[0]], "SEQUENCE_LENGTH": [1]},
-    "tensorrt_llm/generate": {"id": "warm-up", "stop": True, "input_lengths": 0, "request_output_len": 0},
+WARM_UP: dict[str, dict[str, dict[str, object]]] = {
+    "classic": {
+        "preprocessing/generate": {"QUERY": "warm up", "REQUEST_OUTPUT_LEN": 1},
+        "postprocessing/generate": {"TOKENS_BATCH": [[0]], "SEQUENCE_LENGTH": [1]},
+        "tensorrt_llm/generate": {"id": "warm-up", "stop": True, "input_lengths": 0, "request_output_len": 0},
+    },
+    "llmapi": {"tensorrt_llm/generate": {"text_input": ""}},
+    "vllm": {"vllm_model/generate": {"text_input": ""}},
 }
+REFUSING = frozenset({"llmapi", "vllm"})
+"""Layouts whose models can only be asked for text: they are asked for an answer to nothing, and refuse."""
 
 
-def warm_up(http_port: int) -> None:
+def warm_up(http_port: int, layout: str) -> None:
     """Send each model a request that the engine never sees.
 
     The first request to a model of the Python backend takes some tenths of a second inside Triton, which
@@ -36,12 +42,12 @@ def warm_up(http_port: int) -> None:
     Raises:
         NotAnsweringError: a model did not answer.
     """
-    for path, body in WARM_UP.items():
+    for path, body in WARM_UP[layout].items():
         try:
             status = _http_status(http_port, "POST", f"/v2/models/{path}", json.dumps(body))
         except (OSError, http.client.HTTPException) as error:
             raise NotAnsweringError(f"{path} did not answer its first request: {error}") from error
-        if status != http.HTTPStatus.OK:
+        if status != http.HTTPStatus.OK and layout not in REFUSING:
             raise NotAnsweringError(f"{path} answered its first request with HTTP status {status}")
 
 

@@ -15,6 +15,7 @@ from sagesched_emulator.triton_model.requests import read_generation, wants_stop
 
 TOKENIZER = EmulatorTokenizer()
 TEXT = AnswerText(TOKENIZER)
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def an_emission(total_tokens: int, new_tokens: int = 1, final: bool = False) -> Emission:
@@ -51,6 +52,24 @@ def test_chunks_add_up_even_around_the_end_of_the_text() -> None:
 
 def test_answer_may_be_longer_than_the_text() -> None:
     assert TEXT.tokens(3, 0, 2 * NUM_TOKENS + 1).size == 2 * NUM_TOKENS + 1
+
+
+def test_a_prompt_beyond_ascii_is_answered_in_kind() -> None:
+    offset = TEXT.offset("你好世界")
+    assert offset >= NUM_TOKENS
+    tokens = TEXT.tokens(offset, 0, 3 * NUM_TOKENS)
+    text = TOKENIZER.decode(tokens[:300].tolist()).rstrip(REPLACEMENT)
+    assert REPLACEMENT not in text
+    assert sum(REPLACEMENT in TOKENIZER.decode([token]) for token in tokens[:300]) > 100
+    assert tokens.size == 3 * NUM_TOKENS
+
+
+def test_text_is_taken_in_whole_characters() -> None:
+    generation = a_generation(streaming=True)
+    smile = "🙂".encode()
+    pieces = [generation.take_text(smile[:3], final=False), generation.take_text(smile[3:], final=True)]
+    assert pieces == ["", "🙂"]
+    assert generation.text == "🙂"
 
 
 def test_streaming_sends_new_tokens_only() -> None:

@@ -1,4 +1,4 @@
-"""Leads to `sagesched_emulator.triton_model.engine_model`."""
+"""Leads to `sagesched_emulator.triton_model.bls_model`."""
 
 import importlib
 import os
@@ -7,4 +7,4 @@ import sys
 # The embedded interpreter may ignore PYTHONPATH, so its packages come by a variable of our own.
 sys.path[:0] = os.environ["SAGESCHED_TRITON_PYTHONPATH"].split(os.pathsep)
 
-TritonPythonModel = importlib.import_module("sagesched_emulator.triton_model.engine_model").EngineModel
+TritonPythonModel = importlib.import_module("sagesched_emulator.triton_model.bls_model").BlsModel
