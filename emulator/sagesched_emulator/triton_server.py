@@ -33,6 +33,7 @@ PORT_TRIES = 3
 LOG_TAIL_LINES = 8
 LOG_LINE_CHARACTERS = 600
 SHARED_MEMORY = Path("/dev/shm")
+_MANAGEABLE = ("--model-control-mode=explicit", "--load-model=*")
 OWN_PACKAGES = ("sagesched_emulator", "sagesched_gateway", "sagesched_predictor")
 
 
@@ -64,6 +65,7 @@ class TritonServer:
         log_path: Path | None = None,
         report_path: Path | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
+        manageable: bool = False,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -79,6 +81,7 @@ class TritonServer:
             log_path: Triton's log; None keeps it in a temporary folder.
             report_path: the engine's report and, beside it, samples and requests; None as above.
             start_timeout_s: how long models may take to get ready.
+            manageable: models can be loaded and unloaded by its management calls.
 
         Raises:
             ValueError: the profile is unknown or a number out of range.
@@ -97,6 +100,7 @@ class TritonServer:
         self._log_path = log_path
         self._report_path = report_path
         self._start_timeout_s = start_timeout_s
+        self._is_manageable = manageable
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = self._wanted
@@ -211,6 +215,7 @@ class TritonServer:
             "--allow-gpu-metrics=false",
             "--allow-cpu-metrics=false",
             "--pinned-memory-pool-byte-size=0",
+            *(_MANAGEABLE if self._is_manageable else ()),
         ]
         with self._log_file().open("wb") as log:
             self._process = subprocess.Popen(

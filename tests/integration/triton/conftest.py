@@ -136,7 +136,7 @@ def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def direct_triton(answers_file: Path) -> Iterator[TritonServer]:
     """Steps of 5 ms: quick, yet slow enough that something can happen to a long answer meanwhile."""
-    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file) as server:
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, manageable=True) as server:
         yield server
 
 
