@@ -4,9 +4,9 @@
 
 A real tritonserver with the `slot-bound` engine serves generated prompts through the gateway at a load that
 keeps a queue, while the mounted settings are swapped as kubelet swaps them: every third time to nonsense,
-else to the next policy. Each request must come back complete and reach the engine once; a swap is in effect when
-/status says so (asked each 20 ms). The same load without any reload comes first: the policies differ, so
-the times of the two runs are no comparison, but a stall would show.
+else to the next policy. Each request must come back complete and reach the engine once; a swap is in effect
+when /status says so (asked each 20 ms). The same load without any reload comes first: the policies differ,
+so the times of the two runs are no comparison, but a stall would show.
 """
 
 from __future__ import annotations
