@@ -16,9 +16,13 @@ RELOADABLE = frozenset(
         "scheduling.policy",
         "scheduling.tailWeight",
         "scheduling.ageGuard",
+        "limits.jsonDepth",
         "limits.queuedRequests",
         "limits.queuedBytes",
         "limits.fullCode",
+        "limits.unreadBytes",
+        "limits.slowReaderSeconds",
+        "limits.idleStreamSeconds",
         "log.level",
         "drain.maxSeconds",
     }

@@ -47,6 +47,7 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
 from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.limits import LiveLimits
 from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.logs import use_level
 from sagesched_gateway.metrics import GatewayMetrics
@@ -162,7 +163,7 @@ class Gateway:
             self._openai = OpenAIFace(
                 self.dispatcher,
                 config=config.openai,
-                limits=config.limits,
+                limits=LiveLimits(self.settings),
                 counter=counter,
                 template=None if template is None else ChatTemplate(template),
                 reader=self._attributes,
@@ -219,7 +220,7 @@ class Gateway:
             self.dispatcher,
             config.triton.http,
             self.readiness,
-            limits=config.limits,
+            limits=LiveLimits(self.settings),
             reader=self._attributes,
             gate=self._gate,
             openai=self._openai.app(),

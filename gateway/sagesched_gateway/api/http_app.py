@@ -21,6 +21,7 @@ from sagesched_gateway.config import AdminConfig, AttributesConfig, LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
+from sagesched_gateway.limits import Limits
 
 _LIMITS = LimitsConfig()
 _MODEL = r"/v2/models/{model}"
@@ -32,7 +33,7 @@ def build_http_app(
     triton_http_address: str,
     readiness: Readiness,
     *,
-    limits: LimitsConfig = _LIMITS,
+    limits: Limits = _LIMITS,
     reader: AttributeReader | None = None,
     gate: AdminGate | None = None,
     openai: web.Application | None = None,
@@ -50,7 +51,7 @@ def build_http_app(
     """
     reader = reader or AttributeReader(AttributesConfig())
     app = web.Application(
-        middlewares=[slow_reader_guard(limits.slow_reader_s), errors_as_json, bounded_headers(limits)],
+        middlewares=[slow_reader_guard(limits), errors_as_json, bounded_headers(limits)],
         client_max_size=limits.message_bytes,
         # A caller who leaves must end its handler, or its request would keep its place in the engine.
         handler_args={"handler_cancellation": True, **connection_options(limits)},
@@ -77,7 +78,7 @@ def build_http_app(
     return app
 
 
-def connection_options(limits: LimitsConfig) -> dict[str, Any]:
+def connection_options(limits: Limits) -> dict[str, Any]:
     """What aiohttp is told about each connection."""
     return {
         "auto_decompress": False,  # compressed bodies are passed on as they are
@@ -87,7 +88,7 @@ def connection_options(limits: LimitsConfig) -> dict[str, Any]:
     }
 
 
-def bounded_headers(limits: LimitsConfig) -> Middleware:
+def bounded_headers(limits: Limits) -> Middleware:
     """A middleware that refuses requests whose headers are too large together."""
 
     @web.middleware

@@ -21,11 +21,11 @@ from sagesched_gateway.api.http_body import read_body
 from sagesched_gateway.api.http_errors import error_body
 from sagesched_gateway.api.http_passthrough import Passthrough
 from sagesched_gateway.api.sse import EventStream
-from sagesched_gateway.config import LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferResponse
+from sagesched_gateway.limits import Limits
 from sagesched_gateway.request import StopOrderError
 
 Writer = Callable[[web.Request, Generation], Awaitable[web.StreamResponse]]
@@ -44,7 +44,7 @@ class GenerateFace:
         dispatcher: Dispatcher,
         passthrough: Passthrough,
         *,
-        limits: LimitsConfig,
+        limits: Limits,
         reader: AttributeReader,
     ) -> None:
         self._dispatcher = dispatcher

@@ -17,11 +17,11 @@ from sagesched_gateway.api.http_encoding import IDENTITY, accepted_encoding, com
 from sagesched_gateway.api.http_passthrough import Passthrough
 from sagesched_gateway.api.infer_request import OutputKinds, header_length, request_from_infer
 from sagesched_gateway.api.infer_response import response_to_infer
-from sagesched_gateway.config import LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import InternalError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.limits import Limits
 from sagesched_gateway.request import StopOrderError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -35,7 +35,7 @@ class InferFace:
         dispatcher: Dispatcher,
         passthrough: Passthrough,
         *,
-        limits: LimitsConfig,
+        limits: Limits,
         reader: AttributeReader,
     ) -> None:
         self._dispatcher = dispatcher

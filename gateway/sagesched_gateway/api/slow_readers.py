@@ -19,21 +19,22 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sagesched_gateway.api.sse import break_off
+from sagesched_gateway.limits import Limits
 
 _LOOKS = 4
 """A caller is looked at so many times within the time he has."""
 
 
-def slow_reader_guard(slow_reader_s: float) -> Middleware:
+def slow_reader_guard(limits: Limits) -> Middleware:
     """The middleware; the outermost, so that it sees every answer.
 
     Args:
-        slow_reader_s: how long a caller may take nothing while something waits for him.
+        limits: how long a caller may take nothing while something waits for him (`slow_reader_s`).
     """
 
     @web.middleware
     async def send_under_watch(request: web.Request, handler: Handler) -> web.StreamResponse:
-        watch = _Watch(request, slow_reader_s)
+        watch = _Watch(request, limits.slow_reader_s)
         try:
             response = await handler(request)
             await _send(request, response)

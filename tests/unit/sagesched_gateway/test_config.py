@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagesched_gateway import config as module
@@ -292,9 +292,10 @@ settings_mappings = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(settings_mappings)
-def test_written_settings_read_back_equal(settings):
-    config = parse_config(settings)
+def test_written_settings_read_back_equal(written):
+    config = parse_config(written)
     assert parse_config(to_mapping(config)) == config
     assert digest(parse_config(to_mapping(config))) == digest(config)
 

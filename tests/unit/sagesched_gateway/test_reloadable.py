@@ -30,7 +30,7 @@ def test_reloadable_settings_are_taken_and_others_named():
         {
             "predictor": {"mode": "None", "history": {"size": 5}},
             "scheduling": {"policy": "ssjf", "tailWeight": 2, "ageGuard": True},
-            "limits": {"queuedRequests": 1, "messageBytes": 4096},
+            "limits": {"queuedRequests": 1, "messageBytes": 4096, "slowReaderSeconds": 3},
             "profiles": {"m": "none"},
             "log": {"level": "debug", "format": "JSON"},
         }
@@ -38,7 +38,7 @@ def test_reloadable_settings_are_taken_and_others_named():
     running = parse_config(QUIET)
     config, waiting = take_reloadable(running, wanted)
     assert config.scheduling == wanted.scheduling
-    assert config.limits.queued_requests == 1
+    assert (config.limits.queued_requests, config.limits.slow_reader_s) == (1, 3.0)
     assert config.limits.message_bytes == running.limits.message_bytes
     assert (config.log.level, config.log.format) == ("debug", "Text")
     assert waiting == ("predictor.history.size", "profiles", "limits.messageBytes", "log.format")
