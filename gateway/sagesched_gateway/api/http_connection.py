@@ -188,6 +188,8 @@ async def _part_from_the_old(request: web.Request, response: web.StreamResponse)
 def _error(status: int, exc: BaseException | None, message: str | None) -> GatewayError:
     if isinstance(exc, LineTooLong):
         return TooLargeError(f"a line of the request's head is too long ({exc.message})")
+    if isinstance(exc, UnicodeError):  # aiohttp quotes an unknown `Expect` in its refusal
+        return InvalidRequestError("a header is not text that can be read")
     if status < 500:
         return InvalidRequestError(f"this is no HTTP request that can be read ({message})")
     return InternalError("the gateway failed to answer; its log has the reason")

@@ -103,6 +103,7 @@ MANY = [b"X%d: %d\r\n" % (number, 10**80) for number in range(40)]
         (b"GET /v2 HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "invalid-request"),
         (b"GET /v2 HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "invalid-request"),
         (b"POST /v2 HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, "invalid-request"),
+        (b"GET /v2 HTTP/1.1\r\nHost: x\r\nExpect: \x80\r\n\r\n", 400, "invalid-request"),
         (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\n\r\n", 413, "too-large"),
         (b"GET /v2 HTTP/1.1\r\nX: " + b"a" * 3000 + b"\r\n\r\n", 413, "too-large"),
         (
