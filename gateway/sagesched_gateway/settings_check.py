@@ -1,4 +1,4 @@
-"""What `sagesched-gateway check` finds beyond the file's own form: files that are named but not there."""
+"""What `sagesched-gateway check` finds beyond the file's own form: files that are not there or of no use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.config import GatewayConfig, PredictorConfig, to_mapping
 
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
@@ -16,11 +17,12 @@ _TOKENIZER_FILE = "tokenizer.json"
 
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
-    problems = [*_tokenizer(config.tokenizer), *_predictor(config.predictor)]
-    template = config.openai.chat_template
-    if template is not None and not Path(template).is_file():
-        problems.append(f"openai.chatTemplate: no file {template}; name a Jinja file or remove the setting")
-    return [*problems, *_recorder(config.recorder.file)]
+    return [
+        *_tokenizer(config.tokenizer),
+        *_predictor(config.predictor),
+        *_chat_template(config.openai.chat_template, config.tokenizer),
+        *_recorder(config.recorder.file),
+    ]
 
 
 def shown(config: GatewayConfig) -> str:
@@ -46,6 +48,18 @@ def _predictor(predictor: PredictorConfig) -> Iterator[str]:
                 )
     if predictor.history.file is not None and not Path(predictor.history.file).is_file():
         yield f"predictor.history.file: no file {predictor.history.file}; remove it to start empty"
+
+
+def _chat_template(template: str | None, tokenizer: str | None) -> Iterator[str]:
+    if template is not None and not Path(template).is_file():
+        yield f"openai.chatTemplate: no file {template}; name a Jinja file or remove the setting"
+        return
+    try:
+        found = find_template(template, tokenizer)
+        if found is not None:
+            ChatTemplate(found)
+    except ValueError as error:
+        yield f"{error}; correct the file, or name another with openai.chatTemplate"
 
 
 def _recorder(file: str | None) -> Iterator[str]:

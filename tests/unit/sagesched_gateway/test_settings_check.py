@@ -54,3 +54,11 @@ def test_a_recording_goes_to_a_plain_file(tmp_path, kind):
     path.mkdir() if kind == "folder" else path.symlink_to("elsewhere")
     (problem,) = problems_of(recorder={"file": str(path)})
     assert problem.startswith(f"recorder.file: {path} is not a plain file; ")
+
+
+def test_a_chat_template_that_cannot_be_read_is_told(tmp_path):
+    template = tmp_path / "chat.jinja"
+    template.write_text("{% for %}")
+    (problem,) = problems_of(openai={"chatTemplate": str(template)})
+    assert problem.startswith("chat template: line 1: ")
+    assert problem.endswith("name another with openai.chatTemplate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from yarl import URL
 
 from sagesched_gateway.config import OpenAIConfig
 from sagesched_gateway.errors import (
@@ -169,9 +170,10 @@ async def test_models(face):
     assert [model["id"] for model in listed["data"]] == ["ensemble", "other"]
     async with face.client.get("/v1/models/other") as answer:
         assert await answer.json() == listed["data"][1]
-    async with face.client.get("/v1/models/none") as answer:
-        assert answer.status == 404
-        assert (await answer.json())["error"]["code"] == "model_not_found"
+    for name in ("none", "a/b", "%ff", "%ed%a0%80"):
+        async with face.client.get(URL(f"/v1/models/{name}", encoded=True)) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["error"]["code"] == "model_not_found"
 
 
 async def test_a_model_that_came_later_is_found(face, dispatcher):
