@@ -55,6 +55,15 @@ class GatewayMetrics:
             "Generation requests refused at the door, by the word of their error; not among those received.",
             "reason",
         )
+        self._ignored = self._counter(
+            "sagesched_gateway_attributes_ignored",
+            "Requests, or gRPC calls of many, whose tenant, priority or deadline was not believed: they came "
+            "from outside the trusted networks.",
+        )
+        self._responses = self._counter(
+            "sagesched_gateway_responses",
+            "Responses handed to callers, one per message of a stream; counted when their request ends.",
+        )
         self._finished = self._counter(
             "sagesched_gateway_requests_finished",
             "Generation requests that ended: completed, cancelled, or the word of their error.",
@@ -117,6 +126,14 @@ class GatewayMetrics:
     def request_refused(self, word: str) -> None:
         """See `Telemetry.request_refused`."""
         self._refused.labels(_known(word, self._outcomes)).inc()
+
+    def attributes_ignored(self) -> None:
+        """Somebody who is not trusted told a tenant, a priority or a deadline."""
+        self._ignored.inc()
+
+    def responses_sent(self, responses: int) -> None:
+        """See `Telemetry.responses_sent`."""
+        self._responses.inc(responses)
 
     def request_started(self, queue_s: float) -> None:
         """See `Telemetry.request_started`."""

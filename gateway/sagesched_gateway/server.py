@@ -143,7 +143,7 @@ class Gateway:
         self._probe = TritonEngineProbe(catalog, config.triton.metrics)
         self._predictor = _predictor(config.predictor)
         self._telemetry = GatewayMetrics()
-        self._attributes = AttributeReader(config.attributes)
+        self._attributes = AttributeReader(config.attributes, self._telemetry.attributes_ignored)
         self._recorder = None
         if config.recorder.file is not None:
             self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sagesched_gateway.config import AttributesConfig
 from sagesched_gateway.errors import InvalidRequestError
@@ -22,6 +22,7 @@ TENANT = "x-sagesched-tenant"
 PRIORITY = "x-sagesched-priority"
 DEADLINE = "x-sagesched-deadline"
 REPORT = "x-sagesched-report"
+_NEED_TRUST = frozenset({TENANT, PRIORITY, DEADLINE})
 PRIVATE_PREFIX = "x-sagesched-"
 """Parameters that begin so are the gateway's and never reach Triton."""
 
@@ -38,7 +39,14 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
 class AttributeReader:
     """Reads attributes where they may be believed."""
 
-    def __init__(self, config: AttributesConfig) -> None:
+    def __init__(self, config: AttributesConfig, on_ignored: Callable[[], None] = lambda: None) -> None:
+        """Prepare.
+
+        Args:
+            config: who is trusted.
+            on_ignored: called for each request, or call of many, whose attributes are not believed.
+        """
+        self._on_ignored = on_ignored
         self._networks = [ipaddress.ip_network(network) for network in config.trusted_networks]
         self._trusted: dict[str, bool] = {}  # by host: few peers, many calls
         self.exposes_prediction = config.expose_prediction
@@ -56,6 +64,11 @@ class AttributeReader:
             if len(self._trusted) < 1024:
                 self._trusted[host] = known
         return known
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Somebody who is not trusted has sent headers or parameters of these names."""
+        if any(name.lower() in _NEED_TRUST for name in names):
+            self._on_ignored()
 
     @property
     def is_on(self) -> bool:

@@ -37,6 +37,7 @@ class CallAttributes:
         Raises:
             InvalidRequestError: a value is not allowed.
         """
+        self._reader = reader
         self._is_trusted = reader.is_on and reader.trusts(host_of(context.peer()))
         self._shows_prediction = self._is_trusted and reader.exposes_prediction
         self._words = self._believed(
@@ -66,6 +67,9 @@ class CallAttributes:
             parameters[PREDICTED_P90].int64_param = round(generation.predicted.quantile(0.9))
 
     def _believed(self, words: Iterable[tuple[str, str]]) -> Words:
+        words = list(words)
+        if not self._is_trusted and words:
+            self._reader.ignore(name for name, _ in words)
         return [(name, value) for name, value in words if self._is_trusted or name.lower() == REPORT]
 
 

@@ -33,6 +33,7 @@ def attributes_of(
         InvalidRequestError: a trusted caller's value is not allowed.
     """
     if not is_trusted(request, reader):
+        reader.ignore((*request.headers, *(name for name, _ in private)))
         return NO_ATTRIBUTES
     return read_attributes((*request.headers.items(), *private))
 

@@ -435,6 +435,7 @@ class Dispatcher:
         self._counters[_COUNTERS.get(outcome, "failed")] += 1
         ttlt_s = self._loop.time() - live.arrival_at
         self._telemetry.request_finished(outcome, ttlt_s, live.output_tokens)
+        self._telemetry.responses_sent(live.generation.num_responses)
         if _LOG.isEnabledFor(logging.DEBUG):
             self._log_end(live, outcome, ttlt_s)
         self._observe(live, outcome)

@@ -39,6 +39,7 @@ class Generation:
         queue_s: seconds it waited here; None until it was sent to the engine.
         ttft_s: seconds from arrival to the first token; None until then.
         output_tokens: tokens generated so far, also those after its end.
+        num_responses: handed to the caller so far.
         predicted: distribution of its output length, once predicted.
         is_ended: nothing more will come.
     """
@@ -52,6 +53,7 @@ class Generation:
         "client_id",
         "is_ended",
         "model",
+        "num_responses",
         "output_tokens",
         "predicted",
         "queue_s",
@@ -65,6 +67,7 @@ class Generation:
         self.model = model
         self.queue_s: float | None = None
         self.ttft_s: float | None = None
+        self.num_responses = 0
         self.output_tokens = 0
         self.predicted: LengthDistribution | None = None
         self.is_ended = False
@@ -103,6 +106,7 @@ class Generation:
         """Hand a response to the caller (dispatch's side), in either form of `Chunk.response`."""
         if self.is_ended:
             return
+        self.num_responses += 1
         if self._listener is not None:
             self._listener.responded(self, response)
             return

@@ -241,6 +241,9 @@ class Telemetry(Protocol):
     def request_finished(self, outcome: str, ttlt_s: float, output_tokens: int) -> None:
         """It ended: `completed`, `cancelled`, or the word of the error; `ttlt_s` seconds after arrival."""
 
+    def responses_sent(self, responses: int) -> None:
+        """So many responses of a request that has ended were handed to its caller."""
+
     def prediction_done(self, source: str, seconds: float) -> None:
         """The predictor answered."""
 
@@ -316,6 +319,9 @@ class SilentTelemetry:
         """Do nothing."""
 
     def request_finished(self, outcome: str, ttlt_s: float, output_tokens: int) -> None:
+        """Do nothing."""
+
+    def responses_sent(self, responses: int) -> None:
         """Do nothing."""
 
     def prediction_done(self, source: str, seconds: float) -> None:

@@ -54,6 +54,8 @@ def test_telemetry_moves_totals_and_distributions(metrics):
     telemetry: Telemetry = metrics
     telemetry.request_received("ensemble")
     telemetry.request_refused("queue-full")
+    telemetry.responses_sent(9)
+    metrics.attributes_ignored()
     telemetry.request_started(0.3)
     telemetry.first_token(0.4)
     telemetry.request_finished("completed", 7.0, 100)
@@ -62,6 +64,8 @@ def test_telemetry_moves_totals_and_distributions(metrics):
     telemetry.rekeyed()
     assert value_of(metrics, "sagesched_gateway_requests_received_total", model="ensemble") == 1
     assert value_of(metrics, "sagesched_gateway_requests_refused_total", reason="queue-full") == 1
+    assert value_of(metrics, "sagesched_gateway_responses_total") == 9
+    assert value_of(metrics, "sagesched_gateway_attributes_ignored_total") == 1
     assert value_of(metrics, "sagesched_gateway_queue_seconds_sum") == 0.3
     assert value_of(metrics, "sagesched_gateway_time_to_first_token_seconds_sum") == 0.4
     assert value_of(metrics, "sagesched_gateway_time_to_last_token_seconds_sum") == 7.0
