@@ -5,7 +5,6 @@ Bounded: a few hundred requests in all, each of which the engine is done with at
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import sys
@@ -13,26 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway_process import GatewayProcess, settings_for, until
+from http_fuzz import STATUSES, WAIT_S, a_few, infer_bodies, post, short
 
 from sagesched_emulator.triton_server import TritonServer
 
-WAIT_S = 10.0
-STATUSES = {400, 403, 404, 413, 501}
 TENSORS = ("text_input", "max_tokens", "stop_words", "stream", "temperature", "seed", "id", "parameters", "x")
-
-a_few = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +49,6 @@ def gateway(
         process.close()
 
 
-def check(status: int, headers: http.client.HTTPMessage, body: bytes) -> None:
-    """The gateway's own errors have a word, and none of them is its own fault; the rest is Triton's."""
-    if "x-sagesched-error" in headers:
-        assert status in STATUSES
-        assert headers["x-sagesched-error"] != "internal"
-        assert json.loads(body).keys() == {"error"}
-
-
-def post(gateway: GatewayProcess, path: str, body: bytes, headers: dict[str, str] | None = None) -> None:
-    connection = http.client.HTTPConnection(gateway.http_address, timeout=WAIT_S)
-    try:
-        connection.request("POST", path, body, headers or {})
-        answer = connection.getresponse()
-        check(answer.status, answer.headers, answer.read())
-    finally:
-        connection.close()
-
-
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-# A whole request may come together: then its answer is short.
-short = values.filter(lambda value: not isinstance(value, int) or isinstance(value, bool) or value < 3)
 generate_bodies = st.dictionaries(
     st.sampled_from(TENSORS) | st.text(max_size=8), short, max_size=5
 ) | st.fixed_dictionaries(
@@ -101,39 +66,20 @@ paths = st.sampled_from(
 @a_few
 @given(path=paths, body=generate_bodies)
 def test_fuzz_json_of_the_right_kind(gateway, path, body):
-    post(gateway, path, json.dumps(body).encode())
-
-
-tensors = st.fixed_dictionaries(
-    {},
-    optional={
-        "name": st.sampled_from(["QUERY", "text_input", "max_tokens"]) | values,
-        "datatype": st.sampled_from(["BYTES", "INT32", "FP16", "NONE"]) | values,
-        "shape": st.lists(st.integers(-2, 3), max_size=3) | values,
-        "data": st.lists(st.text(max_size=5) | st.integers(), max_size=3) | values,
-        "parameters": st.dictionaries(
-            st.sampled_from(["binary_data_size", "binary_data", "shared_memory_region"]), short, max_size=2
-        )
-        | values,
-    },
-)
-infer_bodies = st.fixed_dictionaries(
-    {},
-    optional={
-        "id": values,
-        "inputs": st.lists(tensors, max_size=3) | values,
-        "outputs": st.lists(tensors, max_size=2) | values,
-        "parameters": st.dictionaries(st.text(max_size=8), short, max_size=2) | values,
-    },
-)
+    post(gateway.http_address, path, json.dumps(body).encode())
 
 
 @a_few
-@given(path=paths, head=infer_bodies, tail=st.binary(max_size=20), told=st.integers(-1, 200) | st.none())
+@given(
+    path=paths,
+    head=infer_bodies("QUERY", "text_input", "max_tokens"),
+    tail=st.binary(max_size=20),
+    told=st.integers(-1, 200) | st.none(),
+)
 def test_fuzz_binary_tensors(gateway, path, head, tail, told):
     text = json.dumps(head).encode()
     post(
-        gateway,
+        gateway.http_address,
         path,
         text + tail,
         {"Inference-Header-Content-Length": str(len(text) if told is None else told)},
@@ -166,7 +112,7 @@ def test_fuzz_binary_tensors(gateway, path, head, tail, told):
     ),
 )
 def test_fuzz_bodies_and_headers(gateway, path, body, headers):
-    post(gateway, path, body, headers)
+    post(gateway.http_address, path, body, headers)
 
 
 GENERATE = (

@@ -22,6 +22,9 @@ from tritonclient.utils import InferenceServerException
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway_process import WAIT_S, GatewayProcess, settings_for, until
+from http_fuzz import a_few, infer_bodies, post
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagesched_emulator.triton_model.repository import Layout
 from sagesched_emulator.triton_server import TritonServer
@@ -246,3 +249,20 @@ def test_a_caller_who_leaves_is_cancelled_in_the_engine(gateway):
         curl.kill()
     waiting.join(WAIT_S)
     until(lambda: gateway.queue() == (0, 0), wait_s=5)
+
+
+@a_few
+@given(
+    head=infer_bodies("text_input", "sampling_param_max_tokens", "streaming", "stop"),
+    tail=st.binary(max_size=20),
+    told=st.integers(-1, 200) | st.none(),
+)
+def test_fuzz_infer(gateway, head, tail, told):
+    text = json.dumps(head).encode()
+    length = str(len(text) if told is None else told)
+    post(gateway.http_address, INFER, text + tail, {"Inference-Header-Content-Length": length})
+
+
+def test_fuzz_left_nothing_behind(gateway):
+    until(lambda: gateway.queue() == (0, 0), wait_s=5)
+    assert gateway.is_ready
