@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,19 @@ def a_message(id: str, prompt: str, max_tokens: int) -> ModelInferRequest:
     return ModelInferRequest.FromString(generate_message(request, "ensemble"))
 
 
+def metrics_of(gateway: GatewayProcess) -> str:
+    with urllib.request.urlopen(f"http://{gateway.metrics}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def a_busy_minute(gateway: GatewayProcess, known: Any) -> None:
     """Answers that end by themselves, at their cap, and because the caller leaves."""
     gateway.wait_ready()
     for number in range(NUM_SHORT):
         Exchange(gateway.grpc_address, a_message(f"short-{number}", known.short.prompt, 64)).rest()
-    Exchange(gateway.grpc_address, a_message("capped", known.very_long.prompt, 10)).rest()
+    capped = a_message("capped", known.very_long.prompt, 10)
+    Exchange(gateway.grpc_address, capped, metadata=(("x-sagesched-tenant", "acme"),)).rest()
     left = Exchange(gateway.grpc_address, a_message("left\nbehind", known.very_long.prompt, 2000))
     for _ in range(BEFORE_CANCEL):
         left.next()
@@ -44,17 +52,21 @@ def a_busy_minute(gateway: GatewayProcess, known: Any) -> None:
     until(lambda: gateway.queue() == (0, 0))
 
 
-@pytest.mark.parametrize("prompts", ["Drop", "Keep"])
-def test_what_is_recorded_can_be_replayed(direct_triton, known, tmp_path, capsys, prompts):
+@pytest.mark.parametrize(("prompts", "trusted"), [("Drop", ["127.0.0.0/8", "::1"]), ("Keep", [])])
+def test_what_is_recorded_can_be_replayed(direct_triton, known, tmp_path, capsys, prompts, trusted):
     file = tmp_path / "recording.jsonl"
     settings = settings_for(
         direct_triton,
         engine={"slots": 4, "kvBlocks": 1000},
         recorder={"file": str(file), "prompts": prompts},
+        attributes={"trustedNetworks": trusted},
     )
     gateway = GatewayProcess(settings, tmp_path)
     try:
         a_busy_minute(gateway, known)
+        until(lambda: 'recorder_records_total{result="written"} 9.0' in metrics_of(gateway))
+        ignored = f"attributes_ignored_total {0 if trusted else 1}.0"
+        assert ignored in metrics_of(gateway)
     finally:
         gateway.close()
     lines = {line["id"]: line for line in map(json.loads, file.read_text().splitlines())}
@@ -68,6 +80,7 @@ def test_what_is_recorded_can_be_replayed(direct_triton, known, tmp_path, capsys
     assert (short["output_tokens"], short["max_tokens"], short["censored"]) == (12, 64, False)
     assert 0 <= short["queue_s"] <= short["ttft_s"] <= short["ttlt_s"]
     assert (lines["capped"]["output_tokens"], lines["capped"]["censored"]) == (10, True)
+    assert lines["capped"].get("tenant") == ("acme" if trusted else None)
     assert lines["left\nbehind"]["output_tokens"] >= BEFORE_CANCEL
     assert lines["left\nbehind"]["censored"]
     assert lines["huge"]["output_tokens"] == 0

@@ -15,11 +15,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gateway_process import GatewayProcess, settings_for, until
+from gateway_process import Exchange, GatewayProcess, settings_for, until
 
 from sagesched_emulator.config_mount import ConfigMount
-from sagesched_emulator.load import LoadRequest, LoadSpec, run_load
+from sagesched_emulator.load import LoadRequest, LoadSpec, generate_message, run_load
 from sagesched_emulator.triton_server import TritonServer
+from sagesched_gateway.kserve import ModelInferRequest
 
 NUM_RELOADS = 20
 EACH_S = 0.4
@@ -58,6 +59,12 @@ def start(direct_triton: TritonServer, tmp_path: Path) -> Iterator[Callable[...,
     yield start
     for mounted in started:
         mounted.gateway.close()
+
+
+def a_long_exchange(mounted: Mounted, known: Any, id: str) -> Exchange:
+    request = LoadRequest(id=id, prompt=known.very_long.prompt, max_tokens=2000, arrival_s=0.0)
+    message = ModelInferRequest.FromString(generate_message(request, "ensemble"))
+    return Exchange(mounted.gateway.grpc_address, message, metadata=(("triton_grpc_error", "true"),))
 
 
 def reload_often(mounted: Mounted) -> list[float]:
@@ -123,6 +130,24 @@ def test_a_reload_tells_what_is_in_effect_and_what_waits(start):
     assert len({first["config_digest"], status["config_digest"], status["config"]["file_digest"]}) == 3
     mounted.swap()
     assert mounted.seconds_until(lambda status: status["config_digest"] == first["config_digest"]) < WITHIN_S
+
+
+def test_limits_and_the_log_level_are_those_of_the_last_swap(start, known):
+    mounted = start(engine={"slots": 1, "lookahead": 0})
+    first = mounted.gateway.status()["config_digest"]
+    mounted.swap(limits={"queuedRequests": 1, "fullCode": "RESOURCE_EXHAUSTED"}, log={"level": "debug"})
+    assert mounted.seconds_until(lambda status: status["config_digest"] != first) < WITHIN_S
+    exchanges = [a_long_exchange(mounted, known, "runs")]
+    until(lambda: mounted.gateway.queue() == (0, 1))
+    exchanges.append(a_long_exchange(mounted, known, "waits"))
+    until(lambda: mounted.gateway.queue() == (1, 1))
+    (refused,) = a_long_exchange(mounted, known, "refused").rest()
+    assert isinstance(refused, tuple)
+    assert refused[0] == "RESOURCE_EXHAUSTED"
+    for exchange in exchanges:
+        exchange.cancel()
+    until(lambda: mounted.gateway.queue() == (0, 0))
+    until(lambda: "request ended" in mounted.log.read_text())
 
 
 def test_a_hangup_reads_the_file_again_and_does_not_end_the_gateway(start):
