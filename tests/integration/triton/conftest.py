@@ -15,9 +15,14 @@ from tritonclient.grpc import service_pb2 as messages
 
 from sagesched_emulator.answers import write_answers
 from sagesched_emulator.trace import TraceRequest
+from sagesched_emulator.triton_model.repository import Layout
 from sagesched_emulator.triton_server import TritonServer
 
 ANSWER_S = 30.0
+BLS = Layout(bls_instances=2)
+LLMAPI = Layout(name="llmapi", decoupled=True)
+LLMAPI_WHOLE = Layout(name="llmapi")
+VLLM = Layout(name="vllm")
 
 
 class Known(NamedTuple):
@@ -137,6 +142,34 @@ def answers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def direct_triton(answers_file: Path) -> Iterator[TritonServer]:
     """Steps of 5 ms: quick, yet slow enough that something can happen to a long answer meanwhile."""
     with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, manageable=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bls_triton(answers_file: Path) -> Iterator[TritonServer]:
+    """The classic layout with tensorrt_llm_bls in two instances, its text cumulative."""
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=BLS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def llmapi_triton(answers_file: Path) -> Iterator[TritonServer]:
+    """The LLM API's model, as it is set up for streams."""
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=LLMAPI) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def llmapi_whole_triton(answers_file: Path) -> Iterator[TritonServer]:
+    """The LLM API's model as it comes: one response per request."""
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=LLMAPI_WHOLE) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vllm_triton(answers_file: Path) -> Iterator[TritonServer]:
+    """A model of the vLLM backend."""
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=VLLM) as server:
         yield server
 
 
