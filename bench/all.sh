@@ -20,3 +20,4 @@ run bench/gateway_overhead.py
 run bench/engine_queue.py
 run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2
+run bench/reload_under_load.py

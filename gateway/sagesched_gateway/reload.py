@@ -1,11 +1,10 @@
 """`Reloader`: follows the settings file while the gateway runs, as Kubernetes mounts it or as people edit it.
 
 A mounted ConfigMap changes by a swap: kubelet writes a new folder beside the old one and renames the link
-`..data` over, so that the file's own path stays the same and leads elsewhere. We ask the system five times a
-second what the path leads to now (one `stat`, about 2 us, 10 us of a second): that sees swaps, renames and
-edits in place alike. Watching with inotify would cost less still, but its watches stay on the old folder and
-must be laid anew after each swap, a lost race there loses a change for good, and some file systems tell it
-nothing.
+`..data` over, so that the file's own path stays the same and leads elsewhere. We ask the system five times
+a second what the path leads to now (one `stat`, some microseconds): that sees swaps, renames and edits in
+place alike. Watching with inotify would cost less still, but its watches stay on the old folder and must be
+laid anew after each swap, a lost race there loses a change for good, and some file systems tell it nothing.
 
 A file that has just changed is left alone until it looks the same twice: whoever edits in place may be half
 way. A file that is refused changes nothing; it is told once per content in the log, and at `/status` and in
