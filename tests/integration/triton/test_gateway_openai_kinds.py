@@ -14,15 +14,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway_process import WAIT_S, GatewayProcess, settings_for
 
 from sagesched_emulator.tokenizer import TOKENIZER_PATH, EmulatorTokenizer
-from sagesched_emulator.triton_model.repository import Layout
-from sagesched_emulator.triton_server import TritonServer
 
 KINDS = {
-    "classic": (Layout(bls_instances=2), ("ensemble", "tensorrt_llm_bls", "tensorrt_llm")),
-    "llmapi": (Layout(name="llmapi"), ("tensorrt_llm",)),
-    "llmapi-streaming": (Layout(name="llmapi", decoupled=True), ("tensorrt_llm",)),
-    "vllm": (Layout(name="vllm"), ("vllm_model",)),
+    "classic": ("bls_triton", ("ensemble", "tensorrt_llm_bls", "tensorrt_llm")),
+    "llmapi": ("llmapi_triton", ("tensorrt_llm",)),
+    "llmapi-whole": ("llmapi_whole_triton", ("tensorrt_llm",)),
+    "vllm": ("vllm_triton", ("vllm_model",)),
 }
+"""By name: the fixture of a Triton, and its models that can be asked in text."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -36,18 +35,18 @@ def models(kind) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def client(kind, answers_file, tmp_path_factory) -> Iterator[openai.OpenAI]:
-    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=KINDS[kind][0]) as triton:
-        settings = settings_for(triton, tokenizer=str(TOKENIZER_PATH))
-        gateway = GatewayProcess(settings, tmp_path_factory.mktemp(kind))
-        try:
-            gateway.wait_ready()
-            with openai.OpenAI(
-                base_url=f"http://{gateway.http_address}/v1", api_key="none", max_retries=0, timeout=WAIT_S
-            ) as client:
-                yield client
-        finally:
-            gateway.close()
+def client(request, kind, tmp_path_factory) -> Iterator[openai.OpenAI]:
+    triton = request.getfixturevalue(KINDS[kind][0])
+    settings = settings_for(triton, tokenizer=str(TOKENIZER_PATH))
+    gateway = GatewayProcess(settings, tmp_path_factory.mktemp(kind))
+    try:
+        gateway.wait_ready()
+        with openai.OpenAI(
+            base_url=f"http://{gateway.http_address}/v1", api_key="none", max_retries=0, timeout=WAIT_S
+        ) as client:
+            yield client
+    finally:
+        gateway.close()
 
 
 def test_openai_lists_the_models_of_each_kind(client, models):
