@@ -17,6 +17,7 @@ run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 
     --policy fcfs --policy ssjf --policy sagesched --policy gittins-boost
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --kv-headroom 16
 run bench/gateway_overhead.py
+run bench/connection_age.py
 run bench/engine_queue.py
 run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2

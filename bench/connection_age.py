@@ -73,7 +73,9 @@ class Service:
         host, _, port = replica.rpartition(":")
         behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
         try:
-            await asyncio.gather(_copy(reader, behind_writer), _copy(behind_reader, writer))
+            # The run's end cancels what is still open.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(_copy(reader, behind_writer), _copy(behind_reader, writer))
         finally:
             self.ages_s.append(time.monotonic() - began_at)
             writer.close()
@@ -81,7 +83,7 @@ class Service:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, asyncio.CancelledError):  # the run's end cancels what is open
+    with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
@@ -161,7 +163,7 @@ async def _run(gateways: Sequence[GatewayProcess], arguments: argparse.Namespace
             await asyncio.sleep(joins_at - time.monotonic())
             service.replicas.append(gateways[1].grpc_address)
             rows = await _watch_shares(gateways, age / 2, until)
-        ages_s = [each for each in service.ages_s if each < AGES_AFTER * age]
+            ages_s = list(service.ages_s)  # before the clients end their own
     shares = "  ".join(f"{at / age:.1f} ages: {share:4.0%}" for at, share in rows)
     print(f"  share of the second replica after it joined: {shares}")
     print(f"  requests: {seen.whole} whole, {len(seen.broken)} broken")
