@@ -163,12 +163,13 @@ def _add_output(
     name = _string("name", item.get("name"))
     parameters = _object("parameters", item.get("parameters", {}))
     tensor = request.outputs.add(name=name)
-    binary[name] = _bool(_BINARY, parameters.get(_BINARY, False))
+    is_binary = _bool(_BINARY, parameters.get(_BINARY, False))
+    binary.setdefault(name, is_binary)  # the first word counts where an output is named twice
     if _CLASSIFICATION in parameters:
         classes = _size(_CLASSIFICATION, parameters[_CLASSIFICATION])
         tensor.parameters[_CLASSIFICATION].int64_param = classes
     if _REGION in parameters:
-        for other, is_set in ((_CLASSIFICATION, _CLASSIFICATION in parameters), (_BINARY, binary[name])):
+        for other, is_set in ((_CLASSIFICATION, _CLASSIFICATION in parameters), (_BINARY, is_binary)):
             if is_set:
                 raise InvalidRequestError(f"Output can't set both '{_REGION}' and '{other}'")
         _share(tensor.parameters, parameters)

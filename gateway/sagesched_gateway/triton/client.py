@@ -36,6 +36,7 @@ _TEXT_CODES = (
     ("not at ready state", "UNAVAILABLE"),
     ("unknown model", "NOT_FOUND"),
     ("is not found", "NOT_FOUND"),
+    ("unable to find shared memory region", "NOT_FOUND"),
     ("shutting down", "UNAVAILABLE"),
     ("maximum queue size", "UNAVAILABLE"),
 )

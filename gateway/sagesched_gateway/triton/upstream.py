@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import grpc.aio
 
-from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UpstreamError
+from sagesched_gateway.errors import GatewayError, InvalidRequestError, UnknownModelError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse, ModelStreamInferResponse
 from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
@@ -19,6 +19,7 @@ from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.base import Profile
 from sagesched_gateway.triton.steady_stream import SteadyStream
 
+_NO_ID = "<id_unknown>"
 _LOG = logging.getLogger(__name__)
 
 
@@ -112,7 +113,7 @@ class TritonCall:
         except grpc.aio.AioRpcError as error:
             if not self._ended.is_set():
                 self._ended.set()
-                yield Chunk(None, final=True, error=self._client.error_of(error))
+                yield self._failed(self._client.error_of(error))
         except asyncio.CancelledError:
             if not self._is_cancelled:
                 self._call.cancel()
@@ -129,10 +130,17 @@ class TritonCall:
     def _translate(self, message: bytes) -> Chunk:
         decoded = ModelStreamInferResponse.FromString(message)
         if decoded.error_message:
-            return Chunk(None, final=True, error=in_band_error(decoded.error_message))
+            return self._failed(in_band_error(decoded.error_message))
         chunk = self._profile.translate(decoded.infer_response, self._request)
         self._steady.learn(message, chunk)
         return chunk
+
+    def _failed(self, error: GatewayError) -> Chunk:
+        """Triton names requests in its errors: by the caller's id, as it would have without us."""
+        shown_id = self._request.client_id or _NO_ID
+        error.message = error.message.replace(self._request.upstream_id, shown_id)
+        error.args = (error.message,)
+        return Chunk(None, final=True, error=error)
 
     async def cancel(self) -> None:
         """Stop the request in the engine, by id where its profile needs that, else by closing the stream.

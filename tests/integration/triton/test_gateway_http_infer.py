@@ -119,7 +119,12 @@ TEXT_ONLY = {"outputs": [{"name": "text_output"}]}
         a_body(
             outputs=[{"name": "finish_reason"}, {"name": "text_output", "parameters": {"binary_data": True}}]
         ),
-        a_body(parameters={"custom": "x", "priority": 1, "timeout": 1_000_000}),
+        a_body(parameters={"custom": "x", "priority": 1, "timeout": 1_000_000, "share": 0.5}),
+        a_body(parameters={"sequence_id": "abc", "sequence_start": True}),
+        a_body(outputs=[]),
+        a_body(
+            outputs=[{"name": "text_output"}, {"name": "text_output", "parameters": {"binary_data": True}}]
+        ),
     ],
 )
 def test_json_requests_are_answered_as_by_triton(ask, body):
@@ -176,6 +181,20 @@ def test_what_triton_refuses_is_refused(ask, body, headers):
     assert json.loads(through.body).keys() == {"error"}
 
 
+@pytest.mark.parametrize("members", [{"id": "mine"}, {}])
+def test_errors_of_triton_name_the_request_as_the_caller_did(ask, members):
+    body = a_body(**members)
+    body["inputs"].append(body["inputs"][1])
+    through, direct = ask(json.dumps(body).encode())
+    assert (through.status, through.body) == (direct.status, direct.body)
+    region = {
+        "name": "text_output",
+        "parameters": {"shared_memory_region": "no", "shared_memory_byte_size": 9},
+    }
+    through, direct = ask(json.dumps(a_body(outputs=[region])).encode())
+    assert (through.status, through.body) == (direct.status, direct.body)
+
+
 def test_unknown_versions_and_models_are_told_alike(ask):
     body = json.dumps(a_body()).encode()
     for path in ("/v2/models/tensorrt_llm/versions/1/infer", "/v2/models/nothing/infer"):
@@ -227,6 +246,17 @@ def test_what_the_gateway_refuses_is_told(gateway):
         pytest.raises(InferenceServerException, match="lora_path"),
     ):
         client.infer("tensorrt_llm", [*inputs("hi", 4), path])
+
+
+def test_classes_of_a_text_are_refused_and_triton_lives(gateway, triton):
+    """Asked directly, Triton 2.51 dies of it."""
+    outputs = [triton_http.InferRequestedOutput("text_output", class_count=1)]
+    with (
+        triton_http.InferenceServerClient(gateway.http_address) as client,
+        pytest.raises(InferenceServerException, match="has no classification"),
+    ):
+        client.infer("tensorrt_llm", inputs("hi", 4), outputs=outputs)
+    triton.check_alive()
 
 
 def test_curl_is_told_how_long_it_waited(gateway):

@@ -74,6 +74,7 @@ class TensorProfile(ABC):
         """Read prompt and cap, and put behind the message what Triton shall do besides."""
         inputs = Inputs(message)
         self._check(message, inputs)
+        refuse_classification(message)
         prompt, prompt_tokens, batch = self._prompt(inputs)
         max_tokens = self._max_tokens(inputs)
         flags, outputs, hidden = self._wanted(message, inputs)
@@ -169,6 +170,16 @@ def refuse_stop(message: ModelInferRequest, inputs: Inputs) -> None:
     """Raise `StopOrderError` where the message generates nothing but stops an earlier request of its id."""
     if "stop" in inputs and any(inputs.integers("stop")):
         raise StopOrderError(message.id)
+
+
+def refuse_classification(message: ModelInferRequest) -> None:
+    """Raise UnsupportedError where an output is wanted as classes: asked so for text, Triton 2.51 crashes."""
+    for output in message.outputs:
+        if "classification" in output.parameters:
+            raise UnsupportedError(
+                f"output '{output.name}' of a model that generates text has no classification",
+                field=output.name,
+            )
 
 
 def text_prompt(inputs: Inputs) -> tuple[str, int | None, int]:

@@ -110,3 +110,10 @@ def test_the_style_of_the_text_is_learned_once():
     second = profile.text_reader()
     assert second.read(a_response(b"a")).text == "a"
     assert second.read(a_response(b"ab")).text == "b"
+
+
+def test_classification_is_refused_because_triton_dies_of_it():
+    message = a_request()
+    message.outputs.add(name="text_output").parameters["classification"].int64_param = 1
+    with pytest.raises(UnsupportedError, match="'text_output' of a model that generates text"):
+        read(a_profile(), message)
