@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 WAIT_S = 10.0
-STATUSES = {400, 403, 404, 413, 501}
+STATUSES = {400, 403, 404, 405, 413, 501}
 """Of the gateway's own errors, where nothing but the request is wrong."""
 
 a_few = settings(

@@ -20,6 +20,7 @@ from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_predictor.distribution import LengthDistribution
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -76,6 +77,7 @@ class FakeDispatcher:
         self.refusal: GatewayError | None = None
         self.holds_open = False
         self.queue_s: float | None = 0.25
+        self.predicted: LengthDistribution | None = None
         self.messages: list[ModelInferRequest] = []
         self.metadata_seen: list[object] = []
         self.attributes_seen: list[Attributes] = []
@@ -106,6 +108,7 @@ class FakeDispatcher:
         self.attributes_seen.append(attributes)
         generation = Generation(client_id=message.id, model=message.model_name, close=self.closed.set)
         generation.queue_s = self.queue_s
+        generation.predicted = self.predicted
         self.generation = generation
         for response in self.responses:
             generation.respond(response)

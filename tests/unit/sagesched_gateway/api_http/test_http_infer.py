@@ -15,6 +15,7 @@ from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.config import AttributesConfig, LimitsConfig
 from sagesched_gateway.errors import UpstreamUnavailableError
 from sagesched_gateway.request import NO_ATTRIBUTES, StopOrderError
+from sagesched_predictor.distribution import LengthDistribution
 
 INFER = "/v2/models/once/infer"
 BODY = {"inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["hi"]}]}
@@ -182,3 +183,25 @@ async def test_nonsense_of_a_trusted_caller_is_told(client):
     async with client.post(INFER, json=BODY, headers={"x-sagesched-priority": "high"}) as answer:
         assert answer.status == 400
         assert "x-sagesched-priority must be a whole number" in json.loads(await answer.read())["error"]
+
+
+TOLD = AttributesConfig(trusted_networks=("127.0.0.0/8",), expose_prediction=True)
+PREDICTED = LengthDistribution.from_pairs([(10, 0.5), (20, 0.4), (200, 0.1)])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"reader": AttributeReader(TOLD)}, ("10", "20")),
+        (TRUSTING, (None, None)),
+        ({"reader": AttributeReader(AttributesConfig(expose_prediction=True))}, (None, None)),
+    ],
+)
+@pytest.mark.parametrize("verb", ["once/infer", "ensemble/generate", "ensemble/generate_stream"])
+async def test_only_the_trusted_are_told_what_is_predicted(client, dispatcher, verb, told):
+    dispatcher.predicted = PREDICTED
+    body = BODY if verb == "once/infer" else {"text_input": "hi", "max_tokens": 5}
+    async with client.post(f"/v2/models/{verb}", json=body) as answer:
+        assert answer.status == 200
+        quantiles = [answer.headers.get(f"x-sagesched-predicted-{name}") for name in ("p50", "p90")]
+    assert tuple(quantiles) == told
