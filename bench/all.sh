@@ -18,6 +18,7 @@ run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --kv-headroom 16
 run bench/gateway_overhead.py
 run bench/connection_age.py
+run bench/perf_analyzer.py
 run bench/engine_queue.py
 run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2
