@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -20,6 +21,7 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
 POLL_S = 0.1
 STATUS_TIMEOUT_S = 2.0
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,16 @@ class GatewayProcess:
         """Process id of the gateway; the predictor is another."""
         assert self._process is not None
         return self._process.pid
+
+    def children(self) -> list[int]:
+        """Its child processes: the predictor."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+    def rss_mib(self) -> float:
+        """Memory of the gateway's process alone."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
+        return int(fields[1]) * PAGE_BYTES / 2**20
 
     def status(self) -> dict[str, object]:
         """The gateway's own report.

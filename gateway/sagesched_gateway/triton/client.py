@@ -42,6 +42,18 @@ _TEXT_CODES = (
 )
 
 
+# What gRPC says where the connection, not Triton, is the trouble.
+_DEAD_CONNECTION = (
+    "failed to connect",
+    "connection refused",
+    "connection reset",
+    "stream removed",
+    "broken pipe",
+    "socket",
+    "goaway",
+)
+
+
 class StreamCall(Protocol):
     """The part of grpc.aio's call objects that is used here."""
 
@@ -103,7 +115,7 @@ class TritonClient:
     def _unavailable(self, details: str) -> str:
         """The words of gRPC for a dead connection tell nobody what to do; Triton's words stay."""
         lowered = details.lower()
-        if any(word in lowered for word in ("failed to connect", "connection refused", "socket", "goaway")):
+        if any(word in lowered for word in _DEAD_CONNECTION):
             return f"cannot reach Triton at {self.address} ({details})"
         return details or f"Triton at {self.address} is unavailable"
 

@@ -39,8 +39,7 @@ class _Form:
         parameters_size: bytes of all of them.
         outputs: as they come.
         beginning: of what is passed on: all before the contents.
-        shown: for each output, whether the caller sees its contents.
-        count: place of the output that counts the tokens; -1 where each message is one token.
+        contents: for each output, whether the caller sees its contents, and whether they count the tokens.
     """
 
     names: bytes
@@ -48,8 +47,7 @@ class _Form:
     parameters_size: int
     outputs: bytes
     beginning: bytes
-    shown: tuple[bool, ...]
-    count: int
+    contents: tuple[tuple[bool, bool], ...]
 
 
 class SteadyStream:
@@ -102,26 +100,25 @@ def _translated(message: bytes, form: _Form) -> Chunk | None:
     ):
         return None
     position = outputs_at + len(form.outputs)
-    new_tokens, count = 1, form.count
-    pieces = [b"", form.beginning]
-    for index, shown in enumerate(form.shown):
+    new_tokens = 1
+    passed_on = form.beginning
+    for is_shown, is_count in form.contents:
         if message[position] != _CONTENTS_TAG:
             return None
         size, content = message[position + 1], position + 2
         if size > 0x7F:
             size, content = _length_at(message, position + 1)
         end = content + size
-        if shown:
-            pieces.append(message[position:end])
-        if index == count:
+        if is_shown:
+            passed_on += message[position:end]
+        if is_count:
             if size != _COUNT_BYTES:
                 return None
             new_tokens = int.from_bytes(message[content:end], "little", signed=True)
         position = end
     if position != len(message):
         return None
-    pieces[0] = _opening(sum(map(len, pieces)))
-    return Chunk(b"".join(pieces), new_tokens)
+    return Chunk(_opening(len(passed_on)) + passed_on, new_tokens)
 
 
 def _form_of(message: bytes, chunk: Chunk, count_output: str) -> _Form | None:
@@ -144,8 +141,7 @@ def _form_of(message: bytes, chunk: Chunk, count_output: str) -> _Form | None:
         parameters_size=sum(map(len, parameters)),
         outputs=b"".join(outputs),
         beginning=beginning.SerializeToString(),
-        shown=tuple(name in shown_names for name in names),
-        count=names.index(count_output) if count_output in names else -1,
+        contents=tuple((name in shown_names, name == count_output) for name in names),
     )
     # Also the proof that the fields came in the order in which `_translated` looks for them.
     return form if _agree(_translated(message, form), chunk) else None

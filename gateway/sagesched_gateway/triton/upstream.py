@@ -19,8 +19,9 @@ from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.base import Profile
 from sagesched_gateway.triton.steady_stream import SteadyStream
 
-_NO_ID = "<id_unknown>"
 _LOG = logging.getLogger(__name__)
+
+_NO_ID = "<id_unknown>"  # as Triton calls a request without one
 
 
 class TritonUpstream:
@@ -101,13 +102,14 @@ class TritonCall:
         self._call: StreamCall = client.generate(request.body, request.metadata)
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
-        read, forward = self._call.read, self._steady.forward
+        read, forward, is_ended = self._call.read, self._steady.forward, False
         try:
             while (message := await read()) is not grpc.aio.EOF:
                 chunk = forward(message) or self._translate(message)
-                if self._ended.is_set():
+                if is_ended:
                     continue  # only the end of the stream is still to come
                 if chunk.final:
+                    is_ended = True
                     self._ended.set()
                 yield chunk
         except grpc.aio.AioRpcError as error:
