@@ -39,6 +39,7 @@ from sagesched_gateway.kserve import (
     ServerReadyResponse,
 )
 from sagesched_gateway.request import Attributes
+from sagesched_gateway.text_tensors import refuse_cut_texts
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -118,6 +119,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         try:
             call = CallAttributes(self._reader, context)
             message = ModelInferRequest.FromString(body)
+            refuse_cut_texts(message)
             attributes, body = call.take(message, body)
         except DecodeError:
             return await self._judged_by_triton(body, context)

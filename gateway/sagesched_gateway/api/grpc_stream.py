@@ -51,6 +51,7 @@ from sagesched_gateway.kserve import (
     ModelStreamInferResponse,
 )
 from sagesched_gateway.request import Attributes
+from sagesched_gateway.text_tensors import refuse_cut_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -256,6 +257,7 @@ class StreamSession:
             return
         client_id, model = message.id, message.model_name
         try:
+            refuse_cut_texts(message)
             attributes, body = self._attributes.take(message, body)
         except InvalidRequestError as error:
             self._report(error, client_id, model)

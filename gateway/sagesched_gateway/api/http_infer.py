@@ -23,6 +23,7 @@ from sagesched_gateway.errors import InternalError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
 from sagesched_gateway.limits import Limits
 from sagesched_gateway.request import StopOrderError
+from sagesched_gateway.text_tensors import refuse_cut_texts
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -68,13 +69,15 @@ class InferFace:
         encoding = request.headers.get(hdrs.CONTENT_ENCODING, IDENTITY)
         if encoding != IDENTITY:
             body = await asyncio.to_thread(decompress, body, encoding, limits.message_bytes)
-        return request_from_infer(
+        message, kinds = request_from_infer(
             body,
             header_length(request.headers.get(HEADER_LENGTH), len(body)),
             model=model,
             version=request.match_info.get("version", ""),
             json_depth=limits.json_depth,
         )
+        refuse_cut_texts(message)
+        return message, kinds
 
 
 async def _only_response(generation: Generation) -> ModelInferResponse:

@@ -178,3 +178,16 @@ def test_fuzz_a_message_beyond_the_limit(channel: grpc.Channel) -> None:
     for method in METHODS:
         code, _ = end_of(channel, method, [a_good_message() + b"x" * 30_000])
         assert code == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("model", ["ensemble", "preprocessing"])
+def test_a_text_longer_than_its_bytes_harms_nobody_else(channel: grpc.Channel, model: str) -> None:
+    """Triton would fail every request that shares a batch with it."""
+    bad = ModelInferRequest(model_name=model, id="bad")
+    bad.inputs.add(name="text_input" if model == "ensemble" else "QUERY", datatype="BYTES", shape=[1, 1])
+    bad.raw_input_contents.append(b"\xff\xff\xff\x7fabc")
+    for method in METHODS:
+        code, answers = end_of(channel, method, [bad.SerializeToString()])
+        told = [ModelStreamInferResponse.FromString(answer) for answer in answers]
+        assert code == ("INVALID_ARGUMENT" if method == "ModelInfer" else "OK")
+        assert all(answer.error_message.startswith("incomplete string data") for answer in told)

@@ -1,0 +1,56 @@
+import pytest
+
+from sagesched_gateway.errors import InvalidRequestError
+from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_gateway.text_tensors import refuse_cut_texts
+
+
+def a_message(*contents: bytes, datatype: str = "BYTES") -> ModelInferRequest:
+    message = ModelInferRequest()
+    for number, raw in enumerate(contents):
+        message.inputs.add(name=f"t{number}", datatype=datatype, shape=[1, 1])
+        message.raw_input_contents.append(raw)
+    return message
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="no element"),
+        pytest.param(b"\x00\x00\x00\x00", id="an empty text"),
+        pytest.param(b"\x02\x00\x00\x00ab", id="a text"),
+        pytest.param(b"\x01\x00\x00\x00a\x02\x00\x00\x00bc", id="two"),
+        pytest.param(b"\x01\x00\x00\x00a\x02", id="half a length, which Triton itself refuses"),
+    ],
+)
+def test_what_does_no_harm_is_left_to_triton(raw):
+    refuse_cut_texts(a_message(raw))
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xff\xff\x7fabc", b"\x01\x00\x00\x00a\x03\x00\x00\x00bc"])
+def test_a_text_longer_than_its_bytes_is_refused_by_name(raw):
+    with pytest.raises(InvalidRequestError, match="incomplete string data for inference input 't1'"):
+        refuse_cut_texts(a_message(b"\x00\x00\x00\x00", raw))
+
+
+def test_numbers_and_typed_tensors_are_no_texts():
+    refuse_cut_texts(a_message(b"\xff\xff\xff\x7f", datatype="INT32"))
+    message = ModelInferRequest()
+    message.inputs.add(name="t", datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(b"abc")
+    refuse_cut_texts(message)
+
+
+def test_shared_memory_takes_no_place_among_the_raw_contents():
+    message = a_message(b"\xff\xff\xff\x7fabc")
+    shared = ModelInferRequest()
+    shared.inputs.add(name="s", datatype="BYTES").parameters["shared_memory_region"].string_param = "r"
+    shared.inputs.extend(message.inputs)
+    shared.raw_input_contents.extend(message.raw_input_contents)
+    with pytest.raises(InvalidRequestError, match="'t0'"):
+        refuse_cut_texts(shared)
+
+
+def test_less_contents_than_tensors_are_left_to_triton():
+    message = a_message(b"\x00\x00\x00\x00", b"")
+    del message.raw_input_contents[1]
+    refuse_cut_texts(message)
