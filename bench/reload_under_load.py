@@ -142,16 +142,27 @@ def _run(arguments: argparse.Namespace, trace: Trace, reloads: int, folder: Path
             result = asyncio.run(_loaded(_spec(gateway.grpc_address, trace, arguments), swapper, reloads))
             counters = gateway.status()["counters"]
             assert isinstance(counters, dict)
-        ended = triton.seen(result.started_at, result.ended_at).report.requests
+        engine = _ended_in_engine(triton, result)
     log = gateway.log_path.read_text(encoding="utf-8")
     return Run(
         result=result,
-        engine=[request for request in ended if request.id.startswith("sagesched-")],
+        engine=engine,
         counters=counters,
         taken_s=swapper.taken_s,
         refused_s=swapper.refused_s,
         log_lines=log.count("settings refused"),
     )
+
+
+def _ended_in_engine(triton: EmulatedTriton, result: LoadResult) -> list[EngineRequest]:
+    """What the engine ended of the gateway's; it reports about once a second, so the last ones come late."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        reported = triton.seen(result.started_at, result.ended_at).report.requests
+        ended = [request for request in reported if request.id.startswith("sagesched-")]
+        if len(ended) >= len(result.timings) or time.monotonic() > give_up_at:
+            return ended
+        time.sleep(0.2)
 
 
 def _spec(address: str, trace: Trace, arguments: argparse.Namespace) -> LoadSpec:
