@@ -23,3 +23,5 @@ run bench/engine_queue.py
 run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2
 run bench/reload_under_load.py
+run bench/per_message.py
+run bench/storm.py

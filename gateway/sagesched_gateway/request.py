@@ -99,3 +99,14 @@ class StopOrderError(InvalidRequestError):
     def __init__(self, client_id: str) -> None:
         super().__init__("a stop request generates nothing")
         self.client_id = client_id
+
+
+class MissingInputError(InvalidRequestError):
+    """The message lacks an input that its model requires.
+
+    Not left to Triton, which only counts inputs: where others make up the number, an ensemble waits for the
+    missing one and never answers.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"input '{name}' is missing", field=name)

@@ -24,6 +24,7 @@ from sagesched_gateway.api.grpc_passthrough import (
     abort,
     forward_unary,
     forwarded_metadata,
+    is_for_triton,
 )
 from sagesched_gateway.api.grpc_stream import StreamBounds, StreamSession
 from sagesched_gateway.api.sweeper import Sweeper
@@ -129,10 +130,9 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             is_queued = await self._dispatcher.resolve(message.model_name)
             if is_queued and not self._dispatcher.is_decoupled(message.model_name):
                 return await self._generate(message, body, context, call, attributes)
-        except InvalidRequestError:
-            pass
         except GatewayError as error:
-            await abort(context, error)
+            if not is_for_triton(error):
+                await abort(context, error)
         return await self._judged_by_triton(body, context)
 
     async def _judged_by_triton(self, body: bytes, context: CallContext) -> bytes:

@@ -15,8 +15,8 @@ import grpc.aio
 
 from sagesched_gateway.api.attributes import PRIVATE_PREFIX
 from sagesched_gateway.api.status_codes import grpc_code
-from sagesched_gateway.errors import GatewayError, UpstreamError
-from sagesched_gateway.request import Metadata
+from sagesched_gateway.errors import GatewayError, InvalidRequestError, UpstreamError
+from sagesched_gateway.request import Metadata, MissingInputError
 
 ERROR_KEY = "x-sagesched-error"
 """Trailing metadata: the stable word of an error that is the gateway's own."""
@@ -108,6 +108,11 @@ async def forward_unary(upstream: RawUpstream, path: str, body: bytes, context: 
     except grpc.aio.AioRpcError as error:
         await abort(context, upstream.error_of(error))
         raise AssertionError("abort raises") from error
+
+
+def is_for_triton(error: GatewayError) -> bool:
+    """Whether a request that dispatch cannot read is passed on, for Triton to judge it in its own words."""
+    return isinstance(error, InvalidRequestError) and not isinstance(error, MissingInputError)
 
 
 class PassedStream:

@@ -30,6 +30,7 @@ from sagesched_gateway.api.grpc_passthrough import (
     RawUpstream,
     abort,
     forwarded_metadata,
+    is_for_triton,
 )
 from sagesched_gateway.api.response_order import ResponseOrder
 from sagesched_gateway.config import GatewayConfig
@@ -56,6 +57,7 @@ from sagesched_gateway.text_tensors import refuse_cut_texts
 _LOG = logging.getLogger(__name__)
 
 GRPC_ERROR_KEY = "triton_grpc_error"
+_TIMER_EARLY_S = 0.01  # timers count whole milliseconds and may come a little too soon
 _LONGEST_AGE = 1.1  # gRPC spreads the age of connections by +-10 %
 _RESPONSE_TAG = b"\x12"  # field 2 (infer_response) of ModelStreamInferResponse, length-delimited
 
@@ -266,11 +268,10 @@ class StreamSession:
             if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
                 self._generate(message, body, attributes)
                 return
-        except InvalidRequestError:
-            pass  # Triton is the judge, in its own words
         except GatewayError as error:
-            self._report(error, client_id, model)
-            return
+            if not is_for_triton(error):
+                self._report(error, client_id, model)
+                return
         await self._pass_on(body)
 
     def _generate(self, message: ModelInferRequest, body: bytes, attributes: Attributes) -> None:
@@ -322,7 +323,7 @@ class StreamSession:
         self._wake()
 
     def _is_past_deadline(self) -> bool:
-        return self._deadline_at is not None and self._loop.time() >= self._deadline_at
+        return self._deadline_at is not None and self._loop.time() >= self._deadline_at - _TIMER_EARLY_S
 
     def _push(self, message: bytes) -> None:
         """Into the outbox, where no more than the bound and one message may pile up."""

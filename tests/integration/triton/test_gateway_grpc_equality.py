@@ -119,7 +119,6 @@ CASES: dict[str, Callable[[str], ModelInferRequest]] = {
     "priority and timeout": lambda prompt: changed(a_request(prompt), with_priority),
     "a private parameter": lambda prompt: changed(a_request(prompt), with_parameter("mine")),
     "a reserved parameter": lambda prompt: changed(a_request(prompt), with_parameter("triton_x")),
-    "no max_tokens": lambda prompt: changed(a_request(prompt), without_max_tokens),
     "unknown input": lambda prompt: changed(a_request(prompt), with_flag("no_such_input")),
     "unknown output": lambda prompt: changed(a_request(prompt), lambda m: m.outputs.add(name="nothing")),
     "unknown model": lambda prompt: a_request(prompt, model="nobody"),
@@ -142,9 +141,16 @@ def exchanged(
 def test_the_same_bytes_come_back(direct_triton, gateway, known, case, metadata):
     message = CASES[case](known.short.prompt)
     direct = exchanged(direct_triton.grpc_address, message, metadata)
-    # An ensemble that lacks a required input ends on Triton without a word.
-    assert direct or case == "no max_tokens"
+    assert direct
     assert exchanged(gateway.grpc_address, message, metadata) == direct
+
+
+def test_a_missing_input_is_named_where_triton_ends_without_a_word(direct_triton, gateway, known):
+    message = changed(a_request(known.short.prompt), without_max_tokens)
+    assert exchanged(direct_triton.grpc_address, message) == []
+    assert exchanged(gateway.grpc_address, message, AS_STATUS) == [
+        ("INVALID_ARGUMENT", "input 'max_tokens' is missing")
+    ]
 
 
 def engine_request(max_tokens: int) -> ModelInferRequest:

@@ -13,7 +13,13 @@ from typing import ClassVar
 
 from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import EMPTY_FINAL_PARAMETER, ModelInferRequest, ModelInferResponse
-from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
+from sagesched_gateway.request import (
+    Chunk,
+    GenerationRequest,
+    Metadata,
+    MissingInputError,
+    StopOrderError,
+)
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.tokenizer import ModelTokenizer
 from sagesched_gateway.triton.profiles.base import (
@@ -64,6 +70,8 @@ class TensorProfile(ABC):
         self.cancelling = cancelling
         self._description = description
         self._tokenizer = tokenizer
+        needed = [tensor.name for tensor in description.config.config.input if not tensor.optional]
+        self._required = tuple(needed) if description.is_ensemble else ()
         self._countable = tuple(
             name for name in counts if f"return_{name}" in description.inputs and name in description.outputs
         )
@@ -74,6 +82,7 @@ class TensorProfile(ABC):
         """Read prompt and cap, and put behind the message what Triton shall do besides."""
         inputs = Inputs(message)
         self._check(message, inputs)
+        self._refuse_missing(message, inputs)
         refuse_classification(message)
         prompt, prompt_tokens, batch = self._prompt(inputs)
         max_tokens = self._max_tokens(inputs)
@@ -128,6 +137,13 @@ class TensorProfile(ABC):
         else:
             new_tokens = counted
         return Chunk(response, new_tokens, final, None, input_tokens)
+
+    def _refuse_missing(self, message: ModelInferRequest, inputs: Inputs) -> None:
+        """Raise `MissingInputError` where Triton would not notice."""
+        if len(message.inputs) >= len(self._required):
+            for name in self._required:
+                if name not in inputs:
+                    raise MissingInputError(name)
 
     @abstractmethod
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
