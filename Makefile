@@ -43,6 +43,7 @@ format: $(INSTALLED)
 	@$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED) ## every published figure; needs the data pack (SAGESCHED_DATA)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@bash bench/all.sh
 
 docs: $(INSTALLED) ## the reference pages that follow from the code

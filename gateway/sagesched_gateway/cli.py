@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sagesched_gateway.config import GatewayConfig
-from sagesched_gateway.config_file import ConfigFileError, load_config
+from sagesched_gateway.settings.config import GatewayConfig
+from sagesched_gateway.settings.config_file import ConfigFileError, load_config
 
 _DESCRIPTION = """\
 The SageSched gateway: stands in front of a Triton server, predicts how long each answer will be and
@@ -44,7 +44,8 @@ def _serve(config: GatewayConfig, file: Path) -> int:
     import uvloop
 
     from sagesched_gateway.logs import start_logging
-    from sagesched_gateway.server import StartError, serve
+    from sagesched_gateway.parts import StartError
+    from sagesched_gateway.server import serve
 
     start_logging(config.log)
     try:
@@ -54,7 +55,7 @@ def _serve(config: GatewayConfig, file: Path) -> int:
 
 
 def _check(config: GatewayConfig, _: Path) -> int:
-    from sagesched_gateway.settings_check import find_problems, shown
+    from sagesched_gateway.settings.check import find_problems, shown
 
     problems = find_problems(config)
     for problem in problems:

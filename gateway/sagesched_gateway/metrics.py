@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
-from sagesched_gateway.live_settings import LiveSettings
+from sagesched_gateway.settings.live import LiveSettings
 
 MAX_MODELS = 32
 OTHER = "other"

@@ -103,7 +103,7 @@ class GatewayStatus:
         draining: it is shutting down.
         policy: name of the policy in effect.
         configured_policy: name of the policy asked for.
-        config_digest: SHA-256 of the settings in effect (`sagesched_gateway.config.digest`).
+        config_digest: SHA-256 of the settings in effect (`sagesched_gateway.settings.config.digest`).
         config: the file they came from.
         counters: totals since start by name.
         versions: component -> version.

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
-from sagesched_gateway.config import AdminConfig
 from sagesched_gateway.errors import ForbiddenError
 from sagesched_gateway.kserve import LogSettingsRequest, TraceSettingRequest
+from sagesched_gateway.settings.config import AdminConfig
 
 MODEL_REPOSITORY, SHARED_MEMORY, TRACE, LOGGING = "model-repository", "shared-memory", "trace", "logging"
 

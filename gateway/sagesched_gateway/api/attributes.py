@@ -13,10 +13,10 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-from sagesched_gateway.config import AttributesConfig
 from sagesched_gateway.errors import InvalidRequestError
 from sagesched_gateway.kserve import InferParameter, ModelInferRequest
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.settings.config import AttributesConfig
 
 TENANT = "x-sagesched-tenant"
 PRIORITY = "x-sagesched-priority"

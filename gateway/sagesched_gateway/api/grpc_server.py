@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import grpc
 import grpc.aio
 
-from sagesched_gateway.config import GatewayConfig
+from sagesched_gateway.settings.config import GatewayConfig
 
 Options = tuple[tuple[str, int], ...]
 

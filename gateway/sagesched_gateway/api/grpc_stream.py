@@ -33,7 +33,6 @@ from sagesched_gateway.api.grpc_passthrough import (
     is_for_triton,
 )
 from sagesched_gateway.api.response_order import ResponseOrder
-from sagesched_gateway.config import GatewayConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import (
@@ -52,6 +51,7 @@ from sagesched_gateway.kserve import (
     ModelStreamInferResponse,
 )
 from sagesched_gateway.request import Attributes
+from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.text_tensors import refuse_cut_texts
 
 _LOG = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from sagesched_gateway.api.http_generate import GenerateFace
 from sagesched_gateway.api.http_infer import InferFace
 from sagesched_gateway.api.http_passthrough import Passthrough
 from sagesched_gateway.api.slow_readers import slow_reader_guard
-from sagesched_gateway.config import AdminConfig, AttributesConfig, LimitsConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
-from sagesched_gateway.limits import Limits
+from sagesched_gateway.settings.config import AdminConfig, AttributesConfig, LimitsConfig
+from sagesched_gateway.settings.limits import Limits
 
 _LIMITS = LimitsConfig()
 _MODEL = r"/v2/models/{model}"

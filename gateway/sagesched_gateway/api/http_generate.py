@@ -25,8 +25,8 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferResponse
-from sagesched_gateway.limits import Limits
 from sagesched_gateway.request import StopOrderError
+from sagesched_gateway.settings.limits import Limits
 
 Writer = Callable[[web.Request, Generation], Awaitable[web.StreamResponse]]
 

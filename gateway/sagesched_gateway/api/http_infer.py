@@ -21,8 +21,8 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import InternalError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
-from sagesched_gateway.limits import Limits
 from sagesched_gateway.request import StopOrderError
+from sagesched_gateway.settings.limits import Limits
 from sagesched_gateway.text_tensors import refuse_cut_texts
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sagesched_gateway.api.prometheus_text import join
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, Readiness
-from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import SnapshotCollector
+from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.status import (
     ConfigStatus,
     EngineStatus,

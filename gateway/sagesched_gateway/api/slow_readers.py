@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sagesched_gateway.api.sse import break_off
-from sagesched_gateway.limits import Limits
+from sagesched_gateway.settings.limits import Limits
 
 _LOOKS = 4
 """A caller is looked at so many times within the time he has."""

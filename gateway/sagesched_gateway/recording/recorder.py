@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from sagesched_gateway.config import RecorderConfig
 from sagesched_gateway.dispatch.ports import RequestRecord
 from sagesched_gateway.recording.line import LineWriter
 from sagesched_gateway.recording.rotating_file import RotatingFile
+from sagesched_gateway.settings.config import RecorderConfig
 
 _LOG = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from sagesched_emulator.demo.scenario import client_view
 from sagesched_emulator.load import LoadRequest, generate_message
 from sagesched_emulator.trace import TraceRequest
 from sagesched_emulator.triton_server import TritonServer
-from sagesched_gateway.config import parse_config
 from sagesched_gateway.dispatch.ports import Prediction
+from sagesched_gateway.gateway import Gateway
 from sagesched_gateway.kserve import SERVICE, ModelInferRequest
 from sagesched_gateway.scheduling.events import Submitted
-from sagesched_gateway.server import Gateway
+from sagesched_gateway.settings.config import parse_config
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.training.export import export_encoder
 

@@ -19,10 +19,10 @@ from profile_cases import CASES, MIXED, NUM_TOKENS, PLAIN, Case, a_request, true
 
 from sagesched_emulator.tokenizer import TOKENIZER_PATH
 from sagesched_emulator.triton_server import TritonServer
-from sagesched_gateway.config import parse_config
 from sagesched_gateway.errors import UnsupportedError
+from sagesched_gateway.gateway import Gateway
 from sagesched_gateway.kserve import ModelInferRequest
-from sagesched_gateway.server import Gateway
+from sagesched_gateway.settings.config import parse_config
 from sagesched_gateway.text import Sampling, TextPiece
 
 AS_STATUS = (("triton_grpc_error", "true"),)

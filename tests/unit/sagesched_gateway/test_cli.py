@@ -11,7 +11,7 @@ import threading
 import pytest
 import yaml
 
-from sagesched_gateway import server
+from sagesched_gateway import parts
 from sagesched_gateway.cli import main
 
 QUIET = """
@@ -104,7 +104,7 @@ def test_both_builds_of_the_runtime_are_refused(settings, capsys, monkeypatch):
 
 
 def test_one_build_of_the_runtime_is_fine():
-    server.refuse_both_runtimes()
+    parts.refuse_both_runtimes()
 
 
 def test_an_address_in_use_is_said_on_one_line(settings, capsys):

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sagesched_gateway.config import LogConfig
 from sagesched_gateway.log_fields import about
 from sagesched_gateway.logs import start_logging, use_level
 from sagesched_gateway.request import GenerationRequest
+from sagesched_gateway.settings.config import LogConfig
 
 _LOG = logging.getLogger("sagesched_gateway.test")
 

@@ -6,10 +6,10 @@ import re
 import pytest
 from prometheus_client import generate_latest
 
-from sagesched_gateway.config import parse_config
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState, Telemetry
-from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import MAX_MODELS, GatewayMetrics, SnapshotCollector
+from sagesched_gateway.settings.config import parse_config
+from sagesched_gateway.settings.live import LiveSettings
 
 SETTINGS = LiveSettings(parse_config({"predictor": {"mode": "None"}, "limits": {"queuedRequests": 7}}))
 SNAPSHOT = DispatchSnapshot(

@@ -37,12 +37,12 @@ from sagesched_gateway.api.openai.shapes import (
 )
 from sagesched_gateway.api.openai.writing import Running, StreamWriter, json_response, write_whole
 from sagesched_gateway.api.sse import EventStream
-from sagesched_gateway.config import OpenAIConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UnsupportedError
-from sagesched_gateway.limits import Limits
+from sagesched_gateway.settings.config import OpenAIConfig
+from sagesched_gateway.settings.limits import Limits
 from sagesched_gateway.text import Sampling
 
 _SLOW_CHARACTERS = 20_000

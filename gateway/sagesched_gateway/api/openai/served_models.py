@@ -6,9 +6,9 @@ With `openai.model` alone there is that model under its own name. With neither, 
 
 from __future__ import annotations
 
-from sagesched_gateway.config import OpenAIConfig
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.errors import UnknownModelError, UpstreamUnavailableError
+from sagesched_gateway.settings.config import OpenAIConfig
 
 
 class ServedModels:

@@ -16,7 +16,7 @@ from sagesched_emulator.demo.gateway_process import (
     gateway_config,
     predictor_ready,
 )
-from sagesched_gateway.config import parse_config
+from sagesched_gateway.settings.config import parse_config
 
 TRITON = TritonAddresses(grpc="127.0.0.1:1", http="127.0.0.1:2", metrics="127.0.0.1:3")
 

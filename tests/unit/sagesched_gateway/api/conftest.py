@@ -24,7 +24,6 @@ from sagesched_gateway.api.grpc_reflection import ReflectionFace
 from sagesched_gateway.api.grpc_server import serve_grpc, server_options
 from sagesched_gateway.api.grpc_stream import StreamBounds
 from sagesched_gateway.api.sweeper import Sweeper
-from sagesched_gateway.config import GatewayConfig, parse_config
 from sagesched_gateway.errors import GatewayError, UpstreamError
 from sagesched_gateway.kserve import (
     SERVICE,
@@ -34,6 +33,7 @@ from sagesched_gateway.kserve import (
     ModelStreamInferResponse,
     ServerReadyResponse,
 )
+from sagesched_gateway.settings.config import GatewayConfig, parse_config
 
 
 class RawTriton:

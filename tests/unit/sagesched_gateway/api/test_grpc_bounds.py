@@ -12,9 +12,9 @@ from dispatch_fakes import a_message, until
 
 from sagesched_gateway.api.grpc_server import server_options
 from sagesched_gateway.api.grpc_stream import StreamBounds
-from sagesched_gateway.config import parse_config
 from sagesched_gateway.kserve import ModelInferResponse
 from sagesched_gateway.request import Chunk
+from sagesched_gateway.settings.config import parse_config
 
 HARD_TO_READ = b"x" * 50_000
 

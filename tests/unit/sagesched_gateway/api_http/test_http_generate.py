@@ -6,7 +6,6 @@ import aiohttp
 import pytest
 
 from sagesched_gateway.api import http_generate
-from sagesched_gateway.config import LimitsConfig
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
@@ -16,6 +15,7 @@ from sagesched_gateway.errors import (
     UpstreamUnavailableError,
 )
 from sagesched_gateway.request import StopOrderError
+from sagesched_gateway.settings.config import LimitsConfig
 
 GENERATE = "/v2/models/ensemble/generate"
 STREAM = "/v2/models/ensemble/generate_stream"

@@ -7,9 +7,9 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from sagesched_gateway.api import observability
 from sagesched_gateway.api.observability import build_metrics_app
-from sagesched_gateway.config import digest, parse_config
-from sagesched_gateway.live_settings import LiveSettings
 from sagesched_gateway.metrics import GatewayMetrics
+from sagesched_gateway.settings.config import digest, parse_config
+from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.status import ConfigStatus, PredictorStatus, QueueStatus, parse_status
 
 CONFIG = parse_config({"predictor": {"mode": "None"}, "scheduling": {"policy": "sagesched"}})

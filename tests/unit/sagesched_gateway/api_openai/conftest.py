@@ -14,12 +14,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, TemplateSource
 from sagesched_gateway.api.openai.face import OpenAIFace
-from sagesched_gateway.config import AttributesConfig, LimitsConfig, OpenAIConfig
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, UnsupportedError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import Attributes
+from sagesched_gateway.settings.config import AttributesConfig, LimitsConfig, OpenAIConfig
 from sagesched_gateway.text import Sampling, TextPiece
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"

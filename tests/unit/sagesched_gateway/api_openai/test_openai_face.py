@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from yarl import URL
 
-from sagesched_gateway.config import OpenAIConfig
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
@@ -15,6 +14,7 @@ from sagesched_gateway.errors import (
     UpstreamUnavailableError,
 )
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.settings.config import OpenAIConfig
 
 CHAT = {"model": "ensemble", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION = {"model": "ensemble", "prompt": "Hi"}

@@ -11,10 +11,10 @@ from collections import Counter
 
 import pytest
 
-from sagesched_gateway.config import RecorderConfig
 from sagesched_gateway.dispatch.ports import Recorder
 from sagesched_gateway.recording import recorder as module
 from sagesched_gateway.recording.recorder import FileRecorder
+from sagesched_gateway.settings.config import RecorderConfig
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from contextlib import suppress
 import pytest
 
 from sagesched_emulator.config_mount import ConfigMount
-from sagesched_gateway import reload
-from sagesched_gateway.config_file import load_config
-from sagesched_gateway.live_settings import LiveSettings
-from sagesched_gateway.reload import Reloader
+from sagesched_gateway.settings import reload
+from sagesched_gateway.settings.config_file import load_config
+from sagesched_gateway.settings.live import LiveSettings
+from sagesched_gateway.settings.reload import Reloader
 
 SETTINGS = "predictor: {{mode: None}}\nscheduling:\n  policy: {policy}\n"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagesched_gateway.config_file import ConfigFileError, load_config, parse_config_text
+from sagesched_gateway.settings.config_file import ConfigFileError, load_config, parse_config_text
 
 
 def complaint_about(text: str) -> str:

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from sagesched_gateway.config import parse_config
-from sagesched_gateway.settings_check import find_problems
+from sagesched_gateway.settings.check import find_problems
+from sagesched_gateway.settings.config import parse_config
 
 QUIET = {"predictor": {"mode": "None"}}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sagesched_gateway.live_settings import LiveSettings
+from sagesched_gateway.settings.live import LiveSettings
 
 
 class Limits(Protocol):

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sagesched_gateway.config import GatewayConfig
-from sagesched_gateway.config_file import load_config
-from sagesched_gateway.live_settings import LiveSettings
+from sagesched_gateway.settings.config import GatewayConfig
+from sagesched_gateway.settings.config_file import load_config
+from sagesched_gateway.settings.live import LiveSettings
 
 _LOG = logging.getLogger(__name__)
 

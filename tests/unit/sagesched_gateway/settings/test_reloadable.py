@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sagesched_gateway.config import parse_config, to_mapping
-from sagesched_gateway.reloadable import RELOADABLE, take_reloadable
+from sagesched_gateway.settings.config import parse_config, to_mapping
+from sagesched_gateway.settings.reloadable import RELOADABLE, take_reloadable
 
 QUIET = {"predictor": {"mode": "None"}}
 

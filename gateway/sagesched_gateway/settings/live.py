@@ -6,8 +6,8 @@ of keeping a value; whoever runs on settings that wait for a restart may keep th
 
 from __future__ import annotations
 
-from sagesched_gateway.config import GatewayConfig, LimitsConfig, digest
-from sagesched_gateway.reloadable import take_reloadable
+from sagesched_gateway.settings.config import GatewayConfig, LimitsConfig, digest
+from sagesched_gateway.settings.reloadable import take_reloadable
 
 
 class LiveSettings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
-from sagesched_gateway.config import GatewayConfig
+from sagesched_gateway.settings.config import GatewayConfig
 
 RELOADABLE = frozenset(
     {

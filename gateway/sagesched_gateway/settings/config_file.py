@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from sagesched_gateway.config import ConfigError, GatewayConfig, parse_config
+from sagesched_gateway.settings.config import ConfigError, GatewayConfig, parse_config
 
 
 class ConfigFileError(ValueError):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from sagesched_gateway.config import LimitsConfig, parse_config
-from sagesched_gateway.limits import Limits, LiveLimits
-from sagesched_gateway.live_settings import LiveSettings
+from sagesched_gateway.settings.config import LimitsConfig, parse_config
+from sagesched_gateway.settings.limits import Limits, LiveLimits
+from sagesched_gateway.settings.live import LiveSettings
 
 QUIET = {"predictor": {"mode": "None"}}
 

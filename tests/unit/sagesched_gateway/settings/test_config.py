@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagesched_gateway import config as module
-from sagesched_gateway.config import (
+from sagesched_gateway import status
+from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.policies import registry
+from sagesched_gateway.settings import config as module
+from sagesched_gateway.settings.config import (
     ADMIN_GROUPS,
     KV_POLICIES,
     LOG_LEVELS,
@@ -31,8 +34,6 @@ from sagesched_gateway.config import (
     parse_config,
     to_mapping,
 )
-from sagesched_gateway.scheduling.capacity import KvPolicy
-from sagesched_gateway.scheduling.policies import registry
 
 NO_PREDICTOR = {"predictor": {"mode": "None"}}
 
@@ -253,8 +254,8 @@ def test_kv_policies_equal_those_of_the_core():
 
 
 def test_only_the_standard_library_is_imported():
-    for name in ("config.py", "status.py"):
-        tree = ast.parse((Path(module.__file__).parent / name).read_text())
+    for shared in (module, status):
+        tree = ast.parse(Path(shared.__file__).read_text())
         imported = {
             alias.name.split(".")[0]
             for node in ast.walk(tree)

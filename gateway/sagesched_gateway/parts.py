@@ -1,0 +1,90 @@
+"""From settings to the parts that they describe, one function each; `gateway.py` puts the parts together."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from sagesched_gateway.dispatch.capacity import EngineSettings
+from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
+from sagesched_gateway.dispatch.queue_limits import QueueLimits
+from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.settings.config import EngineConfig, LimitsConfig, PredictorConfig, SchedulingConfig
+from sagesched_gateway.tokenizer import ModelTokenizer
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says what to do."""
+
+
+def refuse_both_runtimes() -> None:
+    """Refuse an installation with both builds of ONNX Runtime: they overwrite each other's files.
+
+    Raises:
+        StartError: both are there.
+    """
+    found = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    if len(found) > 1:
+        raise StartError(
+            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; "
+            "uninstall both, then install one of sagesched[gateway], sagesched[gateway-gpu]"
+        )
+
+
+def policy_of(config: SchedulingConfig) -> PolicySettings:
+    """The policy and its knobs."""
+    return PolicySettings(name=config.policy, tail_weight=config.tail_weight, age_guard=config.age_guard)
+
+
+def queue_limits_of(config: LimitsConfig) -> QueueLimits:
+    """How much may wait."""
+    return QueueLimits(requests=config.queued_requests, bytes=config.queued_bytes, code=config.full_code)
+
+
+def engine_settings_of(config: EngineConfig) -> EngineSettings:
+    """What is known of the engine without asking it."""
+    return EngineSettings(
+        slots=config.slots,
+        kv_blocks=config.kv_blocks,
+        block_tokens=config.block_tokens,
+        kv_policy=None if config.kv_policy is None else _KV_POLICIES[config.kv_policy],
+        max_num_tokens=config.max_num_tokens,
+        lookahead=config.lookahead,
+        kv_headroom_iterations=config.kv_headroom_iterations,
+    )
+
+
+_KV_POLICIES = {
+    "MaxUtilization": KvPolicy.MAX_UTILIZATION,
+    "GuaranteedNoEvict": KvPolicy.GUARANTEED_NO_EVICT,
+}
+
+
+def tokenizer_of(path: str | None) -> ModelTokenizer | None:
+    """The served model's tokenizer; raises StartError where the file is none."""
+    try:
+        return None if path is None else ModelTokenizer(path)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+
+
+def predictor_of(config: PredictorConfig) -> PredictionProcess | NoPrediction:
+    """The predictor's process, or none."""
+    if config.mode == "None":
+        return NoPrediction()
+    history = config.history
+    settings = {
+        "encoder": config.encoder,
+        "device": config.device,
+        "history": {"size": history.size, "min_similarity": history.min_similarity, "file": history.file},
+    }
+    options = WorkerOptions(
+        settings=settings, timeout_s=config.timeout_s, mode=config.mode, history_size=history.size
+    )
+    return PredictionProcess(options)

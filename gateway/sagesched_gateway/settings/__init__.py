@@ -1,0 +1,1 @@
+"""The settings: what may be written, reading the file, following it while running, checking it."""
