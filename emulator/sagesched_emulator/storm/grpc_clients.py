@@ -126,6 +126,6 @@ def text_of(response: ModelInferResponse) -> str:
 
 
 def error_name(error: grpc.aio.AioRpcError) -> str:
-    """The gateway's word where it has one, else the status code."""
+    """The gateway's word where it has one, else the status code and what goes with it."""
     trailing = dict(error.trailing_metadata() or ())
-    return str(trailing.get(ERROR_KEY) or error.code().name)
+    return str(trailing.get(ERROR_KEY) or f"{error.code().name}: {error.details()}")

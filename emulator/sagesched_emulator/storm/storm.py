@@ -32,14 +32,14 @@ SLOTS = 6
 
 MESSAGE_BYTES = 200_000
 EXCUSED = (
-    "upstream-unavailable|UNAVAILABLE|http 503: .+"
+    "upstream-unavailable|UNAVAILABLE: .+|http 503: .+"
     "|(in-band|error): .*(cannot reach Triton|unavailable|ready state|shutting down).*"
 )
 """What a request may be told while Triton is away."""
 
-_LATE = "deadline-exceeded|DEADLINE_EXCEEDED"
+_LATE = "deadline-exceeded|DEADLINE_EXCEEDED: .+"
 _WRONG = (
-    "in-band: .+|INVALID_ARGUMENT|NOT_FOUND|UNIMPLEMENTED|RESOURCE_EXHAUSTED|invalid-request|too-large"
+    "in-band: .+|(INVALID_ARGUMENT|NOT_FOUND|UNIMPLEMENTED|RESOURCE_EXHAUSTED): .+|invalid-request|too-large"
     "|http (400|404|413|422|501): .+|error: .+"
 )
 _KILL_AT, _BACK_AT = 0.45, 0.6

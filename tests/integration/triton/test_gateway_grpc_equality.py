@@ -147,7 +147,7 @@ def test_the_same_bytes_come_back(direct_triton, gateway, known, case, metadata)
 
 def test_a_missing_input_is_named_where_triton_ends_without_a_word(direct_triton, gateway, known):
     message = changed(a_request(known.short.prompt), without_max_tokens)
-    assert exchanged(direct_triton.grpc_address, message) == []
+    assert exchanged(direct_triton.grpc_address, message, AS_STATUS) == []
     assert exchanged(gateway.grpc_address, message, AS_STATUS) == [
         ("INVALID_ARGUMENT", "input 'max_tokens' is missing")
     ]
