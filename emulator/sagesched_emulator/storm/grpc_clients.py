@@ -16,6 +16,9 @@ ERROR_KEY = "x-sagesched-error"
 IN_BAND = "in-band: "
 FINAL = "triton_final_response"
 EARLY_END = "stream ended early"
+CUT_SHORT = "stream ended while it was written to"
+_WRITE_FAILED = "Internal error from Core"
+"""What grpc.aio says then; the status that the server gave is lost."""
 _STATUS_METADATA = (("triton_grpc_error", "true"),)
 
 
@@ -63,14 +66,17 @@ async def converse(
     messages: Sequence[bytes],
     manner: Manner,
 ) -> None:
-    """Send messages on one stream, hear the answers, and tell the ledger how each request ended."""
+    """Send messages on one stream, hear the answers, and tell the ledger how each request ended.
+
+    An answer without an id is that to the last of `asks`: only a message that cannot be read has none.
+    """
     open_ids = {ask.id for ask in asks}
     call = channel.stream_stream(STREAM_INFER)(
         timeout=manner.timeout_s, metadata=_STATUS_METADATA if manner.wants_status else None
     )
     try:
         await _send(call, messages, manner)
-        how = await _listen(call, ledger, open_ids, manner)
+        how = await _listen(call, ledger, open_ids, asks[-1].id, manner)
     except grpc.aio.AioRpcError as error:
         how = error_name(error)
     for id in open_ids:
@@ -87,14 +93,16 @@ async def _send(call: grpc.aio.StreamStreamCall, messages: Sequence[bytes], mann
         pass  # the call has ended: reading tells why
 
 
-async def _listen(call: grpc.aio.StreamStreamCall, ledger: Ledger, open_ids: set[str], manner: Manner) -> str:
+async def _listen(
+    call: grpc.aio.StreamStreamCall, ledger: Ledger, open_ids: set[str], nameless: str, manner: Manner
+) -> str:
     """Read to the end; how it ended for those that are still open."""
     num_read = 0
     while num_read != manner.leaves_after:
         if (body := await call.read()) is grpc.aio.EOF:
             return EARLY_END
         num_read += 1
-        _hear(ledger, body, open_ids)
+        _hear(ledger, body, open_ids, nameless)
         if not open_ids and not manner.half_closes:
             await call.done_writing()
             manner = replace(manner, half_closes=True)
@@ -103,9 +111,9 @@ async def _listen(call: grpc.aio.StreamStreamCall, ledger: Ledger, open_ids: set
     return LEFT
 
 
-def _hear(ledger: Ledger, body: bytes, open_ids: set[str]) -> None:
+def _hear(ledger: Ledger, body: bytes, open_ids: set[str], nameless: str) -> None:
     answer = ModelStreamInferResponse.FromString(body)
-    id = answer.infer_response.id
+    id = answer.infer_response.id or nameless
     if answer.error_message:
         open_ids.discard(id)
         ledger.ended(id, f"{IN_BAND}{answer.error_message}")
@@ -127,5 +135,7 @@ def text_of(response: ModelInferResponse) -> str:
 
 def error_name(error: grpc.aio.AioRpcError) -> str:
     """The gateway's word where it has one, else the status code and what goes with it."""
+    if error.details() == _WRITE_FAILED:
+        return CUT_SHORT
     trailing = dict(error.trailing_metadata() or ())
     return str(trailing.get(ERROR_KEY) or f"{error.code().name}: {error.details()}")

@@ -20,7 +20,7 @@ from sagesched_emulator.config_mount import ConfigMount
 from sagesched_emulator.demo.gateway_process import GatewayProcess, Prediction, gateway_config
 from sagesched_emulator.load import CHANNEL_OPTIONS
 from sagesched_emulator.storm import http_clients
-from sagesched_emulator.storm.grpc_clients import Manner, a_message, converse
+from sagesched_emulator.storm.grpc_clients import CUT_SHORT, Manner, a_message, converse
 from sagesched_emulator.storm.hostile import HOSTILE_HTTP, hostile_messages
 from sagesched_emulator.storm.ledger import Ask, Ledger
 from sagesched_emulator.storm.troubles import RestartedTriton, Troubles
@@ -40,7 +40,7 @@ EXCUSED = (
 _LATE = "deadline-exceeded|DEADLINE_EXCEEDED: .+"
 _WRONG = (
     "in-band: .+|(INVALID_ARGUMENT|NOT_FOUND|UNIMPLEMENTED|RESOURCE_EXHAUSTED): .+|invalid-request|too-large"
-    "|http (400|404|413|422|501): .+|error: .+"
+    f"|http (400|404|413|422|501): .+|error: .+|{CUT_SHORT}"
 )
 _KILL_AT, _BACK_AT = 0.45, 0.6
 """Shares of a round: Triton is killed, and clients wait until it is back."""

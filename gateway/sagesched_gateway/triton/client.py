@@ -42,6 +42,8 @@ _TEXT_CODES = (
 )
 
 
+_WRITE_FAILED = "Internal error from Core"  # of grpc.aio, for a stream that ended under a write
+
 # What gRPC says where the connection, not Triton, is the trouble.
 _DEAD_CONNECTION = (
     "failed to connect",
@@ -51,6 +53,7 @@ _DEAD_CONNECTION = (
     "broken pipe",
     "socket",
     "goaway",
+    _WRITE_FAILED.lower(),
 )
 
 
@@ -106,7 +109,7 @@ class TritonClient:
         """A failed call in the gateway's words, Triton's own text kept."""
         code: grpc.StatusCode = error.code()
         details = error.details() or ""
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code is grpc.StatusCode.UNAVAILABLE or details == _WRITE_FAILED:
             return UpstreamUnavailableError(self._unavailable(details))
         if "maximum queue size" in details.lower():
             return UpstreamUnavailableError(details)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import grpc
+import grpc.aio
 import pytest
+from grpc.aio import Metadata
 
 from sagesched_gateway.errors import UpstreamError, UpstreamUnavailableError
-from sagesched_gateway.triton.client import in_band_error
+from sagesched_gateway.triton.client import TritonClient, in_band_error
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,20 @@ def test_errors_inside_the_stream_get_a_code_by_their_text(text, code):
 )
 def test_passing_troubles_are_told_apart(text):
     assert isinstance(in_band_error(text), UpstreamUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses"),
+        ("UNAVAILABLE", "Stream removed (recvmsg:Connection reset by peer (104))"),
+        ("INTERNAL", "Internal error from Core"),
+    ],
+)
+async def test_a_connection_that_broke_is_told_as_such(code, details):
+    client = TritonClient("127.0.0.1:1")
+    failure = grpc.aio.AioRpcError(grpc.StatusCode[code], Metadata(), Metadata(), details=details)
+    error = client.error_of(failure)
+    assert isinstance(error, UpstreamUnavailableError)
+    assert error.message == f"cannot reach Triton at 127.0.0.1:1 ({details})"
+    await client.close()
