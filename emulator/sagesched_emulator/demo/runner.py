@@ -3,7 +3,8 @@
 The emulated engine keeps real time. Where the machine cannot keep up, its iterations come late and the run
 would measure the machine. Such a run is thrown away, and with it those before it, because runs at different
 speeds load the gateway differently: a table has one time scale. The runs that ask most of the machine go
-first, so that a scale that is too fast shows at once.
+first, so that a scale that is too fast shows at once; where a run before has counted, the machine can keep up
+at this scale, and a starved run (other work passing by) is tried once more before all are slowed down.
 """
 
 from __future__ import annotations
@@ -57,13 +58,11 @@ def measure(
     repeated: list[float] = []
     while True:
         trials: dict[str, Trial] = {}
-        starved = ""
         for name in reversed(names):
-            try:
-                trials[name] = trial = _run(plan, name, time_scale, progress, len(trials), len(names))
-                starved = trial.starved
-            except HopelessRunError as error:
-                starved = str(error)
+            starved = _run(plan, name, time_scale, progress, trials, len(names))
+            if starved and trials:
+                progress.say(f"run {name!r} does not count: {starved}; once more")
+                starved = _run(plan, name, time_scale, progress, trials, len(names))
             if starved:
                 break
         if not starved:
@@ -81,14 +80,27 @@ def measure(
 
 
 def _run(
-    plan: TrialPlan, name: str, time_scale: float, progress: Progress, num_done: int, num_runs: int
-) -> Trial:
-    label = f"run {num_done + 1} of {num_runs}: {name}"
+    plan: TrialPlan,
+    name: str,
+    time_scale: float,
+    progress: Progress,
+    trials: dict[str, Trial],
+    num_runs: int,
+) -> str:
+    """Run one and add it to `trials`, or say why it does not count."""
+    label = f"run {len(trials) + 1} of {num_runs}: {name}"
     progress.stage(f"{label}, starting")
-    before = num_done * len(plan.requests)
+    before = len(trials) * len(plan.requests)
+    progress.advance_to(before)
 
     def on_progress(ended: int) -> None:
         progress.stage(label)
         progress.advance_to(before + ended)
 
-    return run_trial(plan, name, time_scale, on_progress)
+    try:
+        trial = run_trial(plan, name, time_scale, on_progress)
+    except HopelessRunError as error:
+        return str(error)
+    if not trial.starved:
+        trials[name] = trial
+    return trial.starved

@@ -65,13 +65,30 @@ def test_a_starved_run_repeats_all_at_a_slower_scale(runs: list[tuple[str, float
     assert runs == [
         ("sagesched", 0.5),
         ("fcfs", 0.5),
+        ("fcfs", 0.5),
         ("sagesched", 0.8),
         ("fcfs", 0.8),
         ("direct", 0.8),
     ]
-    (line,) = told.lines
+    once_more, line = told.lines
+    assert once_more.endswith("; once more")
     assert line.startswith("run 'fcfs' does not count: 10.0% of the engine's iterations ended late")
     assert line.endswith("all runs again at time scale 0.8")
+
+
+def test_a_hiccup_after_a_run_that_counted_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, plan: TrialPlan, a_trial: MakeTrial
+) -> None:
+    made: list[str] = []
+
+    def fake(plan: TrialPlan, name: str, time_scale: float, on_progress: Callable[[int], None]) -> Trial:
+        made.append(name)
+        return a_trial(name, time_scale=time_scale, starved=made == ["sagesched", "fcfs"])
+
+    monkeypatch.setattr(runner, "run_trial", fake)
+    measured = runner.measure(plan, NAMES, 0.5, Silence())
+    assert made == ["sagesched", "fcfs", "fcfs", "direct"]
+    assert (measured.time_scale, measured.repeated) == (0.5, [])
 
 
 def test_a_run_that_was_broken_off_repeats_all_too(
