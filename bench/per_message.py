@@ -7,9 +7,10 @@ time, answers of several lengths) goes through the gateway, through a bare grpc.
 and through Envoy, one after the other in an order drawn anew for each round. CPU is user + system time of the
 one process, from `/proc/PID/stat`; prediction, a process of its own, is off.
 
-Two figures per way, by least squares over all runs: CPU = requests * A + messages * B. The ratio that counts
-is B of the gateway over B of the bare proxy; it is also given round by round, since the machine's mood moves
-both. The gateway's own regular work (scrapes of the engine's metrics) is in its figures.
+Each process is first measured at rest (the gateway looks after Triton, its settings and itself now and then);
+that rate is given apart and taken off the runs. What is left is split by least squares over all runs:
+CPU = requests * A + messages * B. The ratio that counts is B of the gateway over B of the bare proxy; it is
+also given round by round, since the machine's mood moves both.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ MODEL = "ensemble"
 ENGINE = "instant"
 GATEWAY, BARE, ENVOY = "gateway", "bare proxy", "envoy"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+REST_S = 10.0
 MOST_RATIO, MOST_REQUEST_MS = 1.3, 4.0
 
 
@@ -66,13 +69,21 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One way's traffic with one length of answer."""
+    """One way's traffic with one length of answer; CPU above that at rest."""
 
     way: str
     round: int
     requests: int
     messages: int
     cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All runs, and the CPU of each way at rest, seconds per second."""
+
+    runs: list[Run]
+    at_rest: dict[str, float]
 
 
 def prompt_of(tokens: int) -> str:
@@ -101,14 +112,20 @@ async def send(address: str, message: bytes, *, requests: int, streams: int) -> 
     return num_messages
 
 
-def _run(way: Way, number: int, tokens: int, arguments: argparse.Namespace) -> Run:
+def _at_rest(ways: Sequence[Way]) -> dict[str, float]:
+    before_s = [way.cpu_s() for way in ways]
+    time.sleep(REST_S)
+    return {way.name: (way.cpu_s() - before) / REST_S for way, before in zip(ways, before_s, strict=True)}
+
+
+def _run(way: Way, number: int, tokens: int, at_rest: float, arguments: argparse.Namespace) -> Run:
     request = LoadRequest(id="r", prompt=prompt_of(tokens), max_tokens=4096, arrival_s=0.0)
     requests = max(arguments.streams, arguments.messages // tokens)
-    before_s = way.cpu_s()
+    before_s, began_at = way.cpu_s(), time.monotonic()
     messages = asyncio.run(
         send(way.address, generate_message(request, MODEL), requests=requests, streams=arguments.streams)
     )
-    cpu_s = way.cpu_s() - before_s
+    cpu_s = way.cpu_s() - before_s - at_rest * (time.monotonic() - began_at)
     if messages < requests * tokens:
         raise DemoError(f"{messages} messages through the {way.name} instead of {requests * tokens}")
     return Run(way.name, number, requests, messages, cpu_s)
@@ -122,7 +139,7 @@ def fit(runs: Sequence[Run]) -> tuple[float, float]:
     return float(per_request_s) * 1e3, float(per_message_s) * 1e6
 
 
-def _measure(arguments: argparse.Namespace, folder: Path) -> list[Run]:
+def _measure(arguments: argparse.Namespace, folder: Path) -> Measured:
     answers = folder / "answers.jsonl"
     write_answers(
         answers,
@@ -156,36 +173,42 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> list[Run]:
             envoy = stack.enter_context(EnvoyProxy(upstream.grpc))
             ways.append(Way(ENVOY, envoy.grpc_address, envoy.pid))
         for way in ways:
-            _run(way, -1, min(arguments.tokens), arguments)
-        return [
-            _run(ways[place], number, tokens, arguments)
+            _run(way, -1, min(arguments.tokens), 0.0, arguments)
+        at_rest = _at_rest(ways)
+        runs = [
+            _run(ways[place], number, tokens, at_rest[ways[place].name], arguments)
             for number in range(arguments.rounds)
             for tokens in rng.permutation(arguments.tokens)
             for place in rng.permutation(len(ways))
         ]
+    return Measured(runs, at_rest)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            runs = _measure(arguments, Path(folder))
+            measured = _measure(arguments, Path(folder))
     except DemoError as error:
         print(f"per_message: {error}", file=sys.stderr)
         return 1
+    runs = measured.runs
     print(
         f"{arguments.rounds} rounds, {arguments.streams} streams at a time, answers of "
         f"{', '.join(map(str, arguments.tokens))} tokens, engine {ENGINE}, policy {arguments.policy}, "
         f"seed {arguments.seed}"
     )
-    print(f"{'CPU of the process':<20}{'requests':>10}{'messages':>10}{'ms/request':>12}{'us/message':>12}")
+    print(
+        f"{'CPU of the process':<20}{'requests':>10}{'messages':>10}"
+        f"{'ms/s at rest':>14}{'ms/request':>12}{'us/message':>12}"
+    )
     fitted = {}
     for name in dict.fromkeys(run.way for run in runs):
         of_way = [run for run in runs if run.way == name]
         per_request_ms, per_message_us = fitted[name] = fit(of_way)
         print(
             f"{name:<20}{sum(run.requests for run in of_way):>10}{sum(run.messages for run in of_way):>10}"
-            f"{per_request_ms:>12.2f}{per_message_us:>12.1f}"
+            f"{measured.at_rest[name] * 1e3:>14.1f}{per_request_ms:>12.2f}{per_message_us:>12.1f}"
         )
     ratios = [
         fit([run for run in runs if run.way == GATEWAY and run.round == number])[1]

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=25.0, help="per second (default: %(default)s)")
     parser.add_argument(
-        "--growth", type=float, default=8.0, help="MiB allowed in the last round (default: %(default)s)"
+        "--growth", type=float, default=12.0, help="MiB allowed in the last round (default: %(default)s)"
     )
     parser.add_argument("--no-predictor", action="store_true", help="run without one")
     parser.add_argument("--seed", type=int, default=0)

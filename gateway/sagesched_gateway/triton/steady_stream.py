@@ -68,11 +68,8 @@ class SteadyStream:
 
     def forward(self, message: bytes) -> Chunk | None:
         """The translation of a message, serialized for a stream; None where the profile must do it."""
-        form = self._form
-        if form is None:
-            return None
         try:
-            return _translated(message, form)
+            return None if self._form is None else _translated(message, self._form)
         except IndexError:  # it ends too early
             return None
 
