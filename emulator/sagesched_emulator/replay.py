@@ -114,7 +114,7 @@ class _Replay:
     def note_tokens(self, emission: Emission) -> None:
         """A client receives tokens."""
         served = self.served[emission.request_id]
-        if emission.first:
+        if emission.first and served.first_at is None:  # a second time after an eviction
             served.first_at = self.time.now
         if emission.final:
             served.last_at = self.time.now

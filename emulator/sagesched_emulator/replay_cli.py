@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"repeat for several: {', '.join([*POLICIES, DIRECT])} (no gateway); default: the first four",
+        help=f"repeat for several: {', '.join([*POLICIES, DIRECT])} (no gateway); "
+        f"default: {', '.join(DEFAULT_POLICIES)}",
     )
     policy.add_argument("--tail-weight", type=float, default=1.0, metavar="C", help="of gittins-boost")
     policy.add_argument(

@@ -18,7 +18,7 @@ from sagesched_emulator.replay_run import ReplaySettings, Served
 from sagesched_emulator.trace import TraceRequest
 from sagesched_emulator.virtual_time import VirtualTime
 from sagesched_gateway.scheduling.capacity import EngineCapacity
-from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
+from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.events import (
     CapacityChanged,
     Event,
@@ -27,6 +27,7 @@ from sagesched_gateway.scheduling.events import (
     PoolDistributionChanged,
     Predicted,
     Progressed,
+    Requeued,
     Submitted,
     Woken,
 )
@@ -118,8 +119,9 @@ class Gateway:
         self._settings = settings
         self._knowledge = knowledge
         self._iteration_s = capacity.iteration_s
-        self._scheduler = Scheduler(settings.policy, self._capacity)
+        self._scheduler = Scheduler(settings.policy, self._capacity, pressure=settings.pressure)
         self._wake_at: float | None = None
+        self._evicting: set[str] = set()
         pool = knowledge.pool()
         if pool is not None:
             self._tell(PoolDistributionChanged(distribution=pool))
@@ -127,18 +129,24 @@ class Gateway:
     def arrive(self, request: TraceRequest) -> None:
         """Tell the scheduler at once, and of the prediction later."""
         now = self._world.time.now
+        distribution = self._knowledge.predict(request)
         self._tell(
             Submitted(
                 job_id=request.id,
                 arrival_at=now,
                 prompt_tokens=request.prompt_tokens,
                 max_tokens=request.max_tokens,
+                awaits_prediction=distribution is not None,
+                tenant=request.tenant,
+                priority=request.priority,
+                deadline_at=None if request.deadline_s is None else request.arrival_s + request.deadline_s,
             )
         )
-        distribution = self._knowledge.predict(request)
-        if distribution is not None:
-            predicted = partial(self._tell, Predicted(job_id=request.id, distribution=distribution))
-            self._world.time.at(now + self._settings.prediction_s, predicted)
+        if distribution is None:
+            self._note_eta(request.id)
+        else:
+            known = partial(self._predicted, Predicted(job_id=request.id, distribution=distribution))
+            self._world.time.at(now + self._settings.prediction_s, known)
 
     def tokens(self, emissions: Sequence[Emission]) -> None:
         """They arrive one hop later."""
@@ -158,14 +166,48 @@ class Gateway:
 
     def _relay(self, emissions: Sequence[Emission]) -> None:
         for emission in emissions:
+            if emission.stopped and emission.request_id in self._evicting:
+                self._come_back(emission)
+                continue
             self._world.note_tokens(emission)
             if emission.final:
-                self._tell(Finished(job_id=emission.request_id))
+                self._evicting.discard(emission.request_id)
+                tokens = None if emission.stopped else emission.total_tokens
+                self._tell(Finished(job_id=emission.request_id, output_tokens=tokens))
                 self._learn(self._knowledge.observe(self._world.served[emission.request_id].request))
             elif emission.first:
                 self._tell(FirstToken(job_id=emission.request_id))
             else:
                 self._tell(Progressed(job_id=emission.request_id, output_tokens=emission.total_tokens))
+
+    def _predicted(self, event: Predicted) -> None:
+        self._tell(event)
+        self._note_eta(event.job_id)
+
+    def _note_eta(self, job_id: str) -> None:
+        if self._settings.eta_quantile is None or job_id not in self._scheduler.queue:
+            return
+        now, served = self._world.time.now, self._world.served[job_id]
+        eta = self._scheduler.pressure.eta(self._scheduler.jobs[job_id], now)
+        served.known_at, served.eta_s = now, eta.quantile(self._settings.eta_quantile)
+
+    def _refused(self, refusal: Reject) -> None:
+        """A client hears no; one that was told when to come again may do so."""
+        time, served = self._world.time, self._world.served[refusal.job_id]
+        served.refusal = refusal
+        served.num_refusals += 1
+        if refusal.retry_after_s is not None and served.num_refusals <= self._settings.retries:
+            time.at(time.now + refusal.retry_after_s, partial(self.arrive, served.request))
+        else:
+            self._world.fail(refusal.job_id, f"{refusal.reason}: {refusal.detail}")
+
+    def _come_back(self, emission: Emission) -> None:
+        """The engine has let go of a request that will be started again."""
+        self._evicting.remove(emission.request_id)
+        served = self._world.served[emission.request_id]
+        served.evictions += 1
+        served.discarded_tokens += emission.total_tokens
+        self._tell(Requeued(job_id=emission.request_id, output_tokens=emission.total_tokens))
 
     def _learn(self, pool: LengthDistribution | None) -> None:
         if pool is not None:
@@ -183,8 +225,11 @@ class Gateway:
             time.at(time.now + self._settings.hop_s, partial(self._world.submit, served.request))
         elif isinstance(command, Stop):
             time.at(time.now + self._settings.hop_s, partial(self._world.stop, command.job_id))
+        elif isinstance(command, Evict):
+            self._evicting.add(command.job_id)
+            time.at(time.now + self._settings.hop_s, partial(self._world.stop, command.job_id))
         elif isinstance(command, Reject):
-            self._world.fail(command.job_id, f"{command.reason}: {command.detail}")
+            self._refused(command)
         elif isinstance(command, WakeAt):
             self._wake_at = command.at
             time.at(command.at, partial(self._wake, command.at))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sagesched_emulator.trace import TraceRequest
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.commands import Reject
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 
 DIRECT = "direct"
 """The pseudo policy without a scheduler."""
@@ -24,6 +25,9 @@ class ReplaySettings:
         prediction_s: arrival to prediction, seconds.
         stream_interval: the engine streams each n-th token; 1 is exact and slower.
         kv_headroom_iterations: as in `EngineCapacity`; None leaves it to the core.
+        pressure: deadlines, limits, tenants.
+        eta_quantile: note for each waiting request the wait predicted with this probability; None for none.
+        retries: times that a client comes again after the seconds that a refusal tells.
     """
 
     policy: PolicySettings
@@ -31,6 +35,9 @@ class ReplaySettings:
     prediction_s: float = 0.01
     stream_interval: int = 16
     kv_headroom_iterations: float | None = None
+    pressure: PressureSettings = field(default_factory=PressureSettings)
+    eta_quantile: float | None = None
+    retries: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +50,12 @@ class Served:
         first_at: its first token; None before it came.
         last_at: its last token; None before it came.
         failure: why it has no answer; None where it has one.
+        evictions: times that the gateway cancelled it to start it again.
+        discarded_tokens: output tokens that the engine generated for it in vain.
+        known_at: when the gateway knew all it ever would while the request waited; None where it did not.
+        eta_s: the wait then predicted with probability `eta_quantile`, seconds; None where not asked for.
+        refusal: the latest time the gateway turned it away; None where it never did.
+        num_refusals: times that it did.
     """
 
     request: TraceRequest
@@ -50,6 +63,12 @@ class Served:
     first_at: float | None = None
     last_at: float | None = None
     failure: str | None = None
+    evictions: int = 0
+    discarded_tokens: int = 0
+    known_at: float | None = None
+    eta_s: float | None = None
+    refusal: Reject | None = None
+    num_refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

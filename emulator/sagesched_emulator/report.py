@@ -32,7 +32,9 @@ class RunFigures:
         p99_ttlt_s: its 99th percentile.
         mean_ttft_s: mean time to first token.
         p99_ttft_s: its 99th percentile.
-        evictions: sequences that lost their cache because KV ran out.
+        evictions: sequences that lost their cache because KV ran out: the engine's own pauses.
+        gateway_evictions: requests that the gateway cancelled to start them again.
+        discarded_tokens: output tokens generated in vain, over those that clients received.
         utilisation: share of time that the engine was busy.
         engine_wait_p99_iterations: 99th percentile of iterations that ran while a request sat in the
             engine's own queue.
@@ -50,6 +52,8 @@ class RunFigures:
     mean_ttft_s: float
     p99_ttft_s: float
     evictions: int
+    gateway_evictions: int
+    discarded_tokens: float
     utilisation: float
     engine_wait_p99_iterations: float
     backlog_batch: float
@@ -79,6 +83,11 @@ def run_figures(run: ReplayRun) -> RunFigures:
         mean_ttft_s=latencies.mean_ttft_s,
         p99_ttft_s=latencies.p99_ttft_s,
         evictions=run.evictions,
+        gateway_evictions=sum(served.evictions for served in run.served),
+        discarded_tokens=ratio(
+            sum(served.discarded_tokens for served in run.served),
+            sum(served.request.output_tokens for served in run.served if served.last_at is not None),
+        ),
         utilisation=ratio(run.busy_s, run.ended_at - began_at),
         engine_wait_p99_iterations=float(np.quantile(waits, 0.99)) if waits else math.nan,
         backlog_batch=run.backlog_batch,
@@ -91,7 +100,7 @@ def frontier_table(runs: Sequence[RunFigures]) -> str:
     base = next((run for run in runs if run.policy == "fcfs"), runs[0])
     heading = (
         f"{'policy':14} {'mean':>8} {'p50':>8} {'p95':>8} {'p99':>8} {'TTFT':>8} {'TTFT p99':>8} "
-        f"{'evicted':>8} {'busy':>6}   mean and p99 / {base.policy}"
+        f"{'paused':>8} {'evicted':>8} {'busy':>6}   mean and p99 / {base.policy}"
     )
     return "\n".join(["TTLT and TTFT in seconds", heading] + [_row(run, base) for run in runs])
 
@@ -102,7 +111,7 @@ def _row(run: RunFigures, base: RunFigures) -> str:
     return (
         f"{run.policy:14} {run.mean_ttlt_s:8.2f} {run.p50_ttlt_s:8.2f} {run.p95_ttlt_s:8.2f} "
         f"{run.p99_ttlt_s:8.2f} {run.mean_ttft_s:8.2f} {run.p99_ttft_s:8.2f} {run.evictions:8} "
-        f"{run.utilisation:6.1%}   {mean:.3f} {p99:.3f}{failed}"
+        f"{run.gateway_evictions:8} {run.utilisation:6.1%}   {mean:.3f} {p99:.3f}{failed}"
     )
 
 

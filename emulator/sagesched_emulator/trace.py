@@ -55,6 +55,9 @@ class TraceRequest:
         dataset: where the prompt comes from.
         model: name of the model that answered.
         is_cut_off: the answer ended before its natural end, and not for `max_tokens`.
+        tenant: on whose behalf it comes.
+        priority: its band, higher first.
+        deadline_s: seconds from arrival until its last token is wanted; None for no deadline.
     """
 
     id: str
@@ -67,6 +70,9 @@ class TraceRequest:
     dataset: str = ""
     model: str = ""
     is_cut_off: bool = False
+    tenant: str = ""
+    priority: int = 0
+    deadline_s: float | None = None
 
     @property
     def censored(self) -> bool:

@@ -1,8 +1,8 @@
 """Random histories of one core: whatever happens in whatever order, the invariants hold after every event.
 
-At the end of each history the engine ends all it was given: every request then was started, stopped or
-refused exactly as often as it should be, nothing is left reserved, and the same events told to a fresh core
-give the same commands.
+At the end of each history the engine ends all it was given: every request then was started, stopped, evicted
+or refused exactly as often as it should be, nothing is left reserved, and the same events told to a fresh
+core give the same commands.
 """
 
 from dataclasses import replace
@@ -13,11 +13,18 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from sagesched_gateway.scheduling import events, invariants
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
-from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
+from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.scheduler import Scheduler
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.settings import (
+    DeadlineSettings,
+    EvictFirst,
+    OverloadSettings,
+    PolicySettings,
+    PressureSettings,
+    TenantSettings,
+)
 from sagesched_predictor.distribution import LengthDistribution
 
 predictions = st.lists(st.integers(1, 500), min_size=1, max_size=6).map(LengthDistribution.from_samples)
@@ -26,6 +33,18 @@ policies = st.builds(
     name=st.sampled_from(list(POLICIES)),
     tail_weight=st.sampled_from([0.25, 1.0, 4.0]),
     age_guard=st.booleans(),
+    evict_first=st.sampled_from(list(EvictFirst)),
+    max_evictions=st.sampled_from([0, 1, 3]),
+)
+pressures = st.builds(
+    PressureSettings,
+    deadlines=st.builds(
+        DeadlineSettings,
+        refuse_below=st.sampled_from([0.0, 0.5, 0.9]),
+        drop_below=st.sampled_from([0.0, 0.05, 0.5]),
+    ),
+    overload=st.builds(OverloadSettings, max_backlog_s=st.sampled_from([None, 0.05, 1.0])),
+    tenants=st.sampled_from([None, TenantSettings(), TenantSettings(weights={"a": 3.0})]),
 )
 engines = st.builds(
     EngineCapacity,
@@ -45,10 +64,11 @@ class Histories(RuleBasedStateMachine):
 
     jobs = Bundle("jobs")
 
-    @initialize(policy=policies, engine=engines)
-    def begin(self, policy: PolicySettings, engine: EngineCapacity) -> None:
-        self.first = (policy, engine)
-        self.scheduler = Scheduler(policy, engine)
+    @initialize(policy=policies, engine=engines, pressure=pressures)
+    def begin(self, policy: PolicySettings, engine: EngineCapacity, pressure: PressureSettings) -> None:
+        self.first = (policy, engine, pressure)
+        self.policy = policy
+        self.scheduler = Scheduler(policy, engine, pressure=pressure)
         self.engine = engine
         self.now = 0.0
         self.num_submitted = 0
@@ -57,6 +77,8 @@ class Histories(RuleBasedStateMachine):
         self.open: set[str] = set()  # submitted and neither finished, refused nor cancelled while waiting
         self.in_engine: set[str] = set()
         self.stopped: set[str] = set()
+        self.evicting: set[str] = set()
+        self.evictions: dict[str, int] = {}
         self.wake_at: float | None = None
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0, 20.0]))
@@ -69,8 +91,22 @@ class Histories(RuleBasedStateMachine):
         max_tokens=st.integers(1, 400),
         prediction=st.one_of(st.none(), predictions),
         age=st.sampled_from([0.0, 0.0, 0.5]),
+        awaits=st.booleans(),
+        tenant=st.sampled_from(["", "a", "b"]),
+        priority=st.sampled_from([-1, 0, 0, 1]),
+        deadline=st.sampled_from([None, None, 0.2, 5.0]),
     )
-    def submit(self, prompt_tokens: int, max_tokens: int, prediction: LengthDistribution | None, age: float):
+    def submit(
+        self,
+        prompt_tokens: int,
+        max_tokens: int,
+        prediction: LengthDistribution | None,
+        age: float,
+        awaits: bool,
+        tenant: str,
+        priority: int,
+        deadline: float | None,
+    ):
         self.num_submitted += 1
         job_id = f"job-{self.num_submitted}"
         self.open.add(job_id)
@@ -81,12 +117,16 @@ class Histories(RuleBasedStateMachine):
                 prompt_tokens=prompt_tokens,
                 max_tokens=max_tokens,
                 distribution=prediction,
+                awaits_prediction=awaits,
+                tenant=tenant,
+                priority=priority,
+                deadline_at=None if deadline is None else self.now + deadline,
             )
         )
         return job_id if job_id in self.open else multiple()
 
-    @rule(job_id=jobs, prediction=predictions)
-    def predict(self, job_id: str, prediction: LengthDistribution) -> None:
+    @rule(job_id=jobs, prediction=st.one_of(st.none(), predictions))
+    def predict(self, job_id: str, prediction: LengthDistribution | None) -> None:
         self.tell(events.Predicted(job_id=job_id, distribution=prediction))
 
     @rule(job_id=jobs, tokens=st.integers(0, 400))
@@ -107,6 +147,15 @@ class Histories(RuleBasedStateMachine):
             if job_id in self.stopped:
                 self.open.discard(job_id)
             self.tell(events.Requeued(job_id=job_id))
+
+    @rule(tokens=st.integers(0, 300))
+    def evicted_one_comes_back(self, tokens: int) -> None:
+        for job_id in sorted(self.evicting & self.in_engine)[:1]:
+            self.in_engine.discard(job_id)
+            self.evicting.discard(job_id)
+            if job_id in self.stopped:
+                self.open.discard(job_id)
+            self.tell(events.Requeued(job_id=job_id, output_tokens=tokens))
 
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
@@ -129,8 +178,22 @@ class Histories(RuleBasedStateMachine):
         self.engine = replace(self.engine, iteration_s=iteration_s)
         self.tell(events.CapacityChanged(capacity=self.engine))
 
+    @rule(pressure=pressures)
+    def pressure_changes(self, pressure: PressureSettings) -> None:
+        self.tell(events.PressureChanged(settings=pressure))
+
+    @rule(prompt_tokens=st.integers(1, 120), prediction=predictions)
+    def somebody_asks_for_an_eta(self, prompt_tokens: int, prediction: LengthDistribution) -> None:
+        eta = self.scheduler.eta(
+            self.now, prompt_tokens=prompt_tokens, max_tokens=400, distribution=prediction
+        )
+        quantiles = [eta.quantile(q) for q in (0.1, 0.5, 0.9)]
+        assert 0.0 <= quantiles[0] <= quantiles[1] <= quantiles[2] < float("inf")
+        assert self.scheduler.drain_s(self.now, 0.5) <= self.scheduler.drain_s(self.now, 0.9)
+
     @rule(policy=policies)
     def policy_changes(self, policy: PolicySettings) -> None:
+        self.policy = policy
         self.tell(events.PolicyChanged(settings=policy))
 
     @rule(pool=predictions)
@@ -145,8 +208,9 @@ class Histories(RuleBasedStateMachine):
 
     def engine_ends(self, job_id: str) -> None:
         self.in_engine.discard(job_id)
+        self.evicting.discard(job_id)
         self.open.discard(job_id)
-        self.tell(events.Finished(job_id=job_id))
+        self.tell(events.Finished(job_id=job_id, output_tokens=7))
 
     def tell(self, event: events.Event) -> list[Command]:
         commands = self.scheduler.handle(event, self.now)
@@ -162,6 +226,13 @@ class Histories(RuleBasedStateMachine):
         if isinstance(command, Start):
             assert command.job_id in self.open - self.in_engine
             self.in_engine.add(command.job_id)
+        elif isinstance(command, Evict):
+            assert command.job_id in self.in_engine - self.evicting - self.stopped
+            self.evicting.add(command.job_id)
+            self.evictions[command.job_id] = self.evictions.get(command.job_id, 0) + 1
+            assert (self.policy.name, self.engine.kv_policy) == ("amin", KvPolicy.MAX_UTILIZATION)
+            assert self.scheduler.jobs[command.job_id].evictions <= self.policy.max_evictions
+            assert len(self.in_engine - self.stopped - self.evicting) >= 1
         elif isinstance(command, Reject):
             assert command.job_id in self.open - self.in_engine
             assert command.detail
@@ -194,8 +265,8 @@ class Histories(RuleBasedStateMachine):
         self.tell_again()
 
     def tell_again(self) -> None:
-        policy, engine = self.first
-        fresh = Scheduler(policy, engine)
+        policy, engine, pressure = self.first
+        fresh = Scheduler(policy, engine, pressure=pressure)
         assert [fresh.handle(event, now) for event, now in self.told] == self.answers
 
 

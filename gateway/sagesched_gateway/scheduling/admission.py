@@ -70,6 +70,7 @@ class Obstacle(StrEnum):
     SLOTS = "slots"
     PREFILL = "prefill"
     KV = "kv"
+    GROWTH = "growth"
 
 
 class Need(NamedTuple):
@@ -77,6 +78,20 @@ class Need(NamedTuple):
 
     prompt_tokens: int
     max_tokens: int
+
+
+class Held(NamedTuple):
+    """A job in flight, as estimated by now.
+
+    Attributes:
+        job_id: the job.
+        tokens: prompt and output that it holds, the token to come included.
+        most_tokens: what it can come to hold.
+    """
+
+    job_id: str
+    tokens: float
+    most_tokens: int
 
 
 @dataclass(slots=True)
@@ -144,6 +159,18 @@ class Ledger:
     def next_prefill_due_at(self) -> float | None:
         """When the next unprefilled job will be assumed prefilled; None when there is none."""
         return next(iter(self._unprefilled.values())).heard_at if self._unprefilled else None
+
+    @property
+    def grows(self) -> bool:
+        """Whether the engine grows KV as it goes; False where it reserves ahead."""
+        return not self._reserves_ahead
+
+    def held(self, now: float) -> list[Held]:
+        """All jobs in flight in the order of their start."""
+        return [
+            Held(job_id, *self._tokens(reservation, now))
+            for job_id, reservation in self._reservations.items()
+        ]
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._reservations
@@ -229,11 +256,11 @@ class Ledger:
         reservation = self._reservations[job_id]
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
+        # Reports may overtake each other, progress does not run backwards.
+        tokens = reservation.need.prompt_tokens + output_tokens + 1
+        reservation.tokens = max(reservation.tokens, tokens)
+        reservation.heard_at = now
         if not self._reserves_ahead:
-            # Reports may overtake each other, progress does not run backwards.
-            tokens = reservation.need.prompt_tokens + output_tokens + 1
-            reservation.tokens = max(reservation.tokens, tokens)
-            reservation.heard_at = now
             self._count(reservation, now)
 
     def correct_prompt(self, job_id: str, prompt_tokens: int, now: float) -> None:
@@ -297,6 +324,14 @@ class Ledger:
 
     def _blocks(self, tokens: int) -> int:
         return -(-tokens // self._capacity.block_tokens)
+
+    def _tokens(self, reservation: _Reservation, now: float) -> tuple[float, int]:
+        """Tokens of a job in flight by now, and the most there can be."""
+        tokens: float = reservation.tokens
+        if now > reservation.heard_at:
+            tokens += (now - reservation.heard_at) * self._tokens_per_s
+        most = reservation.need.prompt_tokens + reservation.need.max_tokens
+        return min(tokens, most), most
 
     def _estimate(self, reservation: _Reservation, now: float) -> int:
         """KV blocks of a job in flight by now."""

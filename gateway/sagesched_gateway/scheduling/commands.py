@@ -20,6 +20,17 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    """Cancel the running job in the engine and keep its client: it will be started again, from scratch.
+
+    Its place is free only when the engine has let go of it: then send `Requeued` with the tokens that it
+    had generated, or `Finished` where it ended before the cancellation reached it.
+    """
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """Refuse the job.
 
@@ -27,11 +38,15 @@ class Reject:
         job_id: the job, forgotten by the core.
         reason: a stable word, for example `never-fits`.
         detail: one sentence for people.
+        retry_after_s: when it would be taken, seconds from now; None where nobody can tell.
+        probability: of being done in time, where its deadline is the reason; else None.
     """
 
     job_id: str
     reason: str
     detail: str
+    retry_after_s: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +59,4 @@ class WakeAt:
     at: float
 
 
-Command = Start | Stop | Reject | WakeAt
+Command = Start | Stop | Evict | Reject | WakeAt

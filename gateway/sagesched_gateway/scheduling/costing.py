@@ -45,10 +45,19 @@ def rounded(tokens: int) -> int:
 
 
 class Costed(NamedTuple):
-    """A job's row under the policy, shape (num_columns,), and its expected service in engine steps."""
+    """What a waiting job counts for.
+
+    Attributes:
+        row: its row under the policy, shape (num_columns,).
+        mean_steps: expected service, engine steps.
+        variance_steps: variance of its service, engine steps squared.
+        bound: output tokens that the policy counts on; None for policies without bounds.
+    """
 
     row: FloatArray
     mean_steps: float
+    variance_steps: float
+    bound: int | None
 
 
 class Costing:
@@ -86,7 +95,7 @@ class Costing:
 
     def cost(self, job: Job) -> Costed:
         """Row and expected service of a job."""
-        if job.distribution is not None:
+        if job.distribution is not None or job.least_tokens > 1:
             return self._costed(self.facts(job))
         need = Need(rounded(job.need.prompt_tokens), job.need.max_tokens)
         costed = self._remembered.get(need)
@@ -99,11 +108,12 @@ class Costing:
     def facts(self, job: Job) -> JobFacts:
         """What the policy may know of a job, with what is assumed where nothing is predicted."""
         prompt_tokens, max_tokens = job.need.prompt_tokens, job.need.max_tokens
-        lengths = job.distribution
-        if lengths is None:
+        if job.distribution is None:
             prompt_tokens = rounded(prompt_tokens)
-            lengths = self._pool or assumed_lengths(max_tokens)
-        lengths = lengths.clipped(max_tokens)
+        lengths = self.lengths(job)
+        bound = self.policy.bound(lengths, job.least_tokens) if self.policy.has_bounds else None
+        if job.least_tokens > 1:
+            lengths = lengths.given_at_least(job.least_tokens)
         return JobFacts(
             arrival_at=job.arrival_at,
             prompt_tokens=prompt_tokens,
@@ -111,7 +121,31 @@ class Costing:
             tokens=lengths.tokens,
             weights=lengths.weights,
             steps=self.shape.service_steps(prompt_tokens, max_tokens, lengths.tokens),
+            bound=bound,
         )
 
+    def used_steps(self, job: Job, output_tokens: int | None) -> float | None:
+        """Service that a job has taken with so many output tokens, engine steps; None where unknown."""
+        if output_tokens is None:
+            return None
+        prompt_tokens, max_tokens = job.need
+        tokens = np.array([float(output_tokens)])
+        return float(self.shape.service_steps(prompt_tokens, max_tokens, tokens)[0])
+
+    def lengths(self, job: Job) -> LengthDistribution:
+        """A job's output length as predicted or assumed, clipped at its `max_tokens`."""
+        lengths = job.distribution
+        if lengths is None:
+            lengths = self._pool or assumed_lengths(job.need.max_tokens)
+        return lengths.clipped(job.need.max_tokens)
+
+    def bound(self, job: Job) -> int | None:
+        """Output tokens that the policy counts on; None for policies without bounds."""
+        if not self.policy.has_bounds:
+            return None
+        return self.policy.bound(self.lengths(job), job.least_tokens)
+
     def _costed(self, facts: JobFacts) -> Costed:
-        return Costed(self.policy.row(facts), facts.mean_steps)
+        mean = facts.mean_steps
+        variance = float((facts.steps * facts.steps) @ facts.weights) - mean * mean
+        return Costed(self.policy.row(facts), mean, max(variance, 0.0), facts.bound)

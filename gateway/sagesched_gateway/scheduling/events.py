@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_predictor.distribution import LengthDistribution
 
 
@@ -22,6 +22,10 @@ class Submitted:
         prompt_tokens: prompt length in tokens, >= 1.
         max_tokens: cap on output tokens, >= 1.
         distribution: output length, already clipped or not; None until `Predicted`.
+        awaits_prediction: a `Predicted` will follow soon, so deadline and overload are judged then, not now.
+        tenant: on whose behalf.
+        priority: band, higher first where tenants are kept apart; low ones may be shed in overload.
+        deadline_at: instant by which the last token is wanted, on the clock of `now`; None for none.
     """
 
     job_id: str
@@ -29,14 +33,23 @@ class Submitted:
     prompt_tokens: int
     max_tokens: int
     distribution: LengthDistribution | None = None
+    awaits_prediction: bool = False
+    tenant: str = ""
+    priority: int = 0
+    deadline_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """The prediction of a job came; ignored when the job has started or is unknown."""
+    """The prediction of a job came, or it failed; ignored when the job is unknown.
+
+    Attributes:
+        job_id: the job.
+        distribution: of its output length; None where no prediction will come any more.
+    """
 
     job_id: str
-    distribution: LengthDistribution
+    distribution: LengthDistribution | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +83,30 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The engine's final response for a running job, good or bad: its slot and memory are free."""
+    """The engine's final response for a running job, good or bad: its slot and memory are free.
+
+    Attributes:
+        job_id: the job.
+        output_tokens: output tokens of a whole answer; None where it has none or nobody counted.
+    """
 
     job_id: str
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeued:
-    """The engine refused a running job before its first token; it waits again, its arrival kept."""
+    """A job in flight is out of the engine and not done; it waits again, its arrival kept.
+
+    Either the engine refused it before its first token, or the core asked for it (`Evict`).
+
+    Attributes:
+        job_id: the job.
+        output_tokens: what it had generated: its answer is longer than that. 0 where it was refused.
+    """
 
     job_id: str
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +134,13 @@ class PolicyChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PressureChanged:
+    """Other deadlines, limits or tenants; nobody who waits is refused because of it."""
+
+    settings: PressureSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woken:
     """The instant asked for by `WakeAt` has come."""
 
@@ -122,5 +156,6 @@ Event = (
     | Cancelled
     | CapacityChanged
     | PolicyChanged
+    | PressureChanged
     | Woken
 )

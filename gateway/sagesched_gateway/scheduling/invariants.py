@@ -43,8 +43,8 @@ def _check_places(scheduler: Scheduler) -> None:
 
 
 def _check_keys(scheduler: Scheduler) -> None:
-    view = scheduler.queue.view
     for job_id in scheduler.queue:
+        view = scheduler.queue.view_of(job_id)
         job = scheduler.jobs[job_id]
         offset = float(scheduler.costing.cost(job).row[view.column])
         wanted = view.arrival_weight * job.arrival_at + view.scale * offset
@@ -64,8 +64,11 @@ def _check_nothing_waits_needlessly(scheduler: Scheduler) -> None:
     if not len(scheduler.queue) or not ledger.has_slot():
         return
     head, *behind = (scheduler.jobs[job_id] for job_id in scheduler.queue.first(1 + PASS_SCAN))
-    obstacle = ledger.obstacle(head.need, now)
-    assert obstacle in (Obstacle.PREFILL, Obstacle.KV), f"the head could move on: {head}"
+    obstacle = scheduler.obstacle(head, now)
+    if now < scheduler.stuck_until:
+        return  # found not to fit less than an iteration ago, and nothing but progress since
+    known = (Obstacle.PREFILL, Obstacle.KV, Obstacle.GROWTH)
+    assert obstacle in known, f"the head could move on: {head}"
     if obstacle is Obstacle.KV and scheduler.policy.may_pass:
         assert head.blocked_since is not None, f"a blocked head without its clock: {head}"
         if now - head.blocked_since < PASS_BLOCKED_S:

@@ -9,15 +9,22 @@
                                │ Cancelled │ Finished   │ ▼
                                ▼           ▼            ▼ STOPPING ──► FORGOTTEN
                            FORGOTTEN    FORGOTTEN    FORGOTTEN  Finished
+
+                              Evict               Requeued
+ STARTED, GENERATING ──────────────► EVICTING ───────────────► WAITING
+                                        │ Cancelled: STOPPING
+                                        ▼ Finished: FORGOTTEN
 ```
 
-STOPPING still holds its slot and memory: the engine lets go of a cancelled job only with its final response.
+STOPPING and EVICTING still hold their slot and memory: the engine lets go of a cancelled job only with its
+final response.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sagesched_gateway.scheduling.admission import Need
 from sagesched_predictor.distribution import LengthDistribution
@@ -30,24 +37,43 @@ class JobState(StrEnum):
     STARTED = "started"
     GENERATING = "generating"
     STOPPING = "stopping"
+    EVICTING = "evicting"
     FORGOTTEN = "forgotten"
 
 
 LEGAL_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.WAITING: frozenset({JobState.STARTED, JobState.FORGOTTEN}),
     JobState.STARTED: frozenset(
-        {JobState.GENERATING, JobState.WAITING, JobState.STOPPING, JobState.FORGOTTEN}
+        {
+            JobState.GENERATING,
+            JobState.WAITING,
+            JobState.STOPPING,
+            JobState.EVICTING,
+            JobState.FORGOTTEN,
+        }
     ),
-    JobState.GENERATING: frozenset({JobState.STOPPING, JobState.FORGOTTEN}),
+    JobState.GENERATING: frozenset({JobState.STOPPING, JobState.EVICTING, JobState.FORGOTTEN}),
+    JobState.EVICTING: frozenset({JobState.WAITING, JobState.STOPPING, JobState.FORGOTTEN}),
     JobState.STOPPING: frozenset({JobState.FORGOTTEN}),
     JobState.FORGOTTEN: frozenset(),
 }
 
-IN_FLIGHT = frozenset({JobState.STARTED, JobState.GENERATING, JobState.STOPPING})
+LEAVING = frozenset({JobState.STOPPING, JobState.EVICTING})
+IN_FLIGHT = frozenset({JobState.STARTED, JobState.GENERATING}) | LEAVING
 
 
 class IllegalEventError(RuntimeError):
     """The shell told the core something that cannot have happened: a bug of the shell, not of a client."""
+
+
+class Flow(NamedTuple):
+    """On whose behalf a request comes: a tenant in a band of priority, higher bands first."""
+
+    band: int
+    tenant: str
+
+
+NOBODY = Flow(0, "")
 
 
 @dataclass(slots=True)
@@ -61,7 +87,17 @@ class Job:
         distribution: its prediction; None until there is one.
         state: see the diagram above.
         mean_steps: expected service in engine steps while it waits, 0 otherwise; its part of the backlog.
+        variance_steps: its variance, engine steps squared, as of its latest costing.
         blocked_since: when it first stood at the head and lacked only KV blocks; None before that.
+        least_tokens: output tokens that its answer is known to have at least; 1 until it is evicted.
+        bound: output tokens that the policy counts on, as of its latest costing or start; None where the
+            policy has no bounds.
+        evictions: times it was cancelled to be started again.
+        flow: on whose behalf, and in which band.
+        deadline_at: instant by which its last token is wanted, seconds; None for none.
+        started_at: instant of its latest start, seconds.
+        is_promised: whether it was refused before and told to come now, so that it is not refused again.
+        is_known: whether all that will be known of it is known.
     """
 
     job_id: str
@@ -70,7 +106,21 @@ class Job:
     distribution: LengthDistribution | None = None
     state: JobState = JobState.WAITING
     mean_steps: float = 0.0
+    variance_steps: float = 0.0
     blocked_since: float | None = None
+    least_tokens: int = 1
+    bound: int | None = None
+    evictions: int = 0
+    flow: Flow = NOBODY
+    deadline_at: float | None = None
+    started_at: float = 0.0
+    is_promised: bool = False
+    is_known: bool = False
+
+    @property
+    def band(self) -> int:
+        """Its priority."""
+        return self.flow.band
 
     def move_to(self, state: JobState) -> None:
         """Change state.

@@ -38,7 +38,16 @@ class KeyView(NamedTuple):
     scale: float = 1.0
 
 
+class Work(NamedTuple):
+    """Service that jobs are expected to need: mean in engine steps, variance in engine steps squared."""
+
+    mean: float
+    variance: float
+
+
 BY_ARRIVAL = KeyView(column=0, arrival_weight=1.0, scale=0.0)
+
+NO_WORK = Work(0.0, 0.0)
 
 # key, arrival, place (insertion order), job id: tuples compare as the queue orders.
 _Entry = tuple[float, float, int, str]
@@ -55,6 +64,8 @@ class KeyedQueue:
         self.view = view
         self._rows: FloatArray = np.zeros((FIRST_ROOM, num_columns))
         self._arrivals: FloatArray = np.zeros(FIRST_ROOM)
+        self._means: FloatArray = np.zeros(FIRST_ROOM)
+        self._variances: FloatArray = np.zeros(FIRST_ROOM)
         self._keys: FloatArray = np.full(FIRST_ROOM, np.inf)
         self._ids: list[str | None] = []
         self._places: dict[str, int] = {}
@@ -71,13 +82,14 @@ class KeyedQueue:
         """Ids of all waiting jobs in the order they were inserted."""
         return iter(self._places)
 
-    def push(self, job_id: str, arrival_at: float, row: FloatArray) -> None:
+    def push(self, job_id: str, arrival_at: float, row: FloatArray, work: Work = NO_WORK) -> None:
         """Insert a job.
 
         Args:
             job_id: not in the queue.
             arrival_at: seconds.
             row: offsets, shape (num_columns,), finite.
+            work: what it is expected to need.
         """
         if len(self._ids) == self._keys.size:
             self._make_room()
@@ -85,12 +97,14 @@ class KeyedQueue:
         self._ids.append(job_id)
         self._places[job_id] = place
         self._arrivals[place] = arrival_at
+        self._means[place], self._variances[place] = work
         heapq.heappush(self._oldest, (arrival_at, place))
         self._set_row(place, arrival_at, row, num_before=len(self._places) - 1)
 
-    def replace_row(self, job_id: str, row: FloatArray) -> None:
+    def replace_row(self, job_id: str, row: FloatArray, work: Work = NO_WORK) -> None:
         """Give a waiting job another row; its place among equals stays."""
         place = self._places[job_id]
+        self._means[place], self._variances[place] = work
         self._leave_front(place)
         self._set_row(place, float(self._arrivals[place]), row, num_before=len(self._places) - 1)
 
@@ -129,6 +143,30 @@ class KeyedQueue:
     def key(self, job_id: str) -> float:
         """The key in force of a waiting job."""
         return float(self._keys[self._places[job_id]])
+
+    def view_of(self, job_id: str) -> KeyView:
+        """The view that a waiting job is seen through."""
+        return self.view
+
+    def row(self, job_id: str) -> FloatArray:
+        """The row of a waiting job."""
+        row: FloatArray = self._rows[self._places[job_id]]
+        return row
+
+    def work(self, job_id: str) -> Work:
+        """What a waiting job is expected to need."""
+        place = self._places[job_id]
+        return Work(float(self._means[place]), float(self._variances[place]))
+
+    def ahead_of(self, key: float) -> Work:
+        """Work of all waiting jobs that a newcomer with this key would find before it."""
+        used = len(self._ids)
+        ahead = (self._keys[:used] <= key).astype(np.float64)
+        return Work(float(ahead @ self._means[:used]), float(ahead @ self._variances[:used]))
+
+    def total(self) -> Work:
+        """Work of all waiting jobs."""
+        return self.ahead_of(float(np.finfo(np.float64).max))
 
     def look_through(self, view: KeyView) -> None:
         """Put another view in force: all keys move at once."""
@@ -197,11 +235,16 @@ class KeyedQueue:
         room = self._keys.size if 2 * kept.size <= self._keys.size else 2 * self._keys.size
         rows = np.zeros((room, self._rows.shape[1]))
         arrivals = np.zeros(room)
+        means = np.zeros(room)
+        variances = np.zeros(room)
         keys = np.full(room, np.inf)
         rows[: kept.size] = self._rows[kept]
         arrivals[: kept.size] = self._arrivals[kept]
+        means[: kept.size] = self._means[kept]
+        variances[: kept.size] = self._variances[kept]
         keys[: kept.size] = self._keys[kept]
         self._rows, self._arrivals, self._keys = rows, arrivals, keys
+        self._means, self._variances = means, variances
         self._ids = list(self._places)
         self._places = {job_id: place for place, job_id in enumerate(self._places)}
         self._oldest = [(float(arrivals[place]), place) for place in range(kept.size)]

@@ -22,6 +22,10 @@ class SchedulerSnapshot:
         reserved_blocks: blocks that jobs in flight hold or are estimated to hold.
         unprefilled_tokens: prompt tokens sent and not yet prefilled.
         oldest_arrival_at: earliest arrival among the waiting; None when nothing waits.
+        num_evictions: jobs cancelled to be started again, since the beginning.
+        time_to_start_all_s: predicted seconds until all that waits has started, as the drain is measured.
+        drain_ratio: work that leaves the queue per second over what the predictions say it should be.
+        policy_note: why the policy cannot work on this engine as it should, for people; None where it can.
     """
 
     policy: str
@@ -36,3 +40,7 @@ class SchedulerSnapshot:
     reserved_blocks: int
     unprefilled_tokens: int
     oldest_arrival_at: float | None
+    num_evictions: int
+    time_to_start_all_s: float
+    drain_ratio: float
+    policy_note: str | None

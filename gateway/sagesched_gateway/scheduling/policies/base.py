@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sagesched_gateway.scheduling.queue import KeyView
+from sagesched_gateway.scheduling.settings import EvictFirst
+from sagesched_predictor.distribution import LengthDistribution
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,9 +26,10 @@ class JobFacts(NamedTuple):
         arrival_at: seconds.
         prompt_tokens: prompt length, tokens.
         max_tokens: cap on output tokens.
-        tokens: atoms of the output length, clipped at `max_tokens`, shape (n,), increasing.
+        tokens: atoms of the output length as known now, clipped at `max_tokens`, shape (n,), increasing.
         weights: their probabilities, shape (n,).
         steps: service of each atom in engine steps (see `cost`), shape (n,), increasing.
+        bound: `Policy.bound` of its prediction, output tokens; None for policies without one.
     """
 
     arrival_at: float
@@ -35,6 +38,7 @@ class JobFacts(NamedTuple):
     tokens: FloatArray
     weights: FloatArray
     steps: FloatArray
+    bound: int | None = None
 
     @property
     def mean_tokens(self) -> float:
@@ -74,6 +78,9 @@ class Policy(ABC):
         may_pass: whether later jobs may start while the head is blocked on KV (for a bounded time).
         greedy: whether to fill the engine's KV pool almost to the brim, as the engine itself would.
         needs_oldest: whether `view` looks at `Moment.oldest`.
+        has_bounds: whether `bound` gives one.
+        evict_first: whom to cancel first where KV would overflow; None for policies that never cancel.
+        max_evictions: a job cancelled so often is not cancelled again.
     """
 
     name: ClassVar[str]
@@ -81,6 +88,9 @@ class Policy(ABC):
     may_pass: ClassVar[bool] = True
     greedy: ClassVar[bool] = False
     needs_oldest: bool = False
+    has_bounds: ClassVar[bool] = False
+    evict_first: EvictFirst | None = None
+    max_evictions: int = 0
 
     @abstractmethod
     def row(self, facts: JobFacts) -> FloatArray:
@@ -89,6 +99,18 @@ class Policy(ABC):
     @abstractmethod
     def view(self, moment: Moment) -> KeyView:
         """How rows become keys from now on."""
+
+    def bound(self, lengths: LengthDistribution, least_tokens: int) -> int | None:
+        """Output tokens to count on when asking whether a job's growth fits (see `feasibility`).
+
+        Args:
+            lengths: the prediction, clipped at `max_tokens`.
+            least_tokens: output tokens that it is known to have at least.
+
+        Returns:
+            Tokens, or None where the policy leaves that question to the ledger's headroom.
+        """
+        return None
 
     @property
     def gamma_per_step(self) -> float | None:

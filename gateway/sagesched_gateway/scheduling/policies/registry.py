@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sagesched_gateway.scheduling.policies.amax import AMax
+from sagesched_gateway.scheduling.policies.amin import AMin
 from sagesched_gateway.scheduling.policies.base import Policy
 from sagesched_gateway.scheduling.policies.fcfs import Fcfs
 from sagesched_gateway.scheduling.policies.gittins_boost import GittinsBoost
@@ -21,6 +23,12 @@ POLICIES: Mapping[str, PolicyFactory] = {
     Ssjf.name: lambda settings: Ssjf(age_guard=settings.age_guard),
     SageSched.name: lambda settings: SageSched(),
     GittinsBoost.name: lambda settings: GittinsBoost(tail_weight=settings.tail_weight),
+    AMax.name: lambda settings: AMax(upper_quantile=settings.upper_quantile),
+    AMin.name: lambda settings: AMin(
+        lower_quantile=settings.lower_quantile,
+        evict_first=settings.evict_first,
+        max_evictions=settings.max_evictions,
+    ),
 }
 
 

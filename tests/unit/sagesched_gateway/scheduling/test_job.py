@@ -25,7 +25,8 @@ def test_every_state_has_a_row_and_forgotten_is_the_end():
     assert not LEGAL_TRANSITIONS[JobState.FORGOTTEN]
 
 
-def test_only_a_job_that_just_started_may_wait_again():
+def test_only_a_job_that_just_started_or_is_evicted_may_wait_again():
     assert {state for state in IN_FLIGHT if JobState.WAITING in LEGAL_TRANSITIONS[state]} == {
-        JobState.STARTED
+        JobState.STARTED,
+        JobState.EVICTING,
     }

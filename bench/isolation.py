@@ -1,0 +1,141 @@
+"""What a flood of one tenant does to another: with and without fair shares, in virtual time.
+
+    python bench/isolation.py
+    python bench/isolation.py --policy gittins-boost --flood 10
+
+Two tenants of equal weight. B asks for `--load` of its half of the engine, steadily; A floods with `--flood`
+times its own half during the same time. Measured is B's TTLT: *alone on its share* (B's requests only, on an
+engine with half the slots and half the KV pool), *with A, shares kept*, *with A, shares off*. Wanted: p99
+with shares within 1.3 times that of B alone on its share. The first `--settle` seconds do not count: a flood
+that meets an empty engine fills it with requests that all begin, and until the first of them end nobody
+starts, whoever it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from pressure_trace import add_arguments, heading, records_of
+
+from sagesched_emulator.dataset import DatasetError, Record
+from sagesched_emulator.knowledge import OtherAnswers
+from sagesched_emulator.profiles import EngineProfile, profile
+from sagesched_emulator.replay import ReplaySettings, replay
+from sagesched_emulator.trace import Trace, TraceRequest, draw_trace
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings, TenantSettings
+
+SHARE = 0.5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        records = records_of(arguments)
+    except (DatasetError, OSError) as error:
+        print(f"isolation: {error}", file=sys.stderr)
+        return 2
+    print(heading(arguments, records))
+    print(f"B at {arguments.load:g} of its share, A at {arguments.flood:g} times its own; TTLT of B, seconds")
+    print(
+        f"{'policy':14} {'alone: mean':>12} {'p99':>7} | {'shares: mean':>13} {'p99':>7} {'ratio':>6} | "
+        f"{'off: mean':>10} {'p99':>8} {'ratio':>6}"
+    )
+    for policy in arguments.policy:
+        print(_line(arguments, records, policy), flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser, requests=500)
+    parser.add_argument("--policy", nargs="+", default=["fcfs", "gittins-boost", "sagesched"])
+    parser.add_argument("--flood", type=float, default=10.0, help="default: %(default)s")
+    parser.add_argument("--load", type=float, default=0.8, help="default: %(default)s")
+    parser.add_argument("--settle", type=float, default=60.0, help="seconds (default: %(default)s)")
+    return parser
+
+
+def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str) -> str:
+    engine = profile(arguments.engine)
+    alone, shared, off = [], [], []
+    for seed in range(arguments.seeds):
+        steady, flood = _tenants(arguments, records, engine, seed)
+        both = _merged(steady, flood)
+        alone += _ttlts(steady, _half(engine), policy, PressureSettings(), arguments.settle)
+        shared += _ttlts(both, engine, policy, PressureSettings(tenants=TenantSettings()), arguments.settle)
+        off += _ttlts(both, engine, policy, PressureSettings(), arguments.settle)
+    base = float(np.quantile(alone, 0.99))
+    columns = [f"{policy:14} {np.mean(alone):12.2f} {base:7.2f}"]
+    for ttlts, width in ((shared, 13), (off, 10)):
+        p99 = float(np.quantile(ttlts, 0.99))
+        columns.append(f"{np.mean(ttlts):{width}.2f} {p99:8.2f} {p99 / base:6.2f}")
+    return " | ".join(columns)
+
+
+def _tenants(
+    arguments: argparse.Namespace, records: Sequence[Record], engine: EngineProfile, seed: int
+) -> tuple[Trace, Trace]:
+    """B's requests, and A's over the same span."""
+
+    def draw(num_requests: int, rho: float, seed: int) -> Trace:
+        return draw_trace(
+            records, profile=engine, rho=rho, num_requests=num_requests, seed=seed, repeats=True
+        )
+
+    steady = draw(arguments.requests, SHARE * arguments.load, seed)
+    num_flood = round(arguments.requests * arguments.flood / arguments.load)
+    flood = draw(num_flood, SHARE * arguments.flood, seed + 1000)
+    fitting = tuple(request for request in flood.requests if request.arrival_s <= steady.span_s)
+    return _owned(steady, "B"), _owned(replace(flood, requests=fitting), "A")
+
+
+def _owned(trace: Trace, tenant: str) -> Trace:
+    requests = (replace(r, id=f"{tenant}-{r.id}", tenant=tenant) for r in trace.requests)
+    return replace(trace, requests=tuple(requests))
+
+
+def _merged(one: Trace, other: Trace) -> Trace:
+    def arrival(request: TraceRequest) -> float:
+        return request.arrival_s
+
+    return replace(one, requests=tuple(sorted(one.requests + other.requests, key=arrival)))
+
+
+def _half(engine: EngineProfile) -> EngineProfile:
+    """Half the slots and half the pool; full of requests, an iteration takes as long as the whole one's."""
+    whole = engine.step_time
+    return replace(
+        engine,
+        step_time=replace(
+            whole,
+            per_sequence_s=whole.per_sequence_s / SHARE,
+            per_cached_token_s=whole.per_cached_token_s / SHARE,
+            prefill_s_per_token=whole.prefill_s_per_token / SHARE,
+        ),
+        max_batch_size=round(engine.max_batch_size * SHARE),
+        kv_blocks=round(engine.kv_blocks * SHARE),
+    )
+
+
+def _ttlts(
+    trace: Trace, engine: EngineProfile, policy: str, pressure: PressureSettings, settle_s: float
+) -> list[float]:
+    settings = ReplaySettings(policy=PolicySettings(name=policy), pressure=pressure)
+    run = replay(trace, engine, settings, OtherAnswers())
+    return [
+        served.last_at - served.request.arrival_s
+        for served in run.served
+        if served.request.tenant == "B"
+        and served.last_at is not None
+        and served.request.arrival_s >= settle_s
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

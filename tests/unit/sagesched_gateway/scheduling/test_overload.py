@@ -1,0 +1,114 @@
+"""Overload: a limit in predicted seconds, who goes first, and promises to the refused."""
+
+import pytest
+
+from sagesched_gateway.scheduling import events
+from sagesched_gateway.scheduling.commands import Reject
+from sagesched_gateway.scheduling.overload import GRACE_S, OVERLOADED
+from sagesched_gateway.scheduling.settings import OverloadSettings, PressureSettings
+from sagesched_predictor.distribution import LengthDistribution
+
+
+def limited(a_core, seconds: float = 3.0):
+    """One slot: a token is 10 ms, so 100 of them are a second of work."""
+    core = a_core("fcfs", slots=1)
+    overload = OverloadSettings(max_backlog_s=seconds)
+    core.handle(events.PressureChanged(settings=PressureSettings(overload=overload)))
+    submit(core, "running", 100)
+    return core
+
+
+def submit(core, job_id: str, output: int, priority: int = 0, prompt: int = 10) -> list[Reject]:
+    commands = core.handle(
+        events.Submitted(
+            job_id=job_id,
+            arrival_at=core.now,
+            prompt_tokens=prompt,
+            max_tokens=1000,
+            distribution=LengthDistribution.point(output),
+            priority=priority,
+        )
+    )
+    return [command for command in commands if isinstance(command, Reject)]
+
+
+def test_nobody_is_refused_below_the_limit(a_core):
+    core = limited(a_core)
+    assert submit(core, "one", 100) == submit(core, "two", 100) == []
+
+
+def test_the_dearest_newcomer_goes_first(a_core):
+    core = limited(a_core)
+    submit(core, "one", 100)
+    submit(core, "dear", 150)
+    [reject] = submit(core, "cheap", 80)
+    assert (reject.job_id, reject.reason) == ("dear", OVERLOADED)
+    assert list(core.scheduler.queue) == ["one", "cheap"]
+
+
+def test_who_has_waited_is_safe(a_core):
+    core = limited(a_core)
+    submit(core, "dear", 250)
+    core.now = 2.0
+    [reject] = submit(core, "cheap", 80)
+    assert reject.job_id == "cheap"
+
+
+def test_the_sheddable_go_before_any_newcomer(a_core):
+    core = limited(a_core)
+    submit(core, "batch", 120, priority=-1)
+    submit(core, "less still", 100, priority=-2)
+    core.now = 5.0
+    first, *_ = submit(core, "newcomer", 150)
+    assert first.job_id == "less still"
+
+
+def test_as_many_go_as_it_takes(a_core):
+    core = limited(a_core)
+    submit(core, "batch", 100, priority=-1)
+    submit(core, "other batch", 100, priority=-1)
+    assert {reject.job_id for reject in submit(core, "big", 290)} == {"batch", "other batch"}
+
+
+def test_retry_after_is_when_the_excess_has_drained(a_core):
+    core = limited(a_core)
+    submit(core, "one", 200)
+    core.now = 1.5
+    [first] = submit(core, "big", 250)
+    rate = core.scheduler.snapshot().drain_ratio * 100.0
+    assert first.retry_after_s == pytest.approx((200 + 250) / rate - 3.0, rel=0.01)
+    [second] = submit(core, "bigger", 260, prompt=11)
+    # The first is expected back before it.
+    assert second.retry_after_s == pytest.approx((200 + 250 + 260) / rate - 3.0, rel=0.01)
+    assert "try again in" in first.detail
+
+
+def test_who_comes_back_as_told_is_let_in_and_others_are_not(a_core):
+    core = limited(a_core)
+    submit(core, "one", 200)
+    core.now = 1.5
+    [refused] = submit(core, "big", 250)
+    core.now += refused.retry_after_s or 0.0
+    # Nothing has drained meanwhile, and a stranger of another size tries to take the room.
+    assert [reject.job_id for reject in submit(core, "stranger", 100, prompt=33)] == ["stranger"]
+    assert submit(core, "big", 250) == []
+    assert [reject.job_id for reject in submit(core, "big again", 250)] == ["big again"]
+
+
+def test_a_promise_nobody_takes_up_lapses(a_core):
+    core = limited(a_core)
+    submit(core, "one", 200)
+    core.now = 1.5
+    [refused] = submit(core, "big", 250)
+    core.now += (refused.retry_after_s or 0.0) + GRACE_S + 0.1
+    assert [reject.job_id for reject in submit(core, "big", 250)] == ["big"]
+
+
+def test_one_may_always_wait(a_core):
+    core = limited(a_core, seconds=0.1)
+    assert submit(core, "alone", 1000) == []
+
+
+def test_a_limit_is_positive():
+    with pytest.raises(ValueError, match="above 0"):
+        OverloadSettings(max_backlog_s=0.0)
