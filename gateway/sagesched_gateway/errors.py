@@ -61,7 +61,7 @@ class InvalidRequestError(GatewayError):
 
 
 class TooLargeError(InvalidRequestError):
-    """A message, a header or the nesting of a body is beyond the configured limits."""
+    """A message or its headers are beyond the configured limits."""
 
     word = "too-large"
     remedy = "Send less at once, or raise the gateway's limits."

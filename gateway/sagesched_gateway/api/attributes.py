@@ -84,15 +84,15 @@ def read_attributes(words: Iterable[tuple[str, str]]) -> Attributes:
     """
     tenant, priority, deadline_s, wants_report = "", 0, None, False
     for name, value in words:
-        match name.lower():
-            case "x-sagesched-tenant":
-                tenant = _tenant(value)
-            case "x-sagesched-priority":
-                priority = _priority(value)
-            case "x-sagesched-deadline":
-                deadline_s = _deadline(value)
-            case "x-sagesched-report":
-                wants_report = _flag(value)
+        word = name.lower()
+        if word == TENANT:
+            tenant = _tenant(value)
+        elif word == PRIORITY:
+            priority = _priority(value)
+        elif word == DEADLINE:
+            deadline_s = _deadline(value)
+        elif word == REPORT:
+            wants_report = _flag(value)
     if not (tenant or priority or wants_report) and deadline_s is None:
         return NO_ATTRIBUTES
     return Attributes(tenant=tenant, priority=priority, deadline_s=deadline_s, wants_report=wants_report)

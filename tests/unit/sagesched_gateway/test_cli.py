@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import logging
 import socket
-import sys
-import threading
 
 import pytest
 import yaml
@@ -21,17 +18,7 @@ predictor: {mode: "None"}
 """
 
 
-@pytest.fixture(autouse=True)
-def own_logging(monkeypatch):
-    """`serve` takes over the process's logging and hooks; the tests' own come back."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture

@@ -21,17 +21,7 @@ from sagesched_gateway.settings.config import LogConfig
 _LOG = logging.getLogger("sagesched_gateway.test")
 
 
-@pytest.fixture(autouse=True)
-def own_logging(monkeypatch):
-    """The tests' own logging and hooks come back."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def a_request(client_id="mine"):
