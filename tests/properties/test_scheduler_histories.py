@@ -231,7 +231,7 @@ class Histories(RuleBasedStateMachine):
             self.evicting.add(command.job_id)
             self.evictions[command.job_id] = self.evictions.get(command.job_id, 0) + 1
             assert (self.policy.name, self.engine.kv_policy) == ("amin", KvPolicy.MAX_UTILIZATION)
-            assert self.scheduler.jobs[command.job_id].evictions <= self.policy.max_evictions
+            assert self.scheduler.books.jobs[command.job_id].evictions <= self.policy.max_evictions
             assert len(self.in_engine - self.stopped - self.evicting) >= 1
         elif isinstance(command, Reject):
             assert command.job_id in self.open - self.in_engine
@@ -244,9 +244,9 @@ class Histories(RuleBasedStateMachine):
     def compare(self) -> None:
         """The shell's own books and the core's agree."""
         snapshot = self.scheduler.snapshot()
-        assert self.scheduler.jobs.keys() == self.open
+        assert self.scheduler.books.jobs.keys() == self.open
         assert {
-            job_id for job_id, job in self.scheduler.jobs.items() if job.state in IN_FLIGHT
+            job_id for job_id, job in self.scheduler.books.jobs.items() if job.state in IN_FLIGHT
         } == self.in_engine
         assert snapshot.num_running == snapshot.reserved_slots == len(self.in_engine)
         assert snapshot.num_queued == len(self.open) - len(self.in_engine)

@@ -162,7 +162,7 @@ class Dispatcher:
     @property
     def num_waiting(self) -> int:
         """Requests queued."""
-        return len(self._scheduler.queue)
+        return self._scheduler.num_waiting
 
     def generate(
         self,

@@ -23,7 +23,7 @@ from sagesched_gateway.scheduling.settings import PressureSettings
 from sagesched_gateway.scheduling.tenants import FairQueue
 
 if TYPE_CHECKING:
-    from sagesched_gateway.scheduling.scheduler import Scheduler
+    from sagesched_gateway.scheduling.books import Books
 
 PROBE_EVERY_S = 0.5
 """At most one wait in so many seconds is predicted just to learn how it turns out."""
@@ -52,7 +52,7 @@ class Pressure:
         deadlines: of the waiting.
     """
 
-    def __init__(self, core: Scheduler, settings: PressureSettings) -> None:
+    def __init__(self, core: Books, settings: PressureSettings) -> None:
         self.settings = settings
         self.drain = DrainRate()
         self.estimator = Estimator()
