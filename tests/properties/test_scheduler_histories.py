@@ -15,6 +15,7 @@ from sagesched_gateway.scheduling import events, invariants
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState
+from sagesched_gateway.scheduling.outlook import drain_s
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_gateway.scheduling.settings import (
@@ -189,7 +190,7 @@ class Histories(RuleBasedStateMachine):
         )
         quantiles = [eta.quantile(q) for q in (0.1, 0.5, 0.9)]
         assert 0.0 <= quantiles[0] <= quantiles[1] <= quantiles[2] < float("inf")
-        assert self.scheduler.drain_s(self.now, 0.5) <= self.scheduler.drain_s(self.now, 0.9)
+        assert drain_s(self.scheduler.books, self.now, 0.5) <= drain_s(self.scheduler.books, self.now, 0.9)
 
     @rule(policy=policies)
     def policy_changes(self, policy: PolicySettings) -> None:

@@ -35,6 +35,7 @@ class Books:
         pressure: waits, as measured.
         shares: what tenants were charged; None where all are one.
         num_rekeys: times that all keys moved at once.
+        discarded_tokens: output tokens that evicted jobs had generated.
         commands: what the shell is to do; the event being handled adds to it.
         last_now: the instant of the last event, seconds.
     """
@@ -57,6 +58,7 @@ class Books:
         self.shares = _shares(pressure)
         self.queue = self._new_queue()
         self.num_rekeys = 0
+        self.discarded_tokens = 0
         self.commands: list[Command] = []
         self.last_now = 0.0
         self._foresight = Foresight(self.policy)

@@ -46,6 +46,10 @@ class Refusals:
             self._refuse(pressure.too_late(now))
             self._alarms.set(Alarm.DEADLINE, pressure.deadlines.next_at)
 
+    def leave_behind(self, until: float, now: float) -> None:
+        """Turn away what waits and will rather not be done by an instant at which everything ends."""
+        self._refuse(self._books.pressure.left_behind(until, now))
+
     def never_fits(self, job: Job) -> None:
         """Turn away a job, not in the queue, that the engine could not run even alone."""
         books = self._books

@@ -21,15 +21,16 @@ from sagesched_gateway.scheduling.books import Books
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.commands import Command, Stop, WakeAt
 from sagesched_gateway.scheduling.door import Door
-from sagesched_gateway.scheduling.drain import InFlight, drain_iterations
 from sagesched_gateway.scheduling.eta import Eta
 from sagesched_gateway.scheduling.feasibility import policy_note
 from sagesched_gateway.scheduling.job import IN_FLIGHT, NOBODY, Flow, IllegalEventError, Job, JobState
+from sagesched_gateway.scheduling.outlook import Outlook, outlook_of
 from sagesched_gateway.scheduling.policies.base import Policy
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory
 from sagesched_gateway.scheduling.refusals import Refusals
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_gateway.scheduling.snapshot import SchedulerSnapshot
+from sagesched_gateway.scheduling.tenants import FairQueue
 from sagesched_predictor.distribution import LengthDistribution
 
 NO_PRESSURE = PressureSettings()
@@ -121,22 +122,23 @@ class Scheduler:
         job.bound = self.books.costing.bound(job)
         return self.books.pressure.eta(job, now)
 
-    def drain_s(self, now: float, quantile: float) -> float:
-        """Seconds after which all in flight has ended with this probability; 0 when nothing is."""
-        books = self.books
-        in_flight = []
-        for held in books.ledger.held(now):
-            job = books.jobs[held.job_id]
-            generated = max(held.tokens - job.need.prompt_tokens - 1, 0.0)
-            in_flight.append(InFlight(books.costing.lengths(job), generated))
-        iteration_s = books.ledger.capacity.iteration_s * books.pressure.estimator.pace
-        return drain_iterations(in_flight, quantile) * iteration_s
+    def outlook(self, now: float, *, prompt_tokens: int, max_tokens: int) -> Outlook:
+        """What is to come, `eta` being that of a newcomer of such a size."""
+        newcomer = self.eta(now, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+        return outlook_of(self.books, newcomer, now)
+
+    @property
+    def time_to_start_all_s(self) -> float:
+        """Predicted seconds until all that waits has started."""
+        return self.books.pressure.backlog_s
 
     def snapshot(self) -> SchedulerSnapshot:
         """The core at a glance."""
         books = self.books
         capacity = books.ledger.capacity
         gamma = books.policy.gamma_per_step
+        queue = books.queue
+        tenants = queue.waiting_tenants(capacity.iteration_s) if isinstance(queue, FairQueue) else ()
         return SchedulerSnapshot(
             policy=books.policy.name,
             num_queued=len(books.queue),
@@ -151,8 +153,10 @@ class Scheduler:
             unprefilled_tokens=books.ledger.unprefilled_tokens,
             oldest_arrival_at=books.queue.oldest_arrival() if len(books.queue) else None,
             num_evictions=self.door.num_evictions,
+            discarded_tokens=books.discarded_tokens,
             time_to_start_all_s=books.pressure.backlog_s,
             drain_ratio=books.pressure.drain.steps_per_s(capacity.iteration_s) * capacity.iteration_s,
+            tenants=tenants,
             policy_note=policy_note(books.policy, books.ledger),
         )
 
@@ -164,6 +168,7 @@ class Scheduler:
             raise IllegalEventError(f"job {event.job_id!r} was submitted twice")
         need = Need(event.prompt_tokens, event.max_tokens)
         job = Job(event.job_id, event.arrival_at, need, event.distribution, deadline_at=event.deadline_at)
+        job.take_back = event.take_back
         if event.tenant or event.priority:
             job.flow = Flow(event.priority, event.tenant)
         job.bound = books.costing.bound(job)
@@ -219,14 +224,20 @@ class Scheduler:
     def _on_requeued(self, event: events.Requeued, now: float) -> None:
         books = self.books
         job = books.in_flight(event.job_id, "was queued again")
+        is_evicted = job.state is JobState.EVICTING
+        output_tokens = event.output_tokens
+        if output_tokens is None:
+            output_tokens = books.ledger.estimated_output_tokens(job.job_id, now) if is_evicted else 0
         if job.state is JobState.STOPPING:
             # Its client had already gone, so there is nobody to wait for.
-            books.leave_engine(job, event.output_tokens)
+            books.leave_engine(job, output_tokens)
             books.forget(job)
             return
-        job.least_tokens = min(max(job.least_tokens, event.output_tokens + 1), job.need.max_tokens)
+        if is_evicted:
+            books.discarded_tokens += output_tokens
+        job.least_tokens = min(max(job.least_tokens, output_tokens + 1), job.need.max_tokens)
         job.move_to(JobState.WAITING)
-        books.leave_engine(job, event.output_tokens)
+        books.leave_engine(job, output_tokens)
         books.enqueue(job)
 
     def _on_cancelled(self, event: events.Cancelled, now: float) -> None:
@@ -252,6 +263,9 @@ class Scheduler:
     def _on_pressure_changed(self, event: events.PressureChanged, now: float) -> None:
         self.books.use_pressure(event.settings)
 
+    def _on_draining(self, event: events.Draining, now: float) -> None:
+        self._refusals.leave_behind(event.until, now)
+
     def _on_woken(self, event: events.Woken, now: float) -> None:
         self._alarms.woken()
 
@@ -268,5 +282,6 @@ _HANDLERS: dict[type[Any], Callable[[Scheduler, Any, float], None]] = {
     events.CapacityChanged: Scheduler._on_capacity_changed,
     events.PolicyChanged: Scheduler._on_policy_changed,
     events.PressureChanged: Scheduler._on_pressure_changed,
+    events.Draining: Scheduler._on_draining,
     events.Woken: Scheduler._on_woken,
 }
