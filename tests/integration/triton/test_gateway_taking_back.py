@@ -1,6 +1,6 @@
-"""`amin` in front of a real Triton: requests are really stopped in the engine, begun anew, and nobody notices.
+"""`amin` in front of a real Triton: requests are really stopped, begun anew, and nobody notices.
 
-The gateway is told of a far smaller KV pool than the engine has, so that it has to take requests back.
+The gateway is told of a far smaller KV pool than the engine has, so that it must take requests back.
 """
 
 from __future__ import annotations
