@@ -1,4 +1,4 @@
-"""More to do than the engine can, in front of a real Triton: who is refused, how it is told, who goes first."""
+"""More to do than the engine can, at a real Triton: who is refused, how it is told, who goes first."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway_process import Exchange, GatewayProcess, settings_for, until
 from profile_cases import CASES, a_request
 
+from sagesched_emulator.triton_model.repository import Layout
 from sagesched_emulator.triton_server import TritonServer
 from sagesched_gateway.kserve import SERVICE, ModelInferRequest, ModelStreamInferResponse
 
@@ -183,3 +184,33 @@ def test_a_drain_tells_how_long_and_refuses_at_once_what_will_not_be_done(start,
     assert len(soon.rest()) == 4
     assert len(running.rest()) > 200
     assert gateway.exit_code() == 0
+
+
+@pytest.fixture(scope="module")
+def small_queue_triton(answers_file: Path) -> Iterator[TritonServer]:
+    """The engine runs 32 requests and queues two more."""
+    layout = Layout(max_queue_size=2)
+    with TritonServer("slot-bound", time_scale=0.5, answers=answers_file, layout=layout) as server:
+        yield server
+
+
+def test_the_engines_own_limit_is_a_net_beneath(small_queue_triton, known, tmp_path):
+    """A gateway that believes in too many slots: what the engine refuses is sent once more, then told."""
+    settings = settings_for(small_queue_triton, engine={"slots": 36, "lookahead": 0})
+    gateway = GatewayProcess(settings, tmp_path)
+    try:
+        gateway.wait_ready()
+        message = a_request(CASES["ensemble"], known.very_long.prompt, stream=True, max_tokens=1500)
+        exchanges = [Exchange(gateway.grpc_address, message) for _ in range(36)]
+        until(lambda: gateway.status()["counters"].get("failed") == 2)
+        assert gateway.status()["counters"]["retried"] == 2
+        for exchange in exchanges:
+            first = exchange.next()
+            if first.error_message:
+                assert "Maximum queue size of 2 has been reached" in first.error_message
+                assert first.infer_response.parameters["x-sagesched-error"].string_param == (
+                    "upstream-unavailable"
+                )
+            exchange.cancel()
+    finally:
+        gateway.close()
