@@ -45,9 +45,7 @@ from sagesched_gateway.parts import (
 )
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
-from sagesched_gateway.settings.config import (
-    GatewayConfig,
-)
+from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader

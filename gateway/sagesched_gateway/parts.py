@@ -9,7 +9,10 @@ from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProces
 from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_gateway.scheduling.settings import PolicySettings
-from sagesched_gateway.settings.config import EngineConfig, LimitsConfig, PredictorConfig, SchedulingConfig
+from sagesched_gateway.settings.sections.engine import EngineConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
+from sagesched_gateway.settings.sections.predictor import PredictorConfig
+from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
 from sagesched_gateway.tokenizer import ModelTokenizer
 
 

@@ -20,8 +20,10 @@ from sagesched_gateway.api.http_face.slow_readers import slow_reader_guard
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
-from sagesched_gateway.settings.config import AdminConfig, AttributesConfig, LimitsConfig
 from sagesched_gateway.settings.limits import Limits
+from sagesched_gateway.settings.sections.admin import AdminConfig
+from sagesched_gateway.settings.sections.attributes import AttributesConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 _LIMITS = LimitsConfig()
 _MODEL = r"/v2/models/{model}"

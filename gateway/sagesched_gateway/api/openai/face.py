@@ -42,8 +42,8 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UnsupportedError
-from sagesched_gateway.settings.config import OpenAIConfig
 from sagesched_gateway.settings.limits import Limits
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.text import Sampling
 
 _SLOW_CHARACTERS = 20_000

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from sagesched_gateway.api.http_face.app import connection_options
 from sagesched_gateway.api.http_face.connection import HttpListener
-from sagesched_gateway.settings.config import LimitsConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 WAIT_S = 10.0
 

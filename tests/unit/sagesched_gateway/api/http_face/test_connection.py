@@ -10,7 +10,7 @@ from http_sockets import connected, listening
 
 from sagesched_gateway.api.http_face.app import build_http_app
 from sagesched_gateway.api.http_face.connection import HttpConnection
-from sagesched_gateway.settings.config import LimitsConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 GET = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 LIMITS = LimitsConfig(header_bytes=2000)

@@ -15,7 +15,7 @@ from sagesched_gateway.errors import (
     UpstreamUnavailableError,
 )
 from sagesched_gateway.request import StopOrderError
-from sagesched_gateway.settings.config import LimitsConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 GENERATE = "/v2/models/ensemble/generate"
 STREAM = "/v2/models/ensemble/generate_stream"

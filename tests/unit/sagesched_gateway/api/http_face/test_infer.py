@@ -14,7 +14,8 @@ import tritonclient.http as triton_http
 from sagesched_gateway.api.attributes import AttributeReader
 from sagesched_gateway.errors import UpstreamUnavailableError
 from sagesched_gateway.request import NO_ATTRIBUTES, StopOrderError
-from sagesched_gateway.settings.config import AttributesConfig, LimitsConfig
+from sagesched_gateway.settings.sections.attributes import AttributesConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 from sagesched_predictor.distribution import LengthDistribution
 
 INFER = "/v2/models/once/infer"

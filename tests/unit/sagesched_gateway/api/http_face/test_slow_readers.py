@@ -9,7 +9,7 @@ import pytest
 from http_sockets import connected, listening
 
 from sagesched_gateway.api.http_face.app import build_http_app
-from sagesched_gateway.settings.config import LimitsConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 BODY = b'{"text_input":"hi","max_tokens":5}'
 STREAM = b"POST /v2/models/ensemble/generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (

@@ -19,7 +19,9 @@ from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, UnsupportedError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import Attributes
-from sagesched_gateway.settings.config import AttributesConfig, LimitsConfig, OpenAIConfig
+from sagesched_gateway.settings.sections.attributes import AttributesConfig
+from sagesched_gateway.settings.sections.limits import LimitsConfig
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.text import Sampling, TextPiece
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"

@@ -14,7 +14,7 @@ from sagesched_gateway.errors import (
     UpstreamUnavailableError,
 )
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
-from sagesched_gateway.settings.config import OpenAIConfig
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
 
 CHAT = {"model": "ensemble", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION = {"model": "ensemble", "prompt": "Hi"}
