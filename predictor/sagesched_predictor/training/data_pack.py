@@ -136,6 +136,7 @@ def _read_source(folder: Path, source: Source) -> Iterator[TrainingExample]:
         prompts = _prompts(folder / "prompts.jsonl.xz", source.key)
         lengths: dict[tuple[str, ...], list[int]] = defaultdict(list)
         about: dict[tuple[str, ...], tuple[str, int, Row]] = {}
+        row: Row
         with lzma.open(folder / "lengths.csv.xz", "rt", encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 read = source.read(row)
