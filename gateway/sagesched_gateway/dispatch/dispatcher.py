@@ -213,7 +213,6 @@ class Dispatcher:
         self._waiting.bytes += len(request.body)
         self._is_empty.clear()
         self._counters["received"] += 1
-        self._telemetry.request_received(request.model)
         if attributes.deadline_s is not None:
             wanted_at = arrival_at + attributes.deadline_s
             deadline_at = wanted_at if deadline_at is None else min(deadline_at, wanted_at)
@@ -223,6 +222,7 @@ class Dispatcher:
             self._keep(self._count_then_submit(live))
         else:
             self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
+        self._telemetry.request_received(request.model)
         return generation
 
     def _read(self, message: ModelInferRequest, body: bytes | None, metadata: Metadata) -> GenerationRequest:
@@ -283,18 +283,20 @@ class Dispatcher:
     def start(self, job_id: str) -> None:
         """Send the job to Triton."""
         live = self._live[job_id]
+        failure = None
+        try:
+            live.call = self._upstream.open(live.request)  # first of all; the books can wait
+            self._keep(self._pump.run(live, live.call))
+        except GatewayError as error:
+            failure = error
         live.attempts += 1
         live.started_at = self._loop.time()
         if live.attempts == 1:
             self._waiting.bytes -= len(live.request.body)
             live.generation.queue_s = live.started_at - live.arrival_at
             self._telemetry.request_started(live.generation.queue_s)
-        try:
-            live.call = self._upstream.open(live.request)
-        except GatewayError as error:
-            self._finish(live, error)
-        else:
-            self._keep(self._pump.run(live, live.call))
+        if failure is not None:
+            self._finish(live, failure)
 
     def stop(self, job_id: str) -> None:
         """Cancel the running job in the engine."""
@@ -460,6 +462,7 @@ class Dispatcher:
         is_known = live.output_tokens > 0 and live.request.counts_tokens
         if live.features is None or not live.features.prompt or not is_known:
             return
+        self._predict(live)  # in any case before the answer is known
         is_cut_off = outcome != _COMPLETED or live.output_tokens >= live.request.max_tokens
         self._predictor.observe(
             live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
