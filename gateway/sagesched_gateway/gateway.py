@@ -39,6 +39,7 @@ from sagesched_gateway.parts import (
     engine_settings_of,
     policy_of,
     predictor_of,
+    pressure_of,
     queue_limits_of,
     refuse_both_runtimes,
     tokenizer_of,
@@ -119,6 +120,7 @@ class Gateway:
                 counter=counter,
                 capacity=capacity,
                 policy=policy_of(config.scheduling),
+                pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
             )
@@ -219,6 +221,8 @@ class Gateway:
         """Put changed settings into effect, the policy first: it alone may refuse."""
         if config.scheduling != self.settings.config.scheduling:
             self.dispatcher.use_policy(policy_of(config.scheduling))
+        if pressure_of(config) != pressure_of(self.settings.config):
+            self.dispatcher.use_pressure(pressure_of(config))
         self.dispatcher.use_limits(queue_limits_of(config.limits))
         self._kserve.bounds = StreamBounds.of(config)
         if config.log.level != self.settings.config.log.level:

@@ -22,7 +22,7 @@ from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
 
 _LOG = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 2
+MAX_RETRIES = 1
 """A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
 
 PREDICT_AFTER_S = 0.02
@@ -73,6 +73,11 @@ class Pump:
         try:
             # Runs for every token of every stream: nothing here that a token does not need.
             async for response, new_tokens, is_final, error, prompt_tokens in call:
+                if live.is_evicted:
+                    generation.output_tokens += new_tokens
+                    if is_final:
+                        self._come_back(live)
+                    continue
                 if response is not None:
                     generation.respond(response)
                 if new_tokens:
@@ -113,15 +118,30 @@ class Pump:
         self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
 
     async def _wait_again(self, live: LiveRequest) -> None:
-        """Put it back into the queue, its arrival kept."""
+        """The engine has refused it: put it back into the queue, its arrival kept."""
         await asyncio.sleep(RETRY_DELAY_S)
         if live.generation.is_ended:
             self._finish(live, None)
             return
-        live.call = None
-        live.started_at = None
+        live.wait_again(self._core.now())
+        live.retries += 1
         self._counters["retried"] += 1
-        self._core.post(Requeued(job_id=live.job_id))
+        self._core.post(Requeued(job_id=live.job_id, output_tokens=0))
+        self._predict(live)
+
+    def _come_back(self, live: LiveRequest) -> None:
+        """The engine has let go of what was taken back; all that it had generated is forgotten.
+
+        That its answer may have been whole by then cannot be told from a cut one by all profiles.
+        """
+        if live.generation.is_ended:
+            self._finish(live, None)
+            return
+        is_counted = live.request.counts_tokens and live.output_tokens > 0
+        output_tokens = live.output_tokens if is_counted else None
+        live.wait_again(self._core.now())
+        live.evictions += 1
+        self._core.post(Requeued(job_id=live.job_id, output_tokens=output_tokens))
         self._predict(live)
 
 
@@ -129,6 +149,6 @@ def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
     return (
         isinstance(error, UpstreamUnavailableError)
         and live.noted_at is None
-        and live.attempts < MAX_ATTEMPTS
+        and live.retries < MAX_RETRIES
         and not live.generation.is_ended
     )

@@ -17,6 +17,7 @@ from sagesched_gateway.settings.section import AUTO, Section
 from sagesched_gateway.settings.sections import (
     admin,
     attributes,
+    deadlines,
     drain,
     engine,
     limits,
@@ -26,10 +27,12 @@ from sagesched_gateway.settings.sections import (
     predictor,
     recorder,
     scheduling,
+    tenants,
     triton,
 )
 from sagesched_gateway.settings.sections.admin import AdminConfig
 from sagesched_gateway.settings.sections.attributes import AttributesConfig
+from sagesched_gateway.settings.sections.deadlines import DeadlinesConfig
 from sagesched_gateway.settings.sections.drain import DrainConfig
 from sagesched_gateway.settings.sections.engine import EngineConfig
 from sagesched_gateway.settings.sections.limits import LimitsConfig
@@ -39,6 +42,7 @@ from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.settings.sections.predictor import PredictorConfig
 from sagesched_gateway.settings.sections.recorder import RecorderConfig
 from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
+from sagesched_gateway.settings.sections.tenants import TenantsConfig
 from sagesched_gateway.settings.sections.triton import TritonConfig
 
 PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm", "none")
@@ -61,8 +65,10 @@ class GatewayConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     tokenizer: str | None = None
-    profiles: tuple[tuple[str, str], ...] = ()
+    profiles: tuple[tuple[str, str], ...] = field(default=(), metadata={"mapping": "yes"})
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    deadlines: DeadlinesConfig = field(default_factory=DeadlinesConfig)
+    tenants: TenantsConfig = field(default_factory=TenantsConfig)
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     openai: OpenAIConfig = field(default_factory=OpenAIConfig)
@@ -87,6 +93,8 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         tokenizer=root.path_of("tokenizer"),
         profiles=root.choices_by_name("profiles", PROFILES, "profile"),
         limits=limits.read(root.section("limits", LimitsConfig)),
+        deadlines=deadlines.read(root.section("deadlines", DeadlinesConfig)),
+        tenants=tenants.read(root.section("tenants", TenantsConfig)),
         attributes=attributes.read(root.section("attributes", AttributesConfig)),
         admin=admin.read(root.section("admin", AdminConfig)),
         openai=openai.read(root.section("openai", OpenAIConfig)),
@@ -111,7 +119,7 @@ def _mapping_of(section: object) -> dict[str, object]:
     result: dict[str, object] = {}
     for item in fields(section):  # type: ignore[arg-type]  # only called with the dataclasses above
         value = getattr(section, item.name)
-        if item.name == "profiles":
+        if "mapping" in item.metadata:
             value = dict(value)
         elif isinstance(value, tuple):
             value = list(value)

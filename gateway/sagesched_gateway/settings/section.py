@@ -38,11 +38,14 @@ def key_of(name: str) -> dict[str, str]:
 class Section:
     """One mapping of the settings; every method raises ConfigError where a value is not allowed."""
 
-    def __init__(self, raw: object, schema: type, path: str = "") -> None:
+    def __init__(self, raw: object, schema: type | None, path: str = "") -> None:
+        """Take a mapping; its keys are those of the schema's fields, or any names where there is none."""
         if not isinstance(raw, Mapping):
             raise ConfigError(path, f"must be a mapping of settings, not {_shown(raw)}")
         self._raw: Mapping[object, object] = raw
         self._path = path
+        if schema is None:
+            return
         known = [item.metadata.get("key", item.name) for item in fields(schema)]
         for key in raw:
             if key not in known:
@@ -50,11 +53,18 @@ class Section:
                 hint = f"did you mean '{close[0]}'? Known here" if close else "known here"
                 raise ConfigError(self.path(str(key)), f"unknown setting; {hint}: {', '.join(known)}")
 
+    def names(self) -> list[str]:
+        """Its keys."""
+        for name in self._raw:
+            if not isinstance(name, str):
+                raise self._refused(str(name), f"must be a name, not {_shown(name)}")
+        return [str(name) for name in self._raw]
+
     def path(self, key: str) -> str:
         """The dotted path of a key."""
         return f"{self._path}.{key}" if self._path else key
 
-    def section(self, key: str, schema: type) -> Section:
+    def section(self, key: str, schema: type | None) -> Section:
         """A section within; an absent or empty one means its defaults."""
         raw = self._raw.get(key)
         # `engine:` with all its lines commented out reads as nothing, and means the defaults.
@@ -74,11 +84,10 @@ class Section:
             raise self._refused(key, f"must be true or false, not {_shown(value)}")
         return value
 
-    def whole(self, key: str, default: int, *, least: int) -> int:
-        """A whole number."""
-        return self._whole(
-            key, self._raw.get(key, default), f"a whole number of at least {least}", least, None
-        )
+    def whole(self, key: str, default: int, *, least: int, most: int | None = None) -> int:
+        """A whole number within its bounds."""
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        return self._whole(key, self._raw.get(key, default), f"a whole number {bounds}", least, most)
 
     def whole_or_auto(self, key: str, *, least: int, most: int | None = None) -> int | None:
         """A whole number, or None for `auto`."""
@@ -117,6 +126,15 @@ class Section:
         if most is not None and value > most:
             raise self._refused(key, wanted)
         return float(value)
+
+    def number_or_none(self, key: str, *, above: float) -> float | None:
+        """A finite number above a bound; None where absent."""
+        return None if self._raw.get(key) is None else self.number(key, 0.0, above=above)
+
+    def numbers_by_name(self, key: str, *, above: float) -> tuple[tuple[str, float], ...]:
+        """(name, finite number above a bound), sorted by name."""
+        within = self.section(key, None)
+        return tuple(sorted((name, within.number(name, 0.0, above=above)) for name in within.names()))
 
     def path_of(self, key: str) -> str | None:
         """The path of a file or folder; None where absent."""

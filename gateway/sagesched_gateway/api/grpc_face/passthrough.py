@@ -15,7 +15,12 @@ import grpc.aio
 
 from sagesched_gateway.api.attributes import PRIVATE_PREFIX
 from sagesched_gateway.api.status_codes import grpc_code
-from sagesched_gateway.errors import GatewayError, InvalidRequestError, UpstreamError
+from sagesched_gateway.errors import (
+    DeadlineUnreachableError,
+    GatewayError,
+    InvalidRequestError,
+    UpstreamError,
+)
 from sagesched_gateway.request import Metadata, MissingInputError
 
 ERROR_KEY = "x-sagesched-error"
@@ -23,6 +28,12 @@ ERROR_KEY = "x-sagesched-error"
 
 RETRY_AFTER_KEY = "retry-after"
 """Trailing metadata: whole seconds until another try may do better."""
+
+RETRY_AFTER_MS_KEY = "retry-after-ms"
+"""The same in milliseconds."""
+
+PROBABILITY_KEY = "x-sagesched-probability"
+"""Of being done in time, where a deadline is the reason of a refusal."""
 
 _NOT_FORWARDED = ("grpc-", ":", PRIVATE_PREFIX)
 _NOT_FORWARDED_KEYS = frozenset({"user-agent", "content-type", "te", "host", "connection"})
@@ -93,10 +104,18 @@ def forwarded_metadata(context: CallContext) -> Metadata:
 async def abort(context: CallContext, error: GatewayError) -> None:
     """End a call with the error's status; raises, as `context.abort` does."""
     code = grpc_code(error)
-    trailing: Metadata = () if isinstance(error, UpstreamError) else ((ERROR_KEY, error.word),)
+    await context.abort(code, error.message, trailing_metadata(error))
+
+
+def trailing_metadata(error: GatewayError) -> tuple[tuple[str, str], ...]:
+    """What goes with an error's status: its word, when to try again, how likely it was to be in time."""
+    trailing = {} if isinstance(error, UpstreamError) else {ERROR_KEY: error.word}
     if error.retry_after_s is not None:
-        trailing = (*trailing, (RETRY_AFTER_KEY, str(math.ceil(error.retry_after_s))))
-    await context.abort(code, error.message, trailing)
+        trailing[RETRY_AFTER_KEY] = str(max(1, math.ceil(error.retry_after_s)))
+        trailing[RETRY_AFTER_MS_KEY] = str(max(1, round(error.retry_after_s * 1000)))
+    if isinstance(error, DeadlineUnreachableError) and error.probability is not None:
+        trailing[PROBABILITY_KEY] = f"{error.probability:.3f}"
+    return tuple(trailing.items())
 
 
 async def forward_unary(upstream: RawUpstream, path: str, body: bytes, context: CallContext) -> bytes:

@@ -31,6 +31,7 @@ from sagesched_gateway.api.grpc_face.passthrough import (
     abort,
     forwarded_metadata,
     is_for_triton,
+    trailing_metadata,
 )
 from sagesched_gateway.api.grpc_face.response_order import ResponseOrder
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
@@ -363,5 +364,8 @@ def _in_band(error: GatewayError, client_id: str, model: str) -> bytes:
     if not (isinstance(error, UpstreamError) and error.in_band):
         message.infer_response.model_name = model
         message.infer_response.parameters[FINAL_PARAMETER].bool_param = True
+    for key, value in trailing_metadata(error):
+        # What a status would bring as trailing metadata.
+        message.infer_response.parameters[key].string_param = value
     encoded: bytes = message.SerializeToString()
     return encoded

@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from sagesched_gateway.api.json_form.generate import to_bytes
 from sagesched_gateway.api.status_codes import http_status
 from sagesched_gateway.errors import (
+    DeadlineUnreachableError,
     DrainingError,
     GatewayError,
     InternalError,
@@ -28,6 +29,9 @@ Shape = Callable[[int, GatewayError], bytes]
 
 ERROR_HEADER = "x-sagesched-error"
 """Carries the error's stable word, where the error is not an answer of Triton's HTTP face passed on."""
+
+PROBABILITY_HEADER = "x-sagesched-probability"
+"""Of being done in time, where a deadline is the reason of a refusal."""
 
 _RETRY_AFTER_MS = "retry-after-ms"
 _LOG = logging.getLogger(__name__)
@@ -49,6 +53,8 @@ def error_headers(error: GatewayError) -> dict[str, str]:
     if error.retry_after_s is not None:
         headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.retry_after_s)))
         headers[_RETRY_AFTER_MS] = str(max(1, round(error.retry_after_s * 1000)))
+    if isinstance(error, DeadlineUnreachableError) and error.probability is not None:
+        headers[PROBABILITY_HEADER] = f"{error.probability:.3f}"
     return headers
 
 

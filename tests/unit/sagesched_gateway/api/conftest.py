@@ -20,6 +20,7 @@ from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_predictor.distribution import LengthDistribution
 
 sys.path.insert(0, str(Path(__file__).parent / "http_face"))
@@ -68,6 +69,9 @@ def a_response(text: str = "hello", *, request_id: str = "", **parameters: objec
     return response
 
 
+OUTLOOK = Outlook(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
 class FakeDispatcher:
     """Answers every request with `responses`, then ends it with `error` unless it is told to hold it open."""
 
@@ -84,6 +88,9 @@ class FakeDispatcher:
         self.started = asyncio.Event()
         self.closed = asyncio.Event()
         self.state = SNAPSHOT
+
+    def outlook(self) -> Outlook:
+        return OUTLOOK
 
     async def resolve(self, model_name: str) -> bool:
         return model_name in ("ensemble", "once")

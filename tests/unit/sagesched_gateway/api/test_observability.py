@@ -10,7 +10,7 @@ from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.metrics import GatewayMetrics
 from sagesched_gateway.settings.config import digest, parse_config
 from sagesched_gateway.settings.live import LiveSettings
-from sagesched_gateway.status import ConfigStatus, PredictorStatus, QueueStatus, parse_status
+from sagesched_gateway.status import ConfigStatus, DrainStatus, PredictorStatus, QueueStatus, parse_status
 
 CONFIG = parse_config({"predictor": {"mode": "None"}, "scheduling": {"policy": "sagesched"}})
 WAITING = 'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="waiting",version="1"}'
@@ -85,7 +85,17 @@ async def test_status_is_the_schema(client, dispatcher, readiness):
     assert (status.policy, status.configured_policy) == ("fcfs", "sagesched")
     assert status.config_digest == digest(CONFIG)
     assert status.config == ConfigStatus(file_digest=digest(CONFIG))
-    assert status.queue == QueueStatus(queued=5, queued_bytes=4321, in_flight=3, backlog_s=12.5, gamma=None)
+    assert status.queue == QueueStatus(
+        queued=5,
+        queued_bytes=4321,
+        in_flight=3,
+        backlog_s=12.5,
+        backlog_p50_s=1.0,
+        backlog_p90_s=2.0,
+        eta_p50_s=3.0,
+        eta_p90_s=4.0,
+    )
+    assert status.drain == DrainStatus(in_flight_s=5.0, all_s=6.0, max_s=300.0)
     assert (status.engine.slots, status.engine.kv_blocks, status.engine.iteration_s) == (32, 750, 0.011)
     assert status.predictor == PredictorStatus(
         mode="HistoryOnly", state="ready", provider="CPUExecutionProvider", history=9
