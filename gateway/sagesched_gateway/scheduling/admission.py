@@ -54,10 +54,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQueue
 from sagesched_gateway.scheduling.iteration_clock import IterationClock, Ticking
+from sagesched_gateway.scheduling.learned_room import LearnedRoom
 
 PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
+HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
 HEADROOM_ITERATIONS = 16.0
 LEAST_HEADROOM_ITERATIONS = 1.0
@@ -75,10 +78,14 @@ class Obstacle(StrEnum):
 
 
 class Need(NamedTuple):
-    """What a job asks of the engine: prompt length and cap on output, tokens."""
+    """What a job asks of the engine: prompt length and cap on output, tokens; and whether it streams.
+
+    The first token of an answer that comes in one piece is never seen.
+    """
 
     prompt_tokens: int
     max_tokens: int
+    streams: bool = False
 
 
 class Held(NamedTuple):
@@ -108,6 +115,8 @@ class _Reservation:
         ticking: its reports, for the clock.
         blocks: KV blocks counted for it, headroom included.
         prefilled: whether its prefill is known or assumed to be over.
+        taken_slots: slots taken at its start, itself included.
+        taken_blocks: KV blocks held then, itself included.
     """
 
     need: Need
@@ -118,6 +127,8 @@ class _Reservation:
     ticking: Ticking = field(default_factory=Ticking)
     blocks: int = 0
     prefilled: bool = False
+    taken_slots: int = 0
+    taken_blocks: int = 0
 
 
 class Ledger:
@@ -140,6 +151,8 @@ class Ledger:
         self._counted_at = -math.inf
         self._counted_clock = math.inf
         self._most_blocks = 0
+        self.room = LearnedRoom()
+        self._inside = EngineQueue(capacity.iteration_s, capacity.prefill_s_per_token)
         self.resize(capacity, greedy)
 
     @property
@@ -150,7 +163,7 @@ class Ledger:
     @property
     def num_slots(self) -> int:
         """Requests that may be in flight at once: slots + lookahead."""
-        return self._num_slots
+        return max(int(self.room.slots.value), 1) + self._lookahead
 
     @property
     def num_in_flight(self) -> int:
@@ -185,13 +198,15 @@ class Ledger:
 
     def has_slot(self) -> bool:
         """Whether a slot is free."""
-        return len(self._reservations) < self._num_slots
+        return len(self._reservations) < self.num_slots
 
     def has_blocks(self, blocks: int, now: float) -> bool:
         """Whether so many KV blocks are free, beside the headroom for what is in flight."""
-        total = self._capacity.kv_blocks
-        if total is None or self._most_blocks + blocks <= total:
+        total = self.room.blocks.value
+        if self._most_blocks + blocks <= total:
             return True
+        if not self._reservations:
+            return self._capacity.kv_blocks is None  # what is only learned must not keep anybody out for ever
         if self._reserves_ahead:
             return False
         clock = self._clock.at(now)
@@ -214,6 +229,8 @@ class Ledger:
             return Obstacle.NEVER_FITS
         if not self.has_slot():
             return Obstacle.SLOTS
+        if self._is_queue_inside(now):
+            return Obstacle.PREFILL
         prefill_tokens = self._unprefilled_tokens + need.prompt_tokens
         if prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
             return Obstacle.PREFILL
@@ -250,11 +267,15 @@ class Ledger:
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
+        if need.streams:
+            clock = self._clock.at(now)
+            self._inside.started(job_id, need.prompt_tokens, self._unprefilled_tokens, now, clock)
         self._unprefilled_tokens += need.prompt_tokens
+        grace = HOLD_ITERATIONS if need.streams else PREFILL_GRACE_ITERATIONS
         due_at = (
             now
             + 2.0 * self._unprefilled_tokens * self._capacity.prefill_s_per_token
-            + PREFILL_GRACE_ITERATIONS * self._capacity.iteration_s
+            + grace * self._capacity.iteration_s
         )
         most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
         reservation = _Reservation(need, need.prompt_tokens + 1, due_at, most_blocks)
@@ -262,6 +283,8 @@ class Ledger:
         self._reservations[job_id] = reservation
         self._unprefilled[job_id] = reservation
         self._count(reservation, now)
+        reservation.taken_slots = len(self._reservations)
+        reservation.taken_blocks = self.reserved_blocks(now)
 
     def grow(self, job_id: str, output_tokens: int, now: float) -> None:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
@@ -272,6 +295,12 @@ class Ledger:
         if reservation.heard_at is not None and tokens < reservation.tokens:
             return  # reports may overtake each other, progress does not run backwards
         self._clock.report(reservation.ticking, output_tokens, now)
+        if reservation.heard_at is None:
+            waited = self._inside.first_token(job_id, now, self._clock.at(now))
+            if waited is not None:
+                taken = reservation.taken_slots, reservation.taken_blocks
+                self.room.measured(waited > LATE_ITERATIONS, *taken)
+        self._inside.iteration_s = self._clock.shortest_s
         reservation.tokens = tokens
         reservation.heard_at = self._clock.at(now)
         if not self._reserves_ahead:
@@ -281,7 +310,7 @@ class Ledger:
         """Count a prefilled job in flight with its prompt's true length in place of the one it came with."""
         reservation = self._reservations[job_id]
         reservation.tokens += prompt_tokens - reservation.need.prompt_tokens
-        reservation.need = Need(prompt_tokens, reservation.need.max_tokens)
+        reservation.need = reservation.need._replace(prompt_tokens=prompt_tokens)
         self._most_blocks -= reservation.most_blocks
         reservation.most_blocks = self._blocks(prompt_tokens + reservation.need.max_tokens)
         self._most_blocks += reservation.most_blocks
@@ -293,6 +322,7 @@ class Ledger:
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
         self._clock.forget(reservation.ticking)
+        self._inside.forget(job_id)
         self._counted_blocks -= reservation.blocks
         self._most_blocks -= reservation.most_blocks
 
@@ -304,11 +334,15 @@ class Ledger:
             if reservation.due_at > now:
                 return
             self._end_prefill(job_id, reservation)
+            self._inside.forget(job_id)
 
     def resize(self, capacity: EngineCapacity, greedy: bool) -> None:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""
         self._capacity = capacity
-        self._num_slots = capacity.slots + (LOOKAHEAD if capacity.lookahead is None else capacity.lookahead)
+        self._lookahead = LOOKAHEAD if capacity.lookahead is None else capacity.lookahead
+        self.room.slots.known = capacity.slots if capacity.knows_slots else None
+        self.room.slots.first = capacity.slots
+        self.room.blocks.known = capacity.kv_blocks
         headroom = LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS
         if capacity.kv_headroom_iterations is not None:
             headroom = capacity.kv_headroom_iterations
@@ -336,6 +370,10 @@ class Ledger:
         assert unprefilled == self._unprefilled.keys()
         prompt_tokens = sum(reservations[job_id].need.prompt_tokens for job_id in unprefilled)
         assert self._unprefilled_tokens == prompt_tokens
+
+    def _is_queue_inside(self, now: float) -> bool:
+        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would, too."""
+        return self._inside.is_overdue(now, self._clock.at(now))
 
     def _blocks(self, tokens: int) -> int:
         return -(-tokens // self._capacity.block_tokens)

@@ -22,6 +22,8 @@ from __future__ import annotations
 _SURE = 5.0
 _SAME_ITERATION = 0.5
 _FORGET = 1.002
+_FIRST_DISTANCE = 16.0
+_WEIGHT = 0.05
 
 
 class Ticking:
@@ -59,7 +61,7 @@ class IterationClock:
         self._ticked_at = 0.0
         self._shortest_s: float | None = None
         self._num_ticking = 0
-        self._distance = 1.0
+        self._distance = _FIRST_DISTANCE
 
     @property
     def shortest_s(self) -> float:
@@ -82,7 +84,7 @@ class IterationClock:
         if job.reports:
             tick = max(tick, job.offset + tokens)
             new = tokens - job.tokens
-            if new:
+            if new and now > job.at:
                 self._measure((now - job.at) / new, new)
             if job.reports == 1:
                 self._num_ticking += 1
@@ -100,7 +102,7 @@ class IterationClock:
             self._num_ticking -= 1
 
     def _measure(self, mean_s: float, tokens: int) -> None:
-        self._distance += 0.05 * (tokens - self._distance)
+        self._distance += _WEIGHT * (tokens - self._distance)
         if self._shortest_s is None or mean_s < self._shortest_s:
             self._shortest_s = mean_s
         else:

@@ -28,6 +28,9 @@ FADE = 0.9995
 FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
+DISPROVED = 1.01
+DISPROVED_PATIENCE = 15
+DISPROVED_INCREASE = 1.03
 _AGAIN = 0.03
 
 
@@ -49,7 +52,7 @@ class Limit:
         self._value: float | None = None
         self._proven = 0.0
         self._since = 0
-        self._patience = FIRST_PATIENCE
+        self._patience = PATIENCE
         self._failed_at: float | None = None
 
     @property
@@ -76,11 +79,10 @@ class Limit:
         if taken < NEAR * value or not math.isfinite(value) or value == self.known:
             return
         self._since += 1
-        if self._since >= self._patience:
+        patience, factor = self._pace(value)
+        if self._since >= patience:
             self._since = 0
-            failed_at = self._failed_at
-            is_new = failed_at is None or value < failed_at / LEAP
-            self._value = value * (LEAP if is_new else INCREASE)
+            self._value = value * factor
 
     def failed(self, taken: float) -> None:
         """One waited."""
@@ -91,12 +93,21 @@ class Limit:
         self._value = max(min(self.value, taken) * DECREASE, 1.0)
         self._proven = min(self._proven, self._value)
 
+    def _pace(self, value: float) -> tuple[int, float]:
+        """After how many starts to grow, and by which factor."""
+        failed_at = self._failed_at
+        if failed_at is None or value < failed_at / LEAP:
+            return FIRST_PATIENCE, LEAP
+        if value > failed_at * DISPROVED:
+            return DISPROVED_PATIENCE, DISPROVED_INCREASE
+        return self._patience, INCREASE
+
     def forget(self) -> None:
         """The engine is another one."""
         self._value = None
         self._proven = 0.0
         self._since = 0
-        self._patience = FIRST_PATIENCE
+        self._patience = PATIENCE
         self._failed_at = None
 
 
@@ -108,10 +119,8 @@ class LearnedRoom:
         blocks: KV blocks, as the ledger counts them.
     """
 
-    FIRST_SLOTS = 32.0
-
     def __init__(self) -> None:
-        self.slots = Limit("slots", self.FIRST_SLOTS)
+        self.slots = Limit("slots", math.inf)
         self.blocks = Limit("kv", math.inf)
 
     def measured(self, waited: bool, slots: float, blocks: float) -> None:

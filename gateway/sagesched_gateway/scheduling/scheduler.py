@@ -189,7 +189,7 @@ class Scheduler:
     def _on_submitted(self, event: events.Submitted, now: float) -> None:
         if event.job_id in self.jobs:
             raise IllegalEventError(f"job {event.job_id!r} was submitted twice")
-        need = Need(event.prompt_tokens, event.max_tokens)
+        need = Need(event.prompt_tokens, event.max_tokens, event.streams)
         job = Job(event.job_id, event.arrival_at, need, event.distribution, deadline_at=event.deadline_at)
         if event.tenant or event.priority:
             job.flow = Flow(event.priority, event.tenant)
