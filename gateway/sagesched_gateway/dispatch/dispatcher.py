@@ -376,6 +376,7 @@ class Dispatcher:
                 arrival_at=live.arrival_at,
                 prompt_tokens=prompt_tokens,
                 max_tokens=request.max_tokens,
+                streams=request.streams,
             )
         )
         # What has started needs no prediction now: the encoder would only compete with its first token.
@@ -392,7 +393,9 @@ class Dispatcher:
         """The engine has ended the request: its place is free, and the next one goes before the books."""
         if live.outcome is None:
             live.outcome = _COMPLETED if error is None else error.word
-        self._core.post(Finished(job_id=live.job_id))
+        is_counted = live.request.counts_tokens and live.outcome == _COMPLETED
+        output_tokens = live.output_tokens if is_counted else None
+        self._core.post(Finished(job_id=live.job_id, output_tokens=output_tokens))
         self._settle(live, error)
 
     def _close(self, live: LiveRequest, error: GatewayError | None, outcome: str) -> None:

@@ -267,8 +267,8 @@ class Ledger:
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
+        clock = self._clock.at(now)
         if need.streams:
-            clock = self._clock.at(now)
             self._inside.started(job_id, need.prompt_tokens, self._unprefilled_tokens, now, clock)
         self._unprefilled_tokens += need.prompt_tokens
         grace = HOLD_ITERATIONS if need.streams else PREFILL_GRACE_ITERATIONS
@@ -279,6 +279,8 @@ class Ledger:
         )
         most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
         reservation = _Reservation(need, need.prompt_tokens + 1, due_at, most_blocks)
+        if not need.streams:
+            self._clock.assume_first(reservation.ticking, clock)
         self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
         self._unprefilled[job_id] = reservation
@@ -335,6 +337,8 @@ class Ledger:
                 return
             self._end_prefill(job_id, reservation)
             self._inside.forget(job_id)
+            if reservation.heard_at is None:
+                reservation.heard_at = self._clock.at(reservation.due_at)
 
     def resize(self, capacity: EngineCapacity, greedy: bool) -> None:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""

@@ -11,7 +11,7 @@ times as long as one that does not.
 
 A job whose tick lies behind was paused meanwhile, or began while the clock itself was behind: its offset is
 set anew. `shortest_s`, an iteration without prefill, is the shortest mean over one job's tokens between two
-reports. The clock does not go on for longer than reports can be expected to stay away (`_SURE` mean distances
+reports. An answer in one piece reports once, at its end, and its first token is assumed. The clock does not go on for longer than reports can be expected to stay away (`_SURE` mean distances
 between them): longer silence means that the engine is busy with a prefill. Where a step brings several tokens
 (speculation) the fastest job drives the clock, so the others are counted with too much, never too little.
 Only differences of ticks mean anything.
@@ -34,15 +34,17 @@ class Ticking:
         tokens: output tokens at its latest report.
         at: instant of that, seconds.
         reports: how many.
+        streams: it reports as it goes, so its silence means something.
     """
 
-    __slots__ = ("at", "offset", "reports", "tokens")
+    __slots__ = ("at", "offset", "reports", "streams", "tokens")
 
     def __init__(self) -> None:
         self.offset = 0
         self.tokens = 0
         self.at = 0.0
         self.reports = 0
+        self.streams = True
 
 
 class IterationClock:
@@ -75,6 +77,12 @@ class IterationClock:
             since = min(since, max(_SURE * self._distance / self._num_ticking, 1.0))
         return self._tick + since
 
+    def assume_first(self, job: Ticking, clock: float) -> None:
+        """A job that will only report its end was sent at that time: its first token came at once."""
+        job.streams = False
+        job.offset = int(clock)
+        job.reports = 1
+
     def report(self, job: Ticking, tokens: int, now: float) -> None:
         """Take a job's report of so many output tokens."""
         tick = self._tick
@@ -84,9 +92,9 @@ class IterationClock:
         if job.reports:
             tick = max(tick, job.offset + tokens)
             new = tokens - job.tokens
-            if new and now > job.at:
+            if new and now > job.at and job.streams:
                 self._measure((now - job.at) / new, new)
-            if job.reports == 1:
+            if job.reports == 1 and job.streams:
                 self._num_ticking += 1
         if tick > self._tick:
             self._tick = tick
@@ -98,7 +106,7 @@ class IterationClock:
 
     def forget(self, job: Ticking) -> None:
         """A job has left the engine."""
-        if job.reports > 1:
+        if job.reports > 1 and job.streams:
             self._num_ticking -= 1
 
     def _measure(self, mean_s: float, tokens: int) -> None:

@@ -243,6 +243,7 @@ class Scheduler:
         job = self._in_flight(event.job_id, "finished")
         if event.output_tokens is not None and job.state is not JobState.STOPPING:
             self.pressure.served(job, event.output_tokens, now)
+            self.ledger.grow(job.job_id, event.output_tokens, now)
         self._leave_engine(job, event.output_tokens)
         self._forget(job)
         self._start_what_fits(now)
