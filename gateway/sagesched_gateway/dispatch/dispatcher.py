@@ -423,6 +423,7 @@ class Dispatcher:
                 priority=live.attributes.priority,
                 deadline_at=live.deadline_at,
                 take_back=_take_back(request),
+                streams=request.streams,
             )
         )
         # What has started needs no prediction now: the encoder would only compete with its first token.
