@@ -22,8 +22,9 @@ class Family:
         name: folder below `tools/`.
         module: the Go module whose version is the family's.
         programs: name of each program → import path of its main package.
-        stamps: variables that the linker sets: name → template of `version`, `major` and `minor`. Without
-            them Kubernetes calls itself v0.0.0, which Helm and kubectl would believe.
+        stamps: variables that the linker sets: name → template of `version`, `major` and `minor`, and of
+            `api`, the minor version of Kubernetes' client library. Without them Kubernetes calls itself
+            v0.0.0, which Helm and kubectl would believe, and Helm takes an offline cluster for v1.20.
         version_arguments: what makes a program print its version; with its name where they differ.
     """
 
@@ -41,9 +42,7 @@ class Family:
     @property
     def version(self) -> str:
         """Version of the module, without the leading v."""
-        found = re.search(rf"^\s*{re.escape(self.module)} v(\S+)", (self.folder / "go.mod").read_text(), re.M)
-        assert found, f"{self.folder}/go.mod does not require {self.module}"
-        return found.group(1)
+        return self._required(self.module)
 
     @property
     def key(self) -> str:
@@ -51,14 +50,21 @@ class Family:
         digest = hashlib.sha256()
         for file in ("go.mod", "go.sum"):
             digest.update((self.folder / file).read_bytes())
+        digest.update(self.link_flags().encode())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
     def link_flags(self) -> str:
         """Flags for Go's linker: no symbol tables, and the stamps."""
         major, minor = self.version.split(".")[:2]
-        values = {"version": self.version, "major": major, "minor": minor}
+        api = self._required("k8s.io/client-go").split(".")[1:2]
+        values = {"version": self.version, "major": major, "minor": minor, "api": "".join(api)}
         stamps = (f"-X {name}={value.format(**values)}" for name, value in self.stamps.items())
         return " ".join(("-s -w", *stamps))
+
+    def _required(self, module: str) -> str:
+        """Version of a module in go.mod; empty where it is not there."""
+        found = re.search(rf"^\s*{re.escape(module)} v(\S+)", (self.folder / "go.mod").read_text(), re.M)
+        return found.group(1) if found else ""
 
 
 _COMPONENT = "k8s.io/component-base/version"
@@ -88,7 +94,13 @@ FAMILIES = (
         name="helm",
         module="helm.sh/helm/v3",
         programs={"helm": "helm.sh/helm/v3/cmd/helm"},
-        stamps={"helm.sh/helm/v3/internal/version.version": "v{version}"},
+        stamps={
+            "helm.sh/helm/v3/internal/version.version": "v{version}",
+            "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": "1",
+            "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": "{api}",
+            "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": "1",
+            "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": "{api}",
+        },
         version_arguments={"helm": ("version", "--short")},
     ),
     Family(
