@@ -106,7 +106,7 @@ class _JsonFormatter(logging.Formatter):
 def _start_logging(level: str, format_: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if format_ == "JSON" else text)
+    handler.setFormatter(_JsonFormatter() if format_ == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it tells of every event
 
@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how often gateways are asked for their status (%(default)s)",
     )
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
-    run.add_argument("--log-format", choices=("Text", "JSON"), default="Text")
+    run.add_argument("--log-format", choices=("text", "json"), default="text")
     look = commands.add_parser("render", help="print every object that would be applied for a pool, offline")
     look.set_defaults(command=_render)
     look.add_argument("-f", "--file", type=Path, required=True, help="YAML with pools; - for standard input")

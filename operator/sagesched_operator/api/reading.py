@@ -47,12 +47,11 @@ def read(section: type[_T], raw: object, path: str = "spec") -> _T:
 
 
 def _value(item: Field[Any], hint: Any, value: object, path: str) -> Any:
-    hint = without_none(hint)
     schema = item.metadata["schema"]
     _check_bounds(schema, value, path)
     if "raw" in schema:
         return value
-    return _typed(hint, value, path, schema.get("items", {}))
+    return _typed(without_none(hint), value, path, schema.get("items", {}))
 
 
 def _typed(hint: Any, value: object, path: str, items: Mapping[str, Any]) -> Any:

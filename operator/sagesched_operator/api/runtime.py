@@ -44,7 +44,9 @@ class RuntimeSpec:
         x_kubernetes_list_type="atomic",
         rules=(
             Rule(
-                "self.all(arg, !arg.matches('^--(" + "|".join(RESERVED_ARGS) + ")(=.*)?$'))",
+                "self.all(arg, !["
+                + ", ".join(f"'--{option}'" for option in RESERVED_ARGS)
+                + "].exists(option, arg.startsWith(option)))",
                 "these options are the operator's: " + ", ".join(RESERVED_ARGS),
             ),
         ),

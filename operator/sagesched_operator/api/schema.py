@@ -34,7 +34,7 @@ def schema_of(section: type) -> dict[str, Any]:
 def _property(item: Field[Any], hint: Any) -> dict[str, Any]:
     extras = {_openapi(name): value for name, value in item.metadata["schema"].items()}
     raw = extras.pop("raw", None)
-    items = extras.pop("items", {})
+    items = {_openapi(name): value for name, value in extras.pop("items", {}).items()}
     rules = extras.pop("rules", ())
     schema = {"description": item.metadata["doc"], **(raw if raw is not None else _typed(hint, items))}
     schema.update(extras)
@@ -75,12 +75,18 @@ def without_none(hint: Any) -> Any:
 
 
 def _default(item: Field[Any], hint: Any) -> Any:
-    """What the API server fills in; sections fill in their own fields, so theirs is the empty mapping."""
+    """What the API server fills in; it checks rules against it as it stands, so sections are given in full."""
     if item.default is not MISSING:
-        return MISSING if item.default is None else item.default
+        return item.default if item.default not in (None, ()) else MISSING
     if item.default_factory is MISSING:
         return MISSING
-    if is_dataclass(without_none(hint)):
-        return {}
-    value = item.default_factory()
-    return MISSING if not value else value
+    section = without_none(hint)
+    if is_dataclass(section) and isinstance(section, type):
+        return _defaults_of(section)
+    return item.default_factory() or MISSING
+
+
+def _defaults_of(section: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(section)
+    defaults = {key_of(item): _default(item, hints[item.name]) for item in fields(section)}  # type: ignore[arg-type]
+    return {key: value for key, value in defaults.items() if value is not MISSING}

@@ -68,6 +68,14 @@ class Api:
         """Read one object."""
         return await self._json("GET", kind.path(namespace, name), "get", kind.name)
 
+    async def find(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        """One object, or None; asked as a list, so that whoever may list needs no other permission."""
+        query = {"fieldSelector": f"metadata.name={name}"}
+        found = await self._json("GET", kind.path(namespace), "list", kind.name, query=query)
+        if not found["items"]:
+            return None
+        return {"apiVersion": kind.api_version, "kind": kind.name, **found["items"][0]}
+
     async def list(
         self, kind: Kind, namespace: str | None, selector: str, *, limit: int = 500
     ) -> tuple[list[dict[str, Any]], str]:

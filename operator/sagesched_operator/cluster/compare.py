@@ -26,7 +26,9 @@ def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> str:
     """The first field, as a dotted path, that is not as wanted; empty where all is."""
     if wanted["metadata"]["annotations"][APPLIED_HASH] != _hash(live):
         return f"metadata.annotations.{APPLIED_HASH}"
-    return _difference(wanted, live, "")
+    # Entries of lists come without the words that the list itself has.
+    content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
+    return _difference(content, live, "")
 
 
 def _hash(live: Mapping[str, Any]) -> str:

@@ -134,11 +134,8 @@ class Reconciler:
         """
         if self._settled.get(key) != known.uid or not self._applier.is_missing_some(pool, desired):
             return False
-        try:
-            live = await self._api.read(POOL, *key)
-        except ApiError as error:
-            if error.code != 404:
-                raise
+        live = await self._api.find(POOL, *key)
+        if live is None:
             self._pools.remove(key, known.uid)
             return True
         if live["metadata"]["uid"] == known.uid and "deletionTimestamp" not in live["metadata"]:
