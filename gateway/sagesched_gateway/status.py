@@ -28,6 +28,7 @@ class QueueStatus:
         queued_bytes: their messages together.
         in_flight: sent to the engine and not ended by it.
         backlog_s: predicted service seconds of everything waiting.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
     """
 
@@ -35,6 +36,7 @@ class QueueStatus:
     queued_bytes: int = 0
     in_flight: int = 0
     backlog_s: float = 0.0
+    oldest_wait_s: float = 0.0
     gamma: float | None = None
 
 

@@ -135,6 +135,7 @@ class _Observability:
                 queued_bytes=state.queued_bytes,
                 in_flight=state.in_flight,
                 backlog_s=state.backlog_s,
+                oldest_wait_s=state.oldest_wait_s,
                 gamma=state.gamma,
             ),
             engine=_engine(state),

@@ -236,13 +236,14 @@ class Dispatcher:
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""
         self._note_rekeys()
-        core = self._scheduler.snapshot()
+        core, now = self._scheduler.snapshot(), self._loop.time()
         return DispatchSnapshot(
             queued=core.num_queued,
             queued_bytes=self._waiting.bytes,
             in_flight=core.num_running,
             policy=core.policy,
             backlog_s=core.backlog_s,
+            oldest_wait_s=0.0 if core.oldest_arrival_at is None else now - core.oldest_arrival_at,
             gamma=core.gamma,
             slots=core.slots,
             kv_blocks_reserved=core.reserved_blocks,

@@ -363,6 +363,7 @@ class DispatchSnapshot:
         in_flight: requests sent to the engine and not ended by it.
         policy: name of the policy in effect.
         backlog_s: predicted service seconds of everything waiting.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
         slots: places in the engine's running batch.
         kv_blocks_reserved: blocks that the ledger counts for what is in flight.
@@ -380,6 +381,7 @@ class DispatchSnapshot:
     in_flight: int
     policy: str
     backlog_s: float
+    oldest_wait_s: float = 0.0
     gamma: float | None
     slots: int
     kv_blocks_reserved: int
