@@ -252,6 +252,7 @@ class Dispatcher:
         self._note_rekeys()
         return snapshot_of(
             self._scheduler,
+            self._loop.time(),
             queued_bytes=self._waiting.bytes,
             iteration_s=self._capacity.current.iteration_s,
             draining=self._is_draining,
