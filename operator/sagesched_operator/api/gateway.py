@@ -160,9 +160,16 @@ class HistorySpec:
 class GpuSpec:
     """How the predictor gets at Triton's GPU."""
 
+    sharing: str = prop(
+        "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all with "
+        "NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where the "
+        "API server has them.",
+        default="Auto",
+        enum=("Auto", "Claim", "Visible"),
+    )
+
     device_class_name: str = prop(
-        "Device class of the claim that both containers share, where the cluster allocates GPUs by claims "
-        "(DRA). It takes the place of `nvidia.com/gpu` in `resources`.",
+        "Device class of the claim. The claim takes the place of `nvidia.com/gpu` in `resources`.",
         default="gpu.nvidia.com",
         max_length=253,
     )
