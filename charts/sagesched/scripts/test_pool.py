@@ -29,7 +29,7 @@ def main(namespace: str, name: str) -> int:
     pools.create_namespaced_custom_object(*where, body=pool)
     try:
         deadline = time.monotonic() + WAIT_S
-        while "observedGeneration" not in pools.get_namespaced_custom_object(*where, name).get("status", {}):
+        while not pools.get_namespaced_custom_object(*where, name)["status"].get("conditions"):
             if time.monotonic() > deadline:
                 print(f"the operator has not taken up {namespace}/{name} within {WAIT_S:.0f} s: see its log")
                 return 1
