@@ -78,7 +78,7 @@ that every pool has go with it by the garbage collector, so the operator cannot 
 {{- define "sagesched.poolRules" -}}
 - apiGroups: [serving.sagesched.io]
   resources: [llmservingpools]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [serving.sagesched.io]
   resources: [llmservingpools/status]
   verbs: [patch]

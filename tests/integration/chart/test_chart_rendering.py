@@ -232,3 +232,12 @@ def test_kustomize_builds_the_plain_manifests(chart_cluster: ControlPlane, schem
     text = chart_cluster.kubectl("kustomize", str(ROOT / "charts" / "manifests"))
     assert conform(chart_cluster, schemas, text) == []
     assert {"Namespace", "CustomResourceDefinition", "Deployment"} <= {each["kind"] for each in objects(text)}
+
+
+def test_cluster_wide_and_namespaced_rights_are_the_same(render: Render) -> None:
+    def rules(values: tuple[str, ...], kind: str) -> list[Any]:
+        roles = of_kind(objects(render(*values)), kind)
+        return [role["rules"] for role in roles if role["metadata"]["name"] == "sagesched"]
+
+    [everywhere] = rules((), "ClusterRole")
+    assert rules(NAMESPACED, "Role") == [everywhere, everywhere]
