@@ -18,7 +18,9 @@ _VOLUME = {"name": "cache", "persistentVolumeClaim": {"claimName": "cache"}}
 FIELDS: dict[str, dict[str, Any]] = {
     "model-name": {"model": {"name": "mistral"}},
     "model-source-pvc-path": {"model": {"source": {"pvc": {"path": "llama/v2"}}}},
-    "model-source-oci-copy": {"model": {"source": {"pvc": None, "oci": {"image": "r.io/llama:1", "path": "/m"}}}},
+    "model-source-oci-copy": {
+        "model": {"source": {"pvc": None, "oci": {"image": "r.io/llama:1", "path": "/m"}}}
+    },
     "model-source-oci-image-volume": {
         "model": {
             "source": {"pvc": None, "oci": {"image": "r.io/llama:1", "mount": "ImageVolume"}},
@@ -88,7 +90,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "gateway-image": {"gateway": {"image": "example.com/gateway:2"}},
     "gateway-resources": {"gateway": {"resources": {"limits": {"memory": "2Gi"}, "requests": {"cpu": 1}}}},
     "gateway-in-flight": {"gateway": {"inFlight": 64}},
-    "gateway-queue": {"gateway": {"queue": {"requests": 50, "bytes": 2048, "fullCode": "RESOURCE_EXHAUSTED"}}},
+    "gateway-queue": {
+        "gateway": {"queue": {"requests": 50, "bytes": 2048, "fullCode": "RESOURCE_EXHAUSTED"}}
+    },
     "gateway-connection-age-seconds": {"gateway": {"connectionAgeSeconds": 60}},
     "gateway-attributes": {"gateway": {"trustedNetworks": ["10.0.0.0/8"], "exposePrediction": True}},
     "gateway-admin-calls": {"gateway": {"adminCalls": ["trace"]}},

@@ -83,7 +83,9 @@ def _paths(section, path):
     hints = get_type_hints(section)
     for item in fields(section):
         here = f"{path}.{key_of(item)}"
-        hint = next((part for part in (*get_args(hints[item.name]), hints[item.name]) if is_dataclass(part)), None)
+        hint = next(
+            (part for part in (*get_args(hints[item.name]), hints[item.name]) if is_dataclass(part)), None
+        )
         if hint is not None:
             yield from _paths(hint, here)
         else:
