@@ -20,12 +20,12 @@ from sagesched_operator.build.surroundings import OPTIONAL_KINDS, Capabilities, 
 from sagesched_operator.render import RenderError, render
 
 _DESCRIPTION = """\
-The SageSched operator: makes Triton pods with a gateway in front of each from one resource, LLMServingPool,
-keeps them as wanted, and says in the resource's status how they are."""
+The SageSched operator: makes Triton pods with a gateway in front of each from one resource,
+LLMServingPool, keeps them as wanted, and says in the resource's status how they are."""
 
 _EPILOG = """\
 examples:
-  sagesched-operator render -f pool.yaml      every object that would be applied, offline; look before you leap
+  sagesched-operator render -f pool.yaml      every object that would be applied, offline
   sagesched-operator crd                      the CustomResourceDefinition
   sagesched-operator run                      act; in a pod by its service account, else by KUBECONFIG
 

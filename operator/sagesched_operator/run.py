@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,7 +59,7 @@ class RunOptions:
     scaler_address: str = "0.0.0.0:9090"
     lease_name: str = "sagesched-operator"
     reports_each_s: float = PERIOD_S
-    installation: Installation = Installation()
+    installation: Installation = field(default_factory=Installation)
 
 
 class Operator:
@@ -163,7 +163,7 @@ class Operator:
         self._queue.add(key, _GATHER_S)
 
     def _look_at_all(self) -> None:
-        for key in self._pools.keys():
+        for key in self._pools:
             self._queue.add(key)
 
 

@@ -129,6 +129,8 @@ class SchedulingSpec:
         default=SchedulingConfig().tail_weight,
         minimum=0.001,
         maximum=1000,
+        # The API server compares whole numbers with the bound's whole part.
+        rules=(Rule("self > 0.0", "must be above 0"),),
     )
     age_guard: bool = prop("ssjf: serve by age while the oldest request has waited too long.", default=False)
 
@@ -161,8 +163,8 @@ class GpuSpec:
     """How the predictor gets at Triton's GPU."""
 
     sharing: str = prop(
-        "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all with "
-        "NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where the "
+        "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all "
+        "with NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where the "
         "API server has them.",
         default="Auto",
         enum=("Auto", "Claim", "Visible"),

@@ -50,7 +50,8 @@ class PoolSpec:
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || self.predictor.mode != 'None'",
+            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || "
+            "self.predictor.mode != 'None'",
             "this policy orders by predictions: choose another predictor.mode than None, or policy fcfs",
         ),
     )

@@ -94,7 +94,8 @@ class PodTemplateSpec:
         items={"max_length": 63},
         rules=(
             Rule(
-                "self.all(key, !key.startsWith('serving.sagesched.io/') && !key.startsWith('app.kubernetes.io/'))",
+                "self.all(key, !key.startsWith('serving.sagesched.io/') && "
+                "!key.startsWith('app.kubernetes.io/'))",
                 "labels of serving.sagesched.io/ and app.kubernetes.io/ are the operator's",
             ),
         ),

@@ -39,7 +39,8 @@ class Elector:
 
         Args:
             api: to ask.
-            namespace, name: of the Lease.
+            namespace: of the Lease.
+            name: of the Lease.
             identity: of this replica, unique.
         """
         self.leads = asyncio.Event()
@@ -57,7 +58,7 @@ class Elector:
         Raises:
             LostError: it was held and is lost.
         """
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110  # what is waited for is elsewhere
             await asyncio.sleep(TRY_S)
         _LOG.info("leading")
         self.leads.set()

@@ -6,10 +6,10 @@
     extra  = max(x · r ÷ (r + w), min(x, w)),   x = Σ backlog seconds ÷ targetBacklogSeconds,
              r pods ready, w pods warming up
 
-What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their way
-take their share of the backlog when they come: without that credit a scaler asks for them again and again; and
-while the backlog still needs them, they are not sent away again. Beside that, one pod more while the oldest
-request waits too long and none is on its way. What is not known is never taken for 0.
+What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their
+way take their share of the backlog when they come: without that credit a scaler asks for them again and
+again; and while the backlog still needs them, they are not sent away again. Beside that, one pod more while
+the oldest request waits too long and none is on its way. What is not known is never taken for 0.
 """
 
 from __future__ import annotations
