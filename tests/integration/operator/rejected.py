@@ -93,7 +93,7 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "operator's volume": (
         _volume(name="sagesched-x", emptyDir={}),
-        "start with sagesched- are the operator's",
+        "volume names that start with sagesched- are the operator's",
     ),
     "mount without volume": (
         {"podTemplate": {"volumeMounts": [{"name": "a", "mountPath": "/a"}]}},
@@ -141,7 +141,7 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no tail weight": (
         {"scheduling": {"tailWeight": 0}},
-        "spec.scheduling.tailWeight in body should be greater",
+        'spec.scheduling.tailWeight: Invalid value: "number": must be above 0',
     ),
     "order by predictions without any": (
         {"scheduling": {"policy": "ssjf"}, "predictor": {"mode": "None"}},

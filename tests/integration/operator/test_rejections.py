@@ -44,7 +44,8 @@ def test_what_the_golden_files_show_is_accepted(installed, name):
 def test_the_served_name_stays(space: Space):
     space.apply(SMALLEST)
     other = merged(SMALLEST, {"model": {"name": "another"}})
-    done = dry_run(space.plane, a_pool(other, namespace=space.name))
+    arguments = ("replace", "--dry-run=server", "-f", "-")
+    done = space.plane.run("kubectl", *arguments, stdin=json.dumps(a_pool(other, namespace=space.name)))
     assert "cannot be changed: make another pool for another model" in done.stderr
 
 
