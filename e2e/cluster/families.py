@@ -21,11 +21,11 @@ class Family:
     Attributes:
         name: folder below `tools/`.
         module: the Go module whose version is the family's.
-        programs: name of each program → import path of its main package.
+        programs: name of each program → its main package, as `go build` takes it.
         stamps: variables that the linker sets: name → template of `version`, `major` and `minor`, and of
             `api`, the minor version of Kubernetes' client library. Without them Kubernetes calls itself
             v0.0.0, which Helm and kubectl would believe, and Helm takes an offline cluster for v1.20.
-        version_arguments: what makes a program print its version; with its name where they differ.
+        version_arguments: program → what makes it print its version; one that is not here is always built.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Family:
     def key(self) -> str:
         """Name of this family's folder in a cache: changes with whatever the programs are built from."""
         digest = hashlib.sha256()
-        for file in ("go.mod", "go.sum"):
-            digest.update((self.folder / file).read_bytes())
+        for file in sorted((*self.folder.glob("go.*"), *self.folder.glob("*.go"))):
+            digest.update(file.read_bytes())
         digest.update(self.link_flags().encode())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
@@ -109,5 +109,13 @@ FAMILIES = (
         programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
         stamps={"main.version": "v{version}"},
         version_arguments={"kubeconform": ("-v",)},
+    ),
+    # A program of our own around the library by which Flux and Helm judge objects.
+    Family(
+        name="kstatus",
+        module="github.com/fluxcd/cli-utils",
+        programs={"kstatus": "."},
+        stamps={},
+        version_arguments={},
     ),
 )

@@ -85,6 +85,8 @@ def _given(family: Family) -> dict[str, Path]:
 
 
 def _prints_version(path: Path, program: str, family: Family) -> bool:
+    if program not in family.version_arguments:
+        return False
     try:
         done = subprocess.run(
             [path, *family.version_arguments[program]],
