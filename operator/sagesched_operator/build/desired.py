@@ -25,6 +25,7 @@ from sagesched_operator.build.service import service
 from sagesched_operator.build.service_account import service_account
 from sagesched_operator.build.settings import settings_of
 from sagesched_operator.build.surroundings import (
+    CLAIM_TEMPLATE,
     INFERENCE_POOL,
     POD_MONITOR,
     PROMETHEUS_RULE,
@@ -108,7 +109,7 @@ def _optional(
         yield pod_monitor(pool)
     if spec.observability.rules and capabilities.has(PROMETHEUS_RULE):
         yield prometheus_rule(pool)
-    if sharing == "Claim":
+    if sharing == "Claim" and capabilities.has(CLAIM_TEMPLATE):
         yield claim_template(pool)
     if spec.expose.inference_pool is not None and capabilities.has(INFERENCE_POOL):
         yield inference_pool(pool, spec.expose.inference_pool)
@@ -125,6 +126,8 @@ def _missing(pool: Pool, capabilities: Capabilities) -> Iterator[tuple[str, str]
         yield INFERENCE_POOL, "expose.inferencePool"
     if pool.spec.scaling.actuator == "KEDA" and not capabilities.has(SCALED_OBJECT):
         yield SCALED_OBJECT, "scaling.actuator: KEDA"
+    if pool.spec.predictor.gpu.sharing == "Claim" and not capabilities.has(CLAIM_TEMPLATE):
+        yield CLAIM_TEMPLATE, "predictor.gpu.sharing: Claim"
 
 
 def _forbidden(pool: Pool, installation: Installation) -> str:

@@ -14,8 +14,11 @@ _GPU = "nvidia.com/gpu"
 
 def sharing_of(pool: Pool, capabilities: Capabilities) -> str:
     """`Claim` (DRA), `Visible` (NVIDIA_VISIBLE_DEVICES; the predictor sees all GPUs of the node), or `None`."""
-    if pool.spec.predictor.device != "GPU":
+    predictor = pool.spec.predictor
+    if predictor.device != "GPU":
         return "None"
+    if predictor.gpu.sharing != "Auto":
+        return predictor.gpu.sharing
     return "Claim" if capabilities.has(CLAIM_TEMPLATE) else "Visible"
 
 
@@ -31,7 +34,9 @@ def triton_resources(pool: Pool, sharing: str) -> dict[str, Any]:
 
 def gateway_resources(pool: Pool, sharing: str) -> dict[str, Any]:
     """Of the gateway's container."""
-    resources = _resources(dict(pool.spec.gateway.resources.limits), dict(pool.spec.gateway.resources.requests))
+    resources = _resources(
+        dict(pool.spec.gateway.resources.limits), dict(pool.spec.gateway.resources.requests)
+    )
     if sharing == "Claim":
         resources["claims"] = [{"name": CLAIM, "request": REQUEST}]
     return resources

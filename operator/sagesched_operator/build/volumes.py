@@ -23,10 +23,14 @@ def volumes(pool: Pool) -> list[dict[str, Any]]:
         {"name": _MODELS, "emptyDir": {"sizeLimit": "64Mi"}},
         {"name": _SETTINGS, "configMap": {"name": settings_name(pool), "defaultMode": 0o444}},
         {"name": _RUN, "emptyDir": {"sizeLimit": "1Mi"}},
-        {"name": _TMP, "emptyDir": {}},
+        *({"name": f"{_TMP}-{owner}", "emptyDir": {}} for owner in _tmp_owners(pool)),
         {"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": pool.spec.resources.shared_memory}},
         *[dict(volume) for volume in pool.spec.pod_template.volumes],
     ]
+
+
+def _tmp_owners(pool: Pool) -> list[str]:
+    return ["gateway", "triton", *(["fetch"] if pool.spec.model.source.uri is not None else [])]
 
 
 def _source(pool: Pool) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def run_mount(*, writable: bool = False) -> dict[str, Any]:
 
 def tmp_mount(owner: str) -> dict[str, Any]:
     """A `/tmp` of a container's own."""
-    return {"name": _TMP, "mountPath": "/tmp", "subPath": owner}
+    return {"name": f"{_TMP}-{owner}", "mountPath": "/tmp"}
 
 
 def shm_mount() -> dict[str, Any]:
