@@ -205,10 +205,14 @@ class Gateway:
         except OSError as error:
             raise StartError(str(error)) from error
 
-    async def drain(self) -> None:
-        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+    def show_leaving(self) -> None:
+        """Readiness goes; requests are still taken."""
         self.readiness.start_draining()
         self._health.look()
+
+    async def drain(self) -> None:
+        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+        self.show_leaving()
         await self.dispatcher.drain(self.settings.config.drain.max_s)
 
     async def close(self) -> None:
