@@ -136,6 +136,7 @@ class Gateway:
                 arrival_at=now,
                 prompt_tokens=request.prompt_tokens,
                 max_tokens=request.max_tokens,
+                streams=True,
                 awaits_prediction=distribution is not None,
                 tenant=request.tenant,
                 priority=request.priority,

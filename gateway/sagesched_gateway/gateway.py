@@ -17,13 +17,13 @@ from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.api.grpc_health import HealthFace
-from sagesched_gateway.api.grpc_kserve import KServeFace
-from sagesched_gateway.api.grpc_reflection import ReflectionFace
-from sagesched_gateway.api.grpc_server import serve_grpc, server_options
-from sagesched_gateway.api.grpc_stream import StreamBounds
-from sagesched_gateway.api.http_app import build_http_app, connection_options
-from sagesched_gateway.api.http_connection import HttpListener
+from sagesched_gateway.api.grpc_face.health import HealthFace
+from sagesched_gateway.api.grpc_face.kserve import KServeFace
+from sagesched_gateway.api.grpc_face.reflection import ReflectionFace
+from sagesched_gateway.api.grpc_face.server import serve_grpc, server_options
+from sagesched_gateway.api.grpc_face.stream import StreamBounds
+from sagesched_gateway.api.http_face.app import build_http_app, connection_options
+from sagesched_gateway.api.http_face.connection import HttpListener
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
@@ -205,10 +205,14 @@ class Gateway:
         except OSError as error:
             raise StartError(str(error)) from error
 
-    async def drain(self) -> None:
-        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+    def show_leaving(self) -> None:
+        """Readiness goes; requests are still taken."""
         self.readiness.start_draining()
         self._health.look()
+
+    async def drain(self) -> None:
+        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+        self.show_leaving()
         await self.dispatcher.drain(self.settings.config.drain.max_s)
 
     async def close(self) -> None:

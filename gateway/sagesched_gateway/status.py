@@ -32,6 +32,7 @@ class QueueStatus:
         backlog_p90_s: likewise, exceeded in one of ten.
         eta_p50_s: predicted wait of a newcomer of the usual size, exceeded in half of the cases.
         eta_p90_s: likewise, exceeded in one of ten.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
         evictions: requests that `amin` took back and began anew, since the start.
         discarded_tokens: output tokens that these had generated in vain.
@@ -45,6 +46,7 @@ class QueueStatus:
     backlog_p90_s: float = 0.0
     eta_p50_s: float = 0.0
     eta_p90_s: float = 0.0
+    oldest_wait_s: float = 0.0
     gamma: float | None = None
     evictions: int = 0
     discarded_tokens: int = 0

@@ -146,6 +146,7 @@ class _Observability:
                 backlog_p90_s=outlook.backlog_p90_s,
                 eta_p50_s=outlook.eta_p50_s,
                 eta_p90_s=outlook.eta_p90_s,
+                oldest_wait_s=state.oldest_wait_s,
                 gamma=state.gamma,
                 evictions=state.evictions,
                 discarded_tokens=state.discarded_tokens,

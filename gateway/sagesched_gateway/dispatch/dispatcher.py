@@ -224,7 +224,6 @@ class Dispatcher:
         self._waiting.bytes += len(request.body)
         self._is_empty.clear()
         self._counters["received"] += 1
-        self._telemetry.request_received(request.model)
         if attributes.deadline_s is not None:
             wanted_at = arrival_at + attributes.deadline_s
             deadline_at = wanted_at if deadline_at is None else min(deadline_at, wanted_at)
@@ -235,6 +234,7 @@ class Dispatcher:
             self._keep(self._count_then_submit(live))
         else:
             self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
+        self._telemetry.request_received(request.model)
         return generation
 
     def _read(self, message: ModelInferRequest, body: bytes | None, metadata: Metadata) -> GenerationRequest:
@@ -252,6 +252,7 @@ class Dispatcher:
         self._note_rekeys()
         return snapshot_of(
             self._scheduler,
+            self._loop.time(),
             queued_bytes=self._waiting.bytes,
             iteration_s=self._capacity.current.iteration_s,
             draining=self._is_draining,
@@ -310,6 +311,12 @@ class Dispatcher:
     def start(self, job_id: str) -> None:
         """Send the job to Triton."""
         live = self._live[job_id]
+        failure = None
+        try:
+            live.call = self._upstream.open(live.request)  # first of all; the books can wait
+            self._keep(self._pump.run(live, live.call))
+        except GatewayError as error:
+            failure = error
         live.attempts += 1
         live.started_at = self._loop.time()
         waited_s = live.started_at - live.waits_since
@@ -317,12 +324,8 @@ class Dispatcher:
         if live.attempts == 1:
             self._waiting.bytes -= len(live.request.body)
             self._telemetry.request_started(waited_s)
-        try:
-            live.call = self._upstream.open(live.request)
-        except GatewayError as error:
-            self._finish(live, error)
-        else:
-            self._keep(self._pump.run(live, live.call))
+        if failure is not None:
+            self._finish(live, failure)
 
     def stop(self, job_id: str) -> None:
         """Cancel the running job in the engine."""
@@ -421,6 +424,7 @@ class Dispatcher:
                 priority=live.attributes.priority,
                 deadline_at=live.deadline_at,
                 take_back=_take_back(request),
+                streams=request.streams,
             )
         )
         # What has started needs no prediction now: the encoder would only compete with its first token.
@@ -478,6 +482,8 @@ class Dispatcher:
         live.generation.end(error)
         if live.deadline is not None:
             live.deadline.cancel()
+        if live.output_tokens > 0:
+            self._predict(live)  # in any case before the answer is known
         self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
         self._note_rekeys()
         if not self._live:

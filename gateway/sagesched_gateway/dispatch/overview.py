@@ -33,6 +33,7 @@ class UsualSize:
 
 def snapshot_of(
     scheduler: Scheduler,
+    now: float,
     *,
     queued_bytes: int,
     iteration_s: float,
@@ -49,6 +50,7 @@ def snapshot_of(
         policy=core.policy,
         policy_note=core.policy_note or "",
         backlog_s=core.backlog_s,
+        oldest_wait_s=0.0 if core.oldest_arrival_at is None else now - core.oldest_arrival_at,
         time_to_start_all_s=core.time_to_start_all_s,
         gamma=core.gamma,
         slots=core.slots,

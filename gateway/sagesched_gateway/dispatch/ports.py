@@ -374,6 +374,7 @@ class DispatchSnapshot:
         policy_note: why the policy cannot work on this engine as it should; empty where it can.
         backlog_s: predicted service seconds of everything waiting.
         time_to_start_all_s: predicted seconds until all of it has started, as the queue really shortens.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
         slots: places in the engine's running batch.
         kv_blocks_reserved: blocks that the ledger counts for what is in flight.
@@ -396,6 +397,7 @@ class DispatchSnapshot:
     policy_note: str = ""
     backlog_s: float
     time_to_start_all_s: float = 0.0
+    oldest_wait_s: float = 0.0
     gamma: float | None
     slots: int
     kv_blocks_reserved: int

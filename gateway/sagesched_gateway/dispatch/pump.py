@@ -25,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 MAX_RETRIES = 1
 """A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
 
+PREDICT_AFTER_S = 0.005
+"""From the first token to the prediction of what needed none to start: the encoder and the token's way to its
+caller would want the same cores."""
+
 RETRY_DELAY_S = 0.25
 """Pause before that, its place kept: an engine that refuses one request refuses the next one too."""
 
@@ -52,7 +56,8 @@ class Pump:
             counter: hears of the engine's own counts of prompts.
             counters: totals by name.
             finish: called once when the engine has ended a request.
-            predict: called when a request has its first token or waits again: it now wants a prediction.
+            predict: called when a request waits again, and a little after its first token: it now wants a
+                prediction.
         """
         self._core = core
         self._telemetry = telemetry
@@ -102,7 +107,11 @@ class Pump:
             self._capacity.saw_gaps(live.noted_at - live.started_at, live.output_tokens)
         self._telemetry.first_token(live.generation.ttft_s)
         self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
-        self._predict(live)
+        asyncio.get_running_loop().call_later(PREDICT_AFTER_S, self._predict_running, live)
+
+    def _predict_running(self, live: LiveRequest) -> None:
+        if live.outcome is None:
+            self._predict(live)
 
     def _note_progress(self, live: LiveRequest, noted_at: float) -> None:
         now = self._core.now()

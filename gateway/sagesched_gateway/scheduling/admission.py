@@ -49,17 +49,21 @@ all jobs in flight counted anew.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQueue
+from sagesched_gateway.scheduling.iteration_clock import IterationClock, Ticking
+from sagesched_gateway.scheduling.learned_room import LearnedRoom
 
 PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
+HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
 HEADROOM_ITERATIONS = 16.0
-LEAST_HEADROOM_ITERATIONS = 2.0
+LEAST_HEADROOM_ITERATIONS = 1.0
 _ROUNDING = 1e-6
 
 
@@ -74,10 +78,14 @@ class Obstacle(StrEnum):
 
 
 class Need(NamedTuple):
-    """What a job asks of the engine: prompt length and cap on output, tokens."""
+    """What a job asks of the engine: prompt length and cap on output, tokens; and whether it streams.
+
+    The first token of an answer that comes in one piece is never seen.
+    """
 
     prompt_tokens: int
     max_tokens: int
+    streams: bool = False
 
 
 class Held(NamedTuple):
@@ -101,18 +109,26 @@ class _Reservation:
     Attributes:
         need: what it asked for.
         tokens: what it held when last heard of, the token to come included.
-        heard_at: when that was; the end of its prefill, as assumed, before anything was heard.
+        due_at: the end of its prefill, as assumed.
         most_blocks: KV blocks that it can come to hold.
-        blocks: KV blocks counted for it.
+        heard_at: the clock when it was last heard of, iterations; None before its first token.
+        ticking: its reports, for the clock.
+        blocks: KV blocks counted for it, headroom included.
         prefilled: whether its prefill is known or assumed to be over.
+        taken_slots: slots taken at its start, itself included.
+        taken_blocks: KV blocks held then, itself included.
     """
 
     need: Need
     tokens: int
-    heard_at: float
+    due_at: float
     most_blocks: int
+    heard_at: float | None = None
+    ticking: Ticking = field(default_factory=Ticking)
     blocks: int = 0
     prefilled: bool = False
+    taken_slots: int = 0
+    taken_blocks: int = 0
 
 
 class Ledger:
@@ -128,11 +144,15 @@ class Ledger:
         self._reservations: dict[str, _Reservation] = {}
         self._unprefilled: dict[str, _Reservation] = {}
         self._unprefilled_tokens = 0
-        # Sum of the blocks counted (exact for one instant, a lower bound after it), and of what they can come
-        # to.
+        self._clock = IterationClock(capacity.iteration_s)
+        # Sum of the blocks counted: exact for one instant, a lower bound while the clock is not set back
+        # behind it. And of what they can come to.
         self._counted_blocks = 0
         self._counted_at = -math.inf
+        self._counted_clock = math.inf
         self._most_blocks = 0
+        self.room = LearnedRoom()
+        self._inside = EngineQueue(capacity.iteration_s, capacity.prefill_s_per_token)
         self.resize(capacity, greedy)
 
     @property
@@ -143,7 +163,7 @@ class Ledger:
     @property
     def num_slots(self) -> int:
         """Requests that may be in flight at once: slots + lookahead."""
-        return self._num_slots
+        return max(int(self.room.slots.value), 1) + self._lookahead
 
     @property
     def num_in_flight(self) -> int:
@@ -158,7 +178,7 @@ class Ledger:
     @property
     def next_prefill_due_at(self) -> float | None:
         """When the next unprefilled job will be assumed prefilled; None when there is none."""
-        return next(iter(self._unprefilled.values())).heard_at if self._unprefilled else None
+        return next(iter(self._unprefilled.values())).due_at if self._unprefilled else None
 
     @property
     def grows(self) -> bool:
@@ -167,8 +187,9 @@ class Ledger:
 
     def held(self, now: float) -> list[Held]:
         """All jobs in flight in the order of their start."""
+        clock = self._clock.at(now)
         return [
-            Held(job_id, *self._tokens(reservation, now))
+            Held(job_id, *self._tokens(reservation, clock, now))
             for job_id, reservation in self._reservations.items()
         ]
 
@@ -183,16 +204,26 @@ class Ledger:
 
     def has_slot(self) -> bool:
         """Whether a slot is free."""
-        return len(self._reservations) < self._num_slots
+        return len(self._reservations) < self.num_slots
 
-    def has_blocks(self, blocks: float, now: float) -> bool:
-        """Whether so many KV blocks are free."""
-        total = self._capacity.kv_blocks
-        if total is None:
-            return True
+    def has_blocks(self, blocks: int, now: float) -> bool:
+        """Whether so many KV blocks are free, beside the headroom for what is in flight."""
+        total = self.room.blocks.value
         if self._most_blocks + blocks <= total:
             return True
-        return self._counted_blocks + blocks <= total and self.reserved_blocks(now) + blocks <= total
+        if not self._reservations:
+            return self._capacity.kv_blocks is None  # what is only learned must not keep anybody out for ever
+        if self._reserves_ahead:
+            return False
+        clock = self._clock.at(now)
+        if clock >= self._counted_clock and self._counted_blocks + blocks > total:
+            return False
+        if now != self._counted_at:
+            for reservation in self._reservations.values():
+                reservation.blocks = self._estimate(reservation, clock, now, self._headroom_iterations)
+            self._counted_blocks = sum(reservation.blocks for reservation in self._reservations.values())
+            self._counted_at, self._counted_clock = now, clock
+        return self._counted_blocks + blocks <= total
 
     def fits(self, need: Need, now: float) -> bool:
         """Whether a job could start now."""
@@ -204,6 +235,8 @@ class Ledger:
             return Obstacle.NEVER_FITS
         if not self.has_slot():
             return Obstacle.SLOTS
+        if self._is_queue_inside(now):
+            return Obstacle.PREFILL
         prefill_tokens = self._unprefilled_tokens + need.prompt_tokens
         if prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
             return Obstacle.PREFILL
@@ -226,46 +259,58 @@ class Ledger:
                 )
         return None
 
-    def blocks_to_start(self, need: Need) -> float:
-        """KV blocks that must be free for a job to start: its own and the headroom."""
-        if self._reserves_ahead:
-            return float(self._blocks(need.prompt_tokens + need.max_tokens))
-        growing = len(self._reservations) * self._headroom_iterations
-        return self._blocks(need.prompt_tokens + 1) + growing / self._capacity.block_tokens
+    def blocks_to_start(self, need: Need) -> int:
+        """KV blocks that a job takes at its start; what is in flight has headroom beside it (`has_blocks`)."""
+        grown = need.max_tokens if self._reserves_ahead else 1
+        return self._blocks(need.prompt_tokens + grown)
 
     def reserved_blocks(self, now: float) -> int:
         """KV blocks that jobs in flight hold, or are estimated to hold by now."""
-        if self._counted_at != now and not self._reserves_ahead:
-            for reservation in self._reservations.values():
-                reservation.blocks = self._estimate(reservation, now)
-            self._counted_blocks = sum(reservation.blocks for reservation in self._reservations.values())
-            self._counted_at = now
-        return self._counted_blocks
+        if self._reserves_ahead:
+            return self._most_blocks
+        clock = self._clock.at(now)
+        return sum(self._estimate(held, clock, now, 0.0) for held in self._reservations.values())
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
+        clock = self._clock.at(now)
+        if need.streams:
+            self._inside.started(job_id, need.prompt_tokens, self._unprefilled_tokens, now, clock)
         self._unprefilled_tokens += need.prompt_tokens
+        grace = HOLD_ITERATIONS if need.streams else PREFILL_GRACE_ITERATIONS
         due_at = (
             now
             + 2.0 * self._unprefilled_tokens * self._capacity.prefill_s_per_token
-            + PREFILL_GRACE_ITERATIONS * self._capacity.iteration_s
+            + grace * self._capacity.iteration_s
         )
         most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
         reservation = _Reservation(need, need.prompt_tokens + 1, due_at, most_blocks)
+        if not need.streams:
+            self._clock.assume_first(reservation.ticking, clock)
         self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
         self._unprefilled[job_id] = reservation
         self._count(reservation, now)
+        reservation.taken_slots = len(self._reservations)
+        reservation.taken_blocks = self.reserved_blocks(now)
 
     def grow(self, job_id: str, output_tokens: int, now: float) -> None:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
         reservation = self._reservations[job_id]
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
-        # Reports may overtake each other, progress does not run backwards.
         tokens = reservation.need.prompt_tokens + output_tokens + 1
-        reservation.tokens = max(reservation.tokens, tokens)
-        reservation.heard_at = now
+        if reservation.heard_at is not None and tokens < reservation.tokens:
+            return  # reports may overtake each other, progress does not run backwards
+        self._clock.report(reservation.ticking, output_tokens, now)
+        if reservation.heard_at is None:
+            waited = self._inside.first_token(job_id, now, self._clock.at(now))
+            if waited is not None:
+                taken = reservation.taken_slots, reservation.taken_blocks
+                self.room.measured(waited > LATE_ITERATIONS, *taken)
+        self._inside.iteration_s = self._clock.shortest_s
+        reservation.tokens = tokens
+        reservation.heard_at = self._clock.at(now)
         if not self._reserves_ahead:
             self._count(reservation, now)
 
@@ -273,19 +318,19 @@ class Ledger:
         """Count a prefilled job in flight with its prompt's true length in place of the one it came with."""
         reservation = self._reservations[job_id]
         reservation.tokens += prompt_tokens - reservation.need.prompt_tokens
-        reservation.need = Need(prompt_tokens, reservation.need.max_tokens)
+        reservation.need = reservation.need._replace(prompt_tokens=prompt_tokens)
         self._most_blocks -= reservation.most_blocks
         reservation.most_blocks = self._blocks(prompt_tokens + reservation.need.max_tokens)
         self._most_blocks += reservation.most_blocks
         self._count(reservation, now)
-        # It may hold less than was counted, so the sum is no bound any more.
-        self._counted_at = -math.inf
 
     def release(self, job_id: str) -> None:
         """Free all that a job in flight holds."""
         reservation = self._reservations.pop(job_id)
         if not reservation.prefilled:
             self._end_prefill(job_id, reservation)
+        self._clock.forget(reservation.ticking)
+        self._inside.forget(job_id)
         self._counted_blocks -= reservation.blocks
         self._most_blocks -= reservation.most_blocks
 
@@ -294,63 +339,73 @@ class Ledger:
         while self._unprefilled:
             # In the order of their start, as the engine prefills them.
             job_id, reservation = next(iter(self._unprefilled.items()))
-            if reservation.heard_at > now:
+            if reservation.due_at > now:
                 return
             self._end_prefill(job_id, reservation)
+            self._inside.forget(job_id)
+            if reservation.heard_at is None:
+                reservation.heard_at = self._clock.at(reservation.due_at)
 
     def resize(self, capacity: EngineCapacity, greedy: bool) -> None:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""
         self._capacity = capacity
-        self._num_slots = capacity.slots + (LOOKAHEAD if capacity.lookahead is None else capacity.lookahead)
+        self._lookahead = LOOKAHEAD if capacity.lookahead is None else capacity.lookahead
+        self.room.slots.known = capacity.slots if capacity.knows_slots else None
+        self.room.slots.first = capacity.slots
+        self.room.blocks.known = capacity.kv_blocks
         headroom = LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS
         if capacity.kv_headroom_iterations is not None:
             headroom = capacity.kv_headroom_iterations
         self._headroom_iterations = headroom
         self._reserves_ahead = capacity.kv_policy is KvPolicy.GUARANTEED_NO_EVICT
-        self._tokens_per_s = 1.0 / capacity.iteration_s
-        # Blocks may be of another size now, and jobs faster or slower: what was counted is no bound any more.
+        self._clock.iteration_s = capacity.iteration_s
         for reservation in self._reservations.values():
             need = reservation.need
             reservation.most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
-            self._count(reservation, reservation.heard_at)
         self._most_blocks = sum(reservation.most_blocks for reservation in self._reservations.values())
-        self._counted_at = -math.inf
+        # Blocks may be of another size now, and jobs faster or slower: what was counted is no bound any more.
+        self._counted_at, self._counted_clock = -math.inf, math.inf
 
     def check(self, now: float) -> None:
         """Raise AssertionError where the running sums differ from the reservations they sum up."""
         reservations = self._reservations
         assert self._counted_blocks == sum(reservation.blocks for reservation in reservations.values())
         assert self._most_blocks == sum(reservation.most_blocks for reservation in reservations.values())
-        for reservation in reservations.values():
-            assert 0 < reservation.blocks <= self._estimate(reservation, now), reservation
+        clock = self._clock.at(now)
+        if not self._reserves_ahead and clock >= self._counted_clock:
+            for reservation in reservations.values():
+                by_now = self._estimate(reservation, clock, now, self._headroom_iterations)
+                assert 0 < reservation.blocks <= by_now, reservation
         unprefilled = {job_id for job_id, reservation in reservations.items() if not reservation.prefilled}
         assert unprefilled == self._unprefilled.keys()
         prompt_tokens = sum(reservations[job_id].need.prompt_tokens for job_id in unprefilled)
         assert self._unprefilled_tokens == prompt_tokens
 
+    def _is_queue_inside(self, now: float) -> bool:
+        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would, too."""
+        return self._inside.is_overdue(now, self._clock.at(now))
+
     def _blocks(self, tokens: int) -> int:
         return -(-tokens // self._capacity.block_tokens)
 
-    def _tokens(self, reservation: _Reservation, now: float) -> tuple[float, int]:
+    def _tokens(self, reservation: _Reservation, clock: float, now: float) -> tuple[float, int]:
         """Tokens of a job in flight by now, and the most there can be."""
         tokens: float = reservation.tokens
-        if now > reservation.heard_at:
-            tokens += (now - reservation.heard_at) * self._tokens_per_s
+        if reservation.heard_at is None:
+            tokens += max(now - reservation.due_at, 0.0) / self._clock.iteration_s
+        else:
+            tokens += max(clock - reservation.heard_at, 0.0)
         most = reservation.need.prompt_tokens + reservation.need.max_tokens
         return min(tokens, most), most
 
-    def _estimate(self, reservation: _Reservation, now: float) -> int:
-        """KV blocks of a job in flight by now."""
-        if self._reserves_ahead:
-            return reservation.most_blocks
-        tokens: float = reservation.tokens
-        if now > reservation.heard_at:
-            tokens += (now - reservation.heard_at) * self._tokens_per_s
+    def _estimate(self, reservation: _Reservation, clock: float, now: float, ahead: float) -> int:
+        """KV blocks of a job in flight so many iterations from now, where KV grows."""
+        tokens = self._tokens(reservation, clock, now)[0] + ahead
         return min(math.ceil(tokens / self._capacity.block_tokens - _ROUNDING), reservation.most_blocks)
 
     def _count(self, reservation: _Reservation, now: float) -> None:
         """Count a job anew: the sum stays exact for its instant, or a lower bound."""
-        blocks = self._estimate(reservation, now)
+        blocks = self._estimate(reservation, self._clock.at(now), now, self._headroom_iterations)
         self._counted_blocks += blocks - reservation.blocks
         reservation.blocks = blocks
 

@@ -23,6 +23,7 @@ class Submitted:
         prompt_tokens: prompt length in tokens, >= 1.
         max_tokens: cap on output tokens, >= 1.
         distribution: output length, already clipped or not; None until `Predicted`.
+        streams: `FirstToken` and `Progressed` will tell of it; False where the answer comes in one piece.
         awaits_prediction: a `Predicted` will follow soon, so deadline and overload are judged then, not now.
         tenant: on whose behalf.
         priority: band, higher first where tenants are kept apart; low ones may be shed in overload.
@@ -35,6 +36,7 @@ class Submitted:
     prompt_tokens: int
     max_tokens: int
     distribution: LengthDistribution | None = None
+    streams: bool = False
     awaits_prediction: bool = False
     tenant: str = ""
     priority: int = 0

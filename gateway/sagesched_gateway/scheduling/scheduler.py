@@ -166,7 +166,7 @@ class Scheduler:
         books = self.books
         if event.job_id in books.jobs:
             raise IllegalEventError(f"job {event.job_id!r} was submitted twice")
-        need = Need(event.prompt_tokens, event.max_tokens)
+        need = Need(event.prompt_tokens, event.max_tokens, event.streams)
         job = Job(event.job_id, event.arrival_at, need, event.distribution, deadline_at=event.deadline_at)
         job.take_back = event.take_back
         if event.tenant or event.priority:
@@ -218,6 +218,7 @@ class Scheduler:
         job = books.in_flight(event.job_id, "finished")
         if event.output_tokens is not None and job.state is not JobState.STOPPING:
             books.pressure.served(job, event.output_tokens, now)
+            books.ledger.grow(job.job_id, event.output_tokens, now)
         books.leave_engine(job, event.output_tokens)
         books.forget(job)
 
