@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sagesched_gateway.api.grpc_passthrough import trailing_metadata
-from sagesched_gateway.api.http_errors import error_headers
+from sagesched_gateway.api.grpc_face.passthrough import trailing_metadata
+from sagesched_gateway.api.http_face.errors import error_headers
 from sagesched_gateway.api.status_codes import grpc_code, http_status
 from sagesched_gateway.dispatch.refused import error_of
 from sagesched_gateway.scheduling.commands import Reject
