@@ -141,6 +141,7 @@ class Ledger:
             capacity: the limits.
             greedy: leave the least headroom unless the capacity says otherwise.
         """
+        self._capacity = capacity
         self._reservations: dict[str, _Reservation] = {}
         self._unprefilled: dict[str, _Reservation] = {}
         self._unprefilled_tokens = 0
@@ -200,7 +201,7 @@ class Ledger:
         """Whether a slot is free."""
         return len(self._reservations) < self.num_slots
 
-    def has_blocks(self, blocks: int, now: float) -> bool:
+    def has_blocks(self, blocks: float, now: float) -> bool:
         """Whether so many KV blocks are free, beside the headroom for what is in flight."""
         total = self.room.blocks.value
         if self._most_blocks + blocks <= total:
@@ -254,7 +255,7 @@ class Ledger:
         return None
 
     def blocks_to_start(self, need: Need) -> int:
-        """KV blocks that a job takes at its start; what is in flight has headroom beside it (`has_blocks`)."""
+        """KV blocks that a job takes at its start; what is in flight has its headroom beside that."""
         grown = need.max_tokens if self._reserves_ahead else 1
         return self._blocks(need.prompt_tokens + grown)
 
@@ -342,12 +343,16 @@ class Ledger:
 
     def resize(self, capacity: EngineCapacity, greedy: bool) -> None:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""
-        self._capacity = capacity
         self._lookahead = LOOKAHEAD if capacity.lookahead is None else capacity.lookahead
         self.room.slots.known = capacity.slots if capacity.knows_slots else None
         self.room.slots.first = capacity.slots
         self.room.blocks.known = capacity.kv_blocks
-        headroom = LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS
+        if capacity.generation != self._capacity.generation:
+            self.room.forget()
+        headroom = (
+            LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS + capacity.kv_caution_iterations
+        )
+        self._capacity = capacity
         if capacity.kv_headroom_iterations is not None:
             headroom = capacity.kv_headroom_iterations
         self._headroom_iterations = headroom
@@ -376,7 +381,7 @@ class Ledger:
         assert self._unprefilled_tokens == prompt_tokens
 
     def _is_queue_inside(self, now: float) -> bool:
-        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would, too."""
+        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would too."""
         return self._inside.is_overdue(now, self._clock.at(now))
 
     def _blocks(self, tokens: int) -> int:

@@ -176,6 +176,8 @@ class Scheduler:
             reserved_slots=self.ledger.num_in_flight,
             kv_blocks=capacity.kv_blocks,
             reserved_blocks=self.ledger.reserved_blocks(self.last_now),
+            kv_blocks_usable=self.ledger.room.usable_blocks,
+            num_waits_inside=self.ledger.room.num_waits,
             unprefilled_tokens=self.ledger.unprefilled_tokens,
             oldest_arrival_at=self.queue.oldest_arrival() if len(self.queue) else None,
             num_evictions=self._num_evictions,
