@@ -36,7 +36,7 @@ USUAL_BLOCK_TOKENS = 32
 """Tokens per block where nobody tells: the smaller of the usual sizes, which loses least to rounding."""
 
 PAUSED_OFTEN = 0.35
-"""Where more of the readings show pauses than this, `CAUTION_STEP` more iterations of growth are kept free."""
+"""Where more of the readings show pauses, `CAUTION_STEP` more iterations of growth are kept free."""
 
 PAUSED_SELDOM = 0.15
 CAUTION_STEP = 4.0

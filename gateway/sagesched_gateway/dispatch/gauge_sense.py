@@ -112,7 +112,7 @@ class GaugeSense:
         """Take a reading; `busy` when the engine has worked for us without a break since the last."""
         last, self._last = self._last, (gauges, ours)
         has_moved = last is None or gauges.iteration != last[0].iteration
-        if has_moved or not busy or self._moved_at is None:
+        if has_moved or not busy or not ours.requests or self._moved_at is None:
             self._moved_at = now
         self.is_stale = gauges.iteration is not None and now - self._moved_at >= STALE_S
         if self.is_stale or last is None or not has_moved:

@@ -62,7 +62,7 @@ PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
 HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
-HEADROOM_ITERATIONS = 16.0
+HEADROOM_ITERATIONS = 12.0
 LEAST_HEADROOM_ITERATIONS = 1.0
 _ROUNDING = 1e-6
 
@@ -207,7 +207,7 @@ class Ledger:
         if self._most_blocks + blocks <= total:
             return True
         if not self._reservations:
-            return self._capacity.kv_blocks is None  # what is only learned must not keep anybody out for ever
+            return True  # what is learned must not keep anybody out for ever
         if self._reserves_ahead:
             return False
         clock = self._clock.at(now)
