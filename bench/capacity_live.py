@@ -67,11 +67,13 @@ class LiveBench:
         trace: what is sent.
         folder: for logs; exists.
         time_scale: wall seconds per engine second.
+        arrivals_s: engine seconds within which all is sent, so that nearly all the run is backlog.
     """
 
     trace: Trace
     folder: Path
     time_scale: float
+    arrivals_s: float = ARRIVALS_S
 
     def run(self, rule: str, profile: str, cell: Cell | None, policy: str) -> LiveSeen:
         """Send the trace, through the gateway for a cell, else straight to Triton."""
@@ -121,14 +123,13 @@ class LiveBench:
         return GatewayProcess(config, self.folder, f"{cell.rule}-{cell.profile}-{cell.metrics}-{policy}")
 
     def _requests(self) -> tuple[LoadRequest, ...]:
-        """All within some seconds, so that nearly all the run is backlog."""
         span_s = self.trace.requests[-1].arrival_s
         return tuple(
             LoadRequest(
                 id=request.id,
                 prompt=request.prompt,
                 max_tokens=request.max_tokens,
-                arrival_s=request.arrival_s / span_s * ARRIVALS_S,
+                arrival_s=request.arrival_s / span_s * self.arrivals_s,
             )
             for request in self.trace.requests
         )

@@ -123,6 +123,7 @@ class Gateway:
                 policy=policy_of(config.scheduling),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
+                until_back=lambda: self._watch.until_ready(),
             )
             self._openai = OpenAIFace(
                 self.dispatcher,

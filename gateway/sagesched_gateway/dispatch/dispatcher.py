@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
 from typing import Any
 
@@ -70,6 +70,10 @@ _CANCELLED = "cancelled"
 _COUNTERS = {_COMPLETED: "completed", _CANCELLED: "cancelled", NeverFitsError.word: "rejected"}
 
 
+async def _is_back() -> bool:
+    return True
+
+
 class Dispatcher:
     """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
 
@@ -84,8 +88,20 @@ class Dispatcher:
         policy: PolicySettings,
         limits: QueueLimits | None = None,
         recorder: Recorder | None = None,
+        until_back: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """Start empty; must be called inside the running event loop.
+
+        Args:
+            upstream: Triton.
+            predictor: predicts lengths.
+            telemetry: the metrics.
+            counter: counts prompts.
+            capacity: what is known of the engine.
+            policy: the order.
+            limits: how much may wait.
+            recorder: keeps what happened; None keeps nothing.
+            until_back: see `Pump`; None takes Triton to be there always.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.
@@ -111,6 +127,7 @@ class Dispatcher:
             counters=self._counters,
             finish=self._finish,
             predict=self._predict,
+            until_back=until_back or _is_back,
         )
         self._num_rekeys = 0
         self._is_draining = False

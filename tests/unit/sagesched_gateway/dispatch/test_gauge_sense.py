@@ -29,11 +29,11 @@ class Watched:
     def most(self):
         return self.sense.slots(self.gauge(SLOTS)), self.sense.kv_blocks(self.gauge(BLOCKS))
 
-    def look(self, *, moves=True, paused=0, load=1.0):
+    def look(self, *, moves=True, paused=0, load=1.0, requests=None):
         self.now += 0.2
         self.iteration += 20 * moves
         slots, blocks = self.most()
-        ours = Ours(max(int(load * slots), 1), max(int(load * blocks), 1))
+        ours = Ours(requests or max(int(load * slots), 1), max(int(load * blocks), 1))
         gauges = EngineGauges(
             active=self.gauge(ours.requests + self.strangers),
             waiting=0,
@@ -72,14 +72,14 @@ def test_what_others_have_inside_is_counted_in():
 
 def test_a_bypass_is_told_when_it_lasts_and_no_longer_than_it_lasts():
     watched = Watched(strangers=3)
-    watched.look()
-    watched.look()
+    watched.look(requests=10)
+    watched.look(requests=10)
     assert watched.sense.strangers == 0
     for _ in range(round(BYPASS_S / 0.2) + 3):
-        watched.look(load=0.5)
+        watched.look(requests=10)
     assert watched.sense.strangers == 3
     watched.strangers = 0
-    watched.look(load=0.5)
+    watched.look(requests=10)
     assert watched.sense.strangers == 0
 
 
