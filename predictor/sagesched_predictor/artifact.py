@@ -1,4 +1,6 @@
-"""The encoder as an artifact on disk: a folder with `encoder.onnx`, `tokenizer.json` and `card.json`.
+"""A predictor as an artifact on disk: a folder with `encoder.onnx`, `tokenizer.json` and `card.json`.
+
+One that was trained to tell lengths has a `head.onnx` too.
 
 The card says where the weights come from, under which licence, and the digest of each file. The digest of the
 network (`fingerprint`) also ties a stored history to the encoder that made its embeddings: embeddings of
@@ -17,6 +19,7 @@ from sagesched_predictor.errors import ArtifactError
 
 ENCODER_FILE = "encoder.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+HEAD_FILE = "head.onnx"
 CARD_FILE = "card.json"
 
 
@@ -52,7 +55,7 @@ class EncoderArtifact:
             raise ArtifactError(
                 f"{folder / CARD_FILE}: not an encoder card ({error!r}); export it again"
             ) from None
-        for name in (ENCODER_FILE, TOKENIZER_FILE):
+        for name in (ENCODER_FILE, TOKENIZER_FILE, *([HEAD_FILE] if HEAD_FILE in digests else ())):
             path = folder / name
             if not path.is_file():
                 raise ArtifactError(f"{path} is missing; make it with `sagesched-predictor export`")
@@ -64,6 +67,16 @@ class EncoderArtifact:
     def encoder_path(self) -> Path:
         """The network."""
         return self.folder / ENCODER_FILE
+
+    @property
+    def has_head(self) -> bool:
+        """Whether there is a head, so that the artifact predicts without a history."""
+        return HEAD_FILE in self.card.get("sha256", {})
+
+    @property
+    def head_path(self) -> Path:
+        """The network from embeddings and features to quantiles."""
+        return self.folder / HEAD_FILE
 
     @property
     def tokenizer_path(self) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sagesched_predictor.artifact import CARD_FILE, EncoderArtifact
+from sagesched_predictor.dataset import BYTES_PER_TOKEN, read_examples
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.errors import PredictorError
@@ -17,7 +18,7 @@ from sagesched_predictor.features import PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.snapshot import load_history, read_snapshot, save_history
-from sagesched_predictor.warming import BYTES_PER_TOKEN, read_examples, warm
+from sagesched_predictor.warming import warm
 from sagesched_predictor.worker_settings import HISTORY_SIZE, MAX_PROMPT_TOKENS
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

@@ -14,12 +14,26 @@ class PromptFeatures:
         prompt_tokens: length of the prompt in the served model's tokens.
         max_tokens: the caller's cap on output tokens; 0 when unknown.
         model: name of the served model; records of different models are never mixed.
+        temperature: sampling temperature that the caller asked for; None when unset.
+        top_p: nucleus sampling share that the caller asked for; None when unset.
+        system_prompt: text of the system message; empty where there is none or it is part of `prompt`.
+        has_tools: the request offers tools to call.
+        wants_json: the request asks for JSON or another fixed grammar.
+        thinking: the request asks for visible reasoning before the answer.
+        tenant: on whose behalf, where what is learned of one tenant must not serve another; else empty.
     """
 
     prompt: str
     prompt_tokens: int
     max_tokens: int = 0
     model: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    system_prompt: str = ""
+    has_tools: bool = False
+    wants_json: bool = False
+    thinking: bool = False
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

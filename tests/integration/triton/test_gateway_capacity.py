@@ -113,7 +113,7 @@ def test_an_engine_that_comes_back_is_another_one(restartable, known, tmp_path):
         until(lambda: gateway.queue() == (0, 2))
         os.kill(triton.pid, signal.SIGKILL)
         # It has shown tokens, which cannot be taken back.
-        assert "UNAVAILABLE" in str(streamed.rest()[-1])
+        assert "cannot reach Triton" in str(streamed.rest()[-1])
         until(lambda: not gateway.is_ready)
         restartable.start()
         # It has shown none, so it runs again from the start, for the same caller.

@@ -7,10 +7,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sagesched_predictor import encoder as encoder_module
+from sagesched_predictor import runtime
 from sagesched_predictor.artifact import EncoderArtifact
-from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches, fallback_reason
+from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
+from sagesched_predictor.runtime import fallback_reason
 
 
 def test_embeddings_are_unit_vectors_in_the_order_asked(encoder: Encoder) -> None:
@@ -55,9 +56,9 @@ def test_asks_for_cuda_with_a_memory_limit_where_it_is_there(monkeypatch: pytest
     preloaded: list[bool] = []
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: preloaded.append(True))
-    (cuda, options), cpu = encoder_module._providers("GPU")
+    (cuda, options), cpu = runtime._providers("GPU")
     assert (cuda, cpu) == tuple(both)
-    assert options["gpu_mem_limit"] == encoder_module.GPU_MEMORY_LIMIT_BYTES
+    assert options["gpu_mem_limit"] == runtime.GPU_MEMORY_LIMIT_BYTES
     assert preloaded == [True]
 
 
@@ -76,7 +77,7 @@ def test_one_runtime_is_fine_whichever_it_is(monkeypatch: pytest.MonkeyPatch) ->
             return name
 
         monkeypatch.setattr(metadata, "distribution", find)
-        encoder_module.refuse_both_runtimes()
+        runtime.refuse_both_runtimes()
 
 
 def test_int8_is_refused_on_a_gpu(encoder_folder: Path) -> None:

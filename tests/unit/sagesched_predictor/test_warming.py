@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from sagesched_predictor.dataset import read_examples
 from sagesched_predictor.errors import DatasetError
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
-from sagesched_predictor.warming import GROUP, read_examples, warm
+from sagesched_predictor.warming import GROUP, warm
 
 
 def a_dataset(tmp_path: Path, *lines: dict[str, Any] | str) -> Path:

@@ -1,0 +1,135 @@
+"""The dataset format as this package reads it: JSON lines, a prompt and how long its answers were.
+
+`prompt`, and `output_tokens` or `output_samples` or both; optional `prompt_tokens`, `max_tokens` (2,048 when
+left out), `model`, `dataset`, `id`, `censored` (true where the answers were cut off), and what else a gateway
+knows: `temperature`, `top_p`, `system_prompt`, `has_tools`, `wants_json`, `thinking`. Other fields are
+ignored. A gateway's recording made with its prompts is such a file; its lines without a token are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sagesched_predictor.errors import DatasetError
+from sagesched_predictor.features import Outcome, PromptFeatures
+
+Samples = Literal["first", "each"]
+
+DEFAULT_MAX_TOKENS = 2048
+# For a line that does not say how many tokens its prompt has.
+BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One line of a dataset.
+
+    Attributes:
+        features: the prompt.
+        output_tokens: lengths seen for it, tokens; those at max_tokens or above were cut off there.
+        is_cut_off: all of them were cut off where they ended.
+        happened: the length that the line gives as what happened, where it tells it from others; tokens.
+        dataset: where the prompt comes from, for tables; empty when not told.
+    """
+
+    features: PromptFeatures
+    output_tokens: tuple[int, ...]
+    is_cut_off: bool = False
+    happened: int | None = None
+    dataset: str = ""
+
+    def outcomes(self, samples: Samples) -> list[Outcome]:
+        """What a gateway would have observed, for the first or for each of the lengths."""
+        return [
+            self.outcome(n) for n in (self.output_tokens[:1] if samples == "first" else self.output_tokens)
+        ]
+
+    def outcome(self, output_tokens: int) -> Outcome:
+        """What a gateway would have observed of an answer of this natural length."""
+        limit = self.features.max_tokens
+        return Outcome(
+            output_tokens=min(output_tokens, limit), censored=self.is_cut_off or output_tokens >= limit
+        )
+
+
+def read_examples(path: Path, model: str | None = None) -> Iterator[Example]:
+    """Read a dataset line by line.
+
+    Args:
+        path: the file.
+        model: name to record all lines under; each line's own `model` when None.
+
+    Raises:
+        DatasetError: the file cannot be read or a line is wrong; names the line.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                example = _example(f"{path}:{number}", line, model) if line.strip() else None
+                if example is not None:
+                    yield example
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}") from error
+
+
+def _example(place: str, line: str, model: str | None) -> Example | None:
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise DatasetError(f"{place}: not JSON: {error}") from None
+    if isinstance(fields, dict) and "outcome" in fields and fields.get("output_tokens") == 0:
+        return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("prompt"), str):
+        raise DatasetError(f"{place}: expected a JSON object with a string `prompt`")
+    prompt = fields["prompt"]
+    estimate = -(-len(prompt.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+    features = PromptFeatures(
+        prompt=prompt,
+        prompt_tokens=_tokens(place, "prompt_tokens", fields.get("prompt_tokens"), estimate),
+        max_tokens=_tokens(place, "max_tokens", fields.get("max_tokens"), DEFAULT_MAX_TOKENS),
+        model=str(fields.get("model") or "") if model is None else model,
+        temperature=_number(place, "temperature", fields.get("temperature")),
+        top_p=_number(place, "top_p", fields.get("top_p")),
+        system_prompt=str(fields.get("system_prompt") or ""),
+        has_tools=fields.get("has_tools") is True,
+        wants_json=fields.get("wants_json") is True,
+        thinking=fields.get("thinking") is True,
+    )
+    happened = fields.get("output_tokens")
+    return Example(
+        features,
+        _lengths(place, fields),
+        fields.get("censored") is True,
+        None if happened is None else _tokens(place, "output_tokens", happened, 0),
+        str(fields.get("dataset") or ""),
+    )
+
+
+def _lengths(place: str, fields: dict[str, Any]) -> tuple[int, ...]:
+    samples = fields.get("output_samples")
+    if samples is None:
+        samples = [fields.get("output_tokens")]
+    if not isinstance(samples, list) or not samples or None in samples:
+        raise DatasetError(f"{place}: `output_tokens` or a list `output_samples` is needed")
+    return tuple(_tokens(place, "output_samples", sample, 0) for sample in samples)
+
+
+def _tokens(place: str, name: str, value: Any, default: int) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise DatasetError(f"{place}: `{name}`: expected a whole number of at least 0, got {value!r}")
+    return value
+
+
+def _number(place: str, name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DatasetError(f"{place}: `{name}`: expected a number, got {value!r}")
+    return float(value)
