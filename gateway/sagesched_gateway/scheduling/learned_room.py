@@ -35,6 +35,9 @@ MOST_PATIENCE = 960
 UNUSUAL = 0.8
 FEW = 4
 INSISTENT = 8
+TRUSTED = 6
+"""So many times sooner a limit grows back towards a size that is known."""
+
 DISPROVED = 1.01
 DISPROVED_PATIENCE = 15
 DISPROVED_INCREASE = 1.03
@@ -109,7 +112,8 @@ class Limit:
             return FIRST_PATIENCE, LEAP
         if value > failed_at * DISPROVED:
             return DISPROVED_PATIENCE, DISPROVED_INCREASE
-        return self._patience, INCREASE
+        patience = self._patience if self.known is None else self._patience // TRUSTED
+        return patience, INCREASE
 
     def forget(self) -> None:
         """The engine is another one."""
