@@ -53,7 +53,7 @@ all jobs in flight counted anew.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -167,6 +167,15 @@ class Ledger:
     def capacity(self) -> EngineCapacity:
         """The limits counted against."""
         return self._capacity
+
+    @property
+    def counted_capacity(self) -> EngineCapacity:
+        """The limits with what was learned in place of what nobody tells."""
+        capacity = self._capacity
+        if capacity.kv_blocks is not None and capacity.knows_slots:
+            return capacity
+        kv_blocks = capacity.kv_blocks or self.room.usable_blocks
+        return replace(capacity, slots=self.num_slots, kv_blocks=kv_blocks)
 
     @property
     def num_slots(self) -> int:
