@@ -95,10 +95,9 @@ class GaugeSense:
         self._fewest_strangers = 0
 
     @property
-    def pause_share(self) -> float:
-        """Share of the latest readings in which somebody had been paused."""
-        full = len(self._pauses) == PAUSE_WINDOW
-        return sum(self._pauses) / PAUSE_WINDOW if full else 0.0
+    def pause_share(self) -> float | None:
+        """Share of the latest readings in which somebody had been paused; None while there are too few."""
+        return sum(self._pauses) / PAUSE_WINDOW if len(self._pauses) == PAUSE_WINDOW else None
 
     def slots(self, most: int) -> int:
         """Of so many places, those that we may fill."""

@@ -109,4 +109,4 @@ def test_the_share_of_readings_with_pauses():
         watched.look(paused=step % 2)
     assert watched.sense.pause_share == pytest.approx(0.5, abs=0.05)
     watched.sense.forget_pauses()
-    assert watched.sense.pause_share == 0.0
+    assert watched.sense.pause_share is None
