@@ -123,6 +123,7 @@ class Gateway:
                 pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
+                until_back=lambda: self._watch.until_ready(),
             )
             self._openai = OpenAIFace(
                 self.dispatcher,

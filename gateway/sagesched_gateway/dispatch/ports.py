@@ -410,11 +410,11 @@ class DispatchSnapshot:
     iteration_s: float
     draining: bool
     predictor: PredictorState
-    evictions: int = 0
-    discarded_tokens: int = 0
-    tenants: tuple[TenantState, ...] = ()
     kv_blocks_usable: int | None = None
     strangers: int = 0
     metrics_stale: bool = False
     engine_waits: int = 0
+    evictions: int = 0
+    discarded_tokens: int = 0
+    tenants: tuple[TenantState, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
