@@ -124,6 +124,13 @@ async def test_metadata_goes_along_binary_values_too(channel, server):
     assert (metadata["x-trace"], metadata["x-long"], metadata["x-raw-bin"]) == ("t1", long, b"\0\xff\1")
 
 
+@pytest.mark.parametrize("value", ["a\nb", "\udcff", "ä", b"\x00", "\x7f"])
+async def test_what_is_not_allowed_in_metadata_is_left_out(channel, server, value):
+    assert await read_all(channel, b"echo a", (("x-bad", value), ("X-Upper", "1"), ("x-good", "2"))) == [b"a"]
+    assert server.metadata[0]["x-good"] == "2"
+    assert not {"x-bad", "X-Upper", "x-upper"} & set(server.metadata[0])
+
+
 async def test_headers_larger_than_a_frame_go_in_several():
     server = Server()
     await server.start(("grpc.max_metadata_size", 100_000), ("grpc.absolute_max_metadata_size", 100_000))
