@@ -139,6 +139,7 @@ class Gateway:
             capacity,
             is_busy=lambda: self.dispatcher.num_live > 0,
             is_full=lambda: self.dispatcher.num_waiting > 0,
+            ours=self.dispatcher.ours,
             changed=self.dispatcher.capacity_changed,
         )
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
