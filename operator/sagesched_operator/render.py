@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sagesched_gateway.settings.config import ConfigError
+from sagesched_gateway.settings.section import ConfigError
 from sagesched_operator.api.pool import KIND, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import build

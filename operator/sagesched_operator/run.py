@@ -76,11 +76,7 @@ class Operator:
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
-
-        Raises:
-            LostError: another replica leads now; this one should be started again.
-        """
+        """Run until SIGTERM or SIGINT."""
         options = self._options
         api = await Api.connect(options.kubeconfig, self._metrics.request)
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4().hex[:8]}"
@@ -137,10 +133,18 @@ class Operator:
     async def _lead(self, elector: Elector, children: Children, workers: Workers) -> None:
         await children.synced()
         await self._follows_pools.wait()
-        await elector.leads.wait()
-        self._metrics.leads.set(1)
-        self._look_at_all()
-        await workers.run()
+        while True:
+            await elector.leads.wait()
+            self._metrics.leads.set(1)
+            self._look_at_all()
+            work = asyncio.create_task(workers.run())
+            over = asyncio.create_task(elector.follows.wait())
+            try:
+                await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._metrics.leads.set(0)
+                await _cancelled(work)
+                await _cancelled(over)
 
     async def _serve(
         self, stack: contextlib.AsyncExitStack, children: Children, scaler: ScalerService

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sagesched_gateway.settings.config import KV_POLICIES
+from sagesched_gateway.settings.sections.engine import KV_POLICIES
 from sagesched_operator.api import kubernetes_parts as parts
 from sagesched_operator.api.fields import IMAGE, JsonObject, Rule, prop
 

@@ -34,7 +34,9 @@ def triton_resources(pool: Pool, sharing: str) -> dict[str, Any]:
 
 def gateway_resources(pool: Pool, sharing: str) -> dict[str, Any]:
     """Of the gateway's container."""
-    resources = _resources(dict(pool.spec.gateway.resources.limits), dict(pool.spec.gateway.resources.requests))
+    resources = _resources(
+        dict(pool.spec.gateway.resources.limits), dict(pool.spec.gateway.resources.requests)
+    )
     if sharing == "Claim":
         resources["claims"] = [{"name": CLAIM, "request": REQUEST}]
     return resources

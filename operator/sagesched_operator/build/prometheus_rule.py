@@ -55,7 +55,9 @@ def prometheus_rule(pool: Pool) -> Manifest:
             )
         )
     groups = [{"name": f"sagesched.{pool.namespace}.{pool.name}", "rules": rules}]
-    return manifest(pool, "monitoring.coreos.com/v1", "PrometheusRule", pool.name, {"spec": {"groups": groups}})
+    return manifest(
+        pool, "monitoring.coreos.com/v1", "PrometheusRule", pool.name, {"spec": {"groups": groups}}
+    )
 
 
 def _alert(name: str, expr: str, lasting: str, severity: str, summary: str) -> dict[str, Any]:

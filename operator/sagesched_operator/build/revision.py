@@ -8,7 +8,16 @@ from typing import Any
 from sagesched_operator.api.pool import API_VERSION, KIND, Pool
 from sagesched_operator.build.manifest import Manifest, hash_of, manifest
 
-_TEMPLATE_FIELDS = ("model", "runtime", "resources", "podTemplate", "gateway", "predictor", "drain", "security")
+_TEMPLATE_FIELDS = (
+    "model",
+    "runtime",
+    "resources",
+    "podTemplate",
+    "gateway",
+    "predictor",
+    "drain",
+    "security",
+)
 """Sections of the spec that pods are made from."""
 
 

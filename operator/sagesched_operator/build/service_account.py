@@ -8,6 +8,4 @@ from sagesched_operator.build.manifest import Manifest, manifest
 
 def service_account(pool: Pool) -> Manifest:
     """The object."""
-    return manifest(
-        pool, "v1", "ServiceAccount", pool.name, {"automountServiceAccountToken": False}
-    )
+    return manifest(pool, "v1", "ServiceAccount", pool.name, {"automountServiceAccountToken": False})

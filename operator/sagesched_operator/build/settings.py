@@ -12,7 +12,7 @@ from sagesched_gateway.settings.config import (
 )
 from sagesched_gateway.settings.reloadable import take_reloadable
 
-from sagesched_operator.api.gateway import AUTO
+from sagesched_operator.api.gateway import AUTO, EvictionSpec, IntervalSpec
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import hash_of
 from sagesched_operator.build.paths import SOURCE
@@ -36,12 +36,19 @@ def settings_of(pool: Pool, installation: Installation) -> GatewayConfig:
     wanted: dict[str, object] = {
         "listen": {"connectionAgeSeconds": gateway.connection_age_seconds},
         "scheduling": _scheduling(pool),
+        "deadlines": {
+            "refuseBelow": spec.scheduling.deadlines.refuse_below,
+            "dropBelow": spec.scheduling.deadlines.drop_below,
+        },
+        "tenants": _tenants(pool),
         "engine": engine,
         "predictor": {"mode": predictor.mode, "device": predictor.device} | _learning(pool, installation),
         "profiles": {name: profile for name in _MODELS.get(profile, ())},
         "limits": {
             "queuedRequests": gateway.queue.requests,
             "queuedBytes": gateway.queue.bytes,
+            "queuedSeconds": gateway.queue.seconds,
+            "sheddableBelow": spec.scheduling.bands.sheddable_below,
             "fullCode": gateway.queue.full_code,
         },
         "attributes": {
@@ -76,11 +83,24 @@ def restart_hash(settings: GatewayConfig) -> str:
 
 def _scheduling(pool: Pool) -> dict[str, object]:
     scheduling = pool.spec.scheduling
+    interval, evictions = scheduling.interval or IntervalSpec(), scheduling.evictions or EvictionSpec()
     return {
         "policy": scheduling.policy,
         "tailWeight": scheduling.tail_weight,
         "ageGuard": scheduling.age_guard,
+        "lowerQuantile": interval.lower,
+        "upperQuantile": interval.upper,
+        "evictFirst": evictions.first,
+        "maxEvictions": evictions.most,
     }
+
+
+def _tenants(pool: Pool) -> dict[str, object]:
+    tenants = pool.spec.scheduling.tenants
+    if tenants is None:
+        return {"enabled": False}
+    weights = {tenant.name: tenant.weight for tenant in tenants.weights}
+    return {"enabled": True, "weights": weights, "defaultWeight": tenants.default_weight}
 
 
 def _learning(pool: Pool, installation: Installation) -> dict[str, object]:

@@ -23,7 +23,7 @@ _LOAD_S = 3600
 # bash opens sockets by itself, so that no image needs curl.
 _ASK = (
     f"exec 3<>/dev/tcp/127.0.0.1/{TRITON_HTTP} && printf 'GET %s HTTP/1.0\\r\\n\\r\\n' \"$0\" >&3 && "
-    "read -r _ code _ <&3 && [ \"$code\" = 200 ]"
+    'read -r _ code _ <&3 && [ "$code" = 200 ]'
 )
 _AWAIT_DRAIN = f'for _ in $(seq "$0"); do [ -e {DRAINED} ] && exit 0; sleep 1; done'
 
@@ -34,7 +34,9 @@ def triton_container(pool: Pool, sharing: str) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "triton",
         "image": runtime.image,
-        "command": ["trtllm-llmapi-launch", "tritonserver"] if runtime.profile == "llmapi" else ["tritonserver"],
+        "command": ["trtllm-llmapi-launch", "tritonserver"]
+        if runtime.profile == "llmapi"
+        else ["tritonserver"],
         "args": [*_arguments(), *runtime.args],
         "startupProbe": {**_probe("/v2/health/ready"), "periodSeconds": 5, "failureThreshold": _LOAD_S // 5},
         "livenessProbe": {**_probe("/v2/health/live"), "periodSeconds": 10, "failureThreshold": 6},

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sagesched_gateway.settings.config import ConfigError
+from sagesched_gateway.settings.section import ConfigError
 from sagesched_operator.api.pool import Pool, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import Desired, build
