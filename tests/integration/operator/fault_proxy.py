@@ -90,7 +90,11 @@ class FaultProxy:
         self._stop = asyncio.Event()
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, limit=0)) as session:
             app = web.Application(client_max_size=1 << 24)
-            app.router.add_route("*", "/{path:.*}", lambda request: self._pass(request, session))
+
+            async def handle(request: web.Request) -> web.StreamResponse:
+                return await self._pass(request, session)
+
+            app.router.add_route("*", "/{path:.*}", handle)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -75,7 +75,7 @@ def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
     operator.wait_leading()
     own.apply(SMALLEST)
     until(lambda: own.find("deployment", "llama"))
-    plane.stop_api_server(hard=True)
+    plane.stop_api_server()
     before = operator.metric("sagesched_operator_api_requests_total") or 0
     time.sleep(DOWN_S)
     assert operator.answers("/healthz")
