@@ -124,7 +124,10 @@ class FaultProxy:
             self._watches.add(task)
         try:
             async with session.request(
-                request.method, self._upstream + request.path_qs, headers=headers, data=await request.read()
+                request.method,
+                self._upstream + request.path_qs,
+                headers=headers,
+                data=await request.read() or None,
             ) as answer:
                 kept = {
                     name: value for name, value in answer.headers.items() if name.lower() == "content-type"

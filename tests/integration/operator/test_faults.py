@@ -164,7 +164,7 @@ def test_an_operator_that_is_down_loses_nothing(own, start):
     assert not own.find("deployment", "gone")
 
 
-def test_watches_that_are_cut_go_on_where_they_were(own, start, proxy, tmp_path):
+def test_watches_that_are_cut_go_on_where_they_were(own, proxy, start, tmp_path):
     operator = start(proxy.kubeconfig(tmp_path / "config"))
     operator.wait_leading()
     own.apply(SMALLEST)
@@ -176,7 +176,7 @@ def test_watches_that_are_cut_go_on_where_they_were(own, start, proxy, tmp_path)
     assert len([path for method, path in proxy.seen if method == "GET" and "limit=500" in path]) == lists
 
 
-def test_a_version_that_is_too_old_is_listed_again(own, start, proxy, tmp_path):
+def test_a_version_that_is_too_old_is_listed_again(own, proxy, start, tmp_path):
     operator = start(proxy.kubeconfig(tmp_path / "config"))
     operator.wait_leading()
     own.apply(SMALLEST)
@@ -202,7 +202,7 @@ def test_a_version_that_is_too_old_is_listed_again(own, start, proxy, tmp_path):
         (429, "TooManyRequests", {"Retry-After": "2"}, 2.0),
     ],
 )
-def test_answers_that_pass_are_tried_again(own, start, proxy, tmp_path, code, reason, headers, least_s):
+def test_answers_that_pass_are_tried_again(own, proxy, start, tmp_path, code, reason, headers, least_s):
     operator = start(proxy.kubeconfig(tmp_path / "config"))
     operator.wait_leading()
     own.apply(SMALLEST)
@@ -217,7 +217,7 @@ def test_answers_that_pass_are_tried_again(own, start, proxy, tmp_path, code, re
     assert len(tries) <= 1 + 3 + 1
 
 
-def test_what_is_refused_for_good_is_told_and_not_tried_again_and_again(own, start, proxy, tmp_path):
+def test_what_is_refused_for_good_is_told_and_not_tried_again_and_again(own, proxy, start, tmp_path):
     operator = start(proxy.kubeconfig(tmp_path / "config"))
     operator.wait_leading()
     own.apply(SMALLEST)

@@ -40,6 +40,20 @@ async def test_the_earliest_time_counts():
     assert [await queue.take(), await queue.take()] == [("a", "sooner"), ("a", "later")]
 
 
+async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
+    queue, key = WorkQueue(), ("a", "b")
+    queue.add(key)
+    queue.hold(key, 0.05)
+    queue.add(key)
+    began_at = asyncio.get_running_loop().time()
+    await queue.take()
+    assert asyncio.get_running_loop().time() - began_at >= 0.05
+    queue.done(key)
+    queue.free(key)
+    queue.add(key)
+    assert await queue.take() == key
+
+
 def an_object(version, *, uid="u", **metadata):
     labels = {"serving.sagesched.io/pool": "p"}
     return {
