@@ -1,8 +1,8 @@
 """`Predictor`: predict before an answer, observe after it; a façade over encoder, prior and series.
 
 A request belongs to a series (model, sampling regime, tenant where asked), and each series learns from its
-own answers alone (`series.py`). Until it has any, the learned prior speaks; without a prior, the lengths of the
-model's other answers; without these, nobody.
+own answers alone (`series.py`). Until it has any, the learned prior speaks; without a prior, the lengths of
+the model's other answers; without these, nobody.
 """
 
 from __future__ import annotations
