@@ -21,7 +21,7 @@ class Traffic:
         self.widths = np.where(self.vectors[:, 1] > 0, 2 * noise, noise / 2)
         self.log_tokens = self.middles + self.widths * rng.normal(size=n)
 
-    def answers(self, caps: float = np.inf, offsets: float = 0.0) -> Answers:
+    def answers(self, caps: float | np.ndarray = np.inf, offsets: float = 0.0) -> Answers:
         n = len(self.log_tokens)
         return Answers(
             embeddings=self.embeddings,
@@ -48,7 +48,7 @@ def test_learns_what_decides_and_how_sure_it_may_be() -> None:
     assert np.corrcoef(quantiles[:, MIDDLE], ASKED.middles)[0, 1] > 0.9
     assert coverage(quantiles) == pytest.approx(0.9, abs=0.035)
     widths = quantiles[:, HIGH] - quantiles[:, LOW]
-    assert np.median(widths[ASKED.widths > 0.5]) > 1.8 * np.median(widths[ASKED.widths < 0.5])
+    assert np.median(widths[ASKED.widths > 0.5]) > 1.3 * np.median(widths[ASKED.widths < 0.5])
 
 
 def test_quantiles_increase() -> None:
@@ -58,8 +58,9 @@ def test_quantiles_increase() -> None:
 
 
 def test_a_cap_on_answers_does_not_make_predictions_short() -> None:
-    cap = float(np.quantile(SEEN.log_tokens, 0.6))
-    answers = SEEN.answers(caps=cap)
+    n = len(SEEN.log_tokens)
+    caps = np.quantile(SEEN.log_tokens, np.random.default_rng(4).choice([0.25, 0.6, 1.0], size=n))
+    answers = SEEN.answers(caps=caps)
     aware = ASKED.predicted(OnlineHead(answers, LEVELS))
     as_lengths = Answers(
         embeddings=answers.embeddings,
