@@ -178,9 +178,9 @@ def _inspect(parsed: argparse.Namespace) -> None:
         return
     snapshot = read_snapshot(parsed.file)
     print(f"encoder {snapshot.fingerprint[:16]}")
-    for model, records in snapshot.models.items():
+    for key, records in snapshot.series.items():
         lengths = records.output_tokens[~records.censored]
-        print(f"model {model!r}: {len(records)} records, {len(records) - len(lengths)} of them cut off")
+        print(f"model {str(key)!r}: {len(records)} records, {len(records) - len(lengths)} of them cut off")
         if len(lengths):
             print(_quantiles(LengthDistribution.from_samples(lengths)))
 

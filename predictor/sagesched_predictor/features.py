@@ -20,6 +20,7 @@ class PromptFeatures:
         has_tools: the request offers tools to call.
         wants_json: the request asks for JSON or another fixed grammar.
         thinking: the request asks for visible reasoning before the answer.
+        tenant: on whose behalf, where what is learned of one tenant must not serve another; else empty.
     """
 
     prompt: str
@@ -32,6 +33,7 @@ class PromptFeatures:
     has_tools: bool = False
     wants_json: bool = False
     thinking: bool = False
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

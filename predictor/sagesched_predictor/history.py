@@ -1,54 +1,53 @@
 """Online history: lengths seen for prompts that are similar to a new one.
 
 The predictor of SageSched (arXiv 2603.07917): embeddings and observed lengths of the last 10,000 requests,
-cosine similarity of at least 0.8, the empirical distribution of the accepted neighbours. The search is exact:
-one product of the record matrix with the query.
-
-Records of different models are never mixed. An answer that was cut off is kept, but not taken for a length:
-that it would have been at least so long is a different kind of fact.
+compared with a new prompt by cosine. Records of different series (model, sampling regime) are never mixed.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_predictor.ring import FloatMatrix, IntArray, Ring
+from sagesched_predictor.request_features import NUM_FEATURES
+from sagesched_predictor.ring import BoolArray, FloatMatrix, IntArray, Ring
+from sagesched_predictor.series_key import SeriesKey
+
+# Nearest records that are looked at: beyond these the kernel's weights are negligible.
+NEAREST = 512
+# Of a full series' 20 MB; callers name models, so their number must be bounded.
+MAX_SERIES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """What a model's history knows around one prompt.
+    """The records nearest to one prompt, in no order.
 
     Attributes:
-        similarities: cosine with each record whose length is known, float32 (records,).
-        output_tokens: the lengths of these records, in the same order.
-        prompt_tokens: prompt tokens of these records.
-        near: which of them are neighbours.
-        num_censored: neighbours among the answers that were cut off.
+        similarities: cosine with each, float32 (n,).
+        output_tokens: their lengths.
+        prompt_tokens: their prompt tokens.
+        censored: which of the answers were cut off at that length.
+        num_near: how many are as similar as a neighbour must be.
     """
 
     similarities: npt.NDArray[np.float32]
     output_tokens: IntArray
     prompt_tokens: IntArray
-    near: npt.NDArray[np.bool_]
-    num_censored: int
-
-    @property
-    def num_neighbours(self) -> int:
-        """Neighbours with a known length."""
-        return int(np.count_nonzero(self.near))
+    censored: BoolArray
+    num_near: int
 
 
 class History:
-    """Records by model.
+    """Records by series.
 
     Attributes:
-        size: most records kept per model.
+        size: most records kept per series.
         dimension: length of an embedding.
-        min_similarity: cosine from which a record is a neighbour.
+        min_similarity: cosine from which a record is told as a neighbour.
     """
 
     def __init__(self, dimension: int, *, size: int = 10_000, min_similarity: float = 0.8) -> None:
@@ -56,40 +55,60 @@ class History:
         self.size = size
         self.dimension = dimension
         self.min_similarity = min_similarity
-        self._rings: dict[str, Ring] = {}
+        self._rings: OrderedDict[SeriesKey, Ring] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(len(ring) for ring in self._rings.values())
 
     @property
+    def num_appended(self) -> int:
+        """Grows by one with every record added; nothing else changes it, but a series that is given up."""
+        return sum(ring.num_appended for ring in self._rings.values())
+
+    @property
+    def keys(self) -> list[SeriesKey]:
+        """Series with records, the one that was longest not added to first."""
+        return [key for key, ring in self._rings.items() if len(ring)]
+
+    @property
     def models(self) -> list[str]:
-        """Models with records, in order of their first."""
-        return [model for model, ring in self._rings.items() if len(ring)]
+        """Models with records."""
+        return list(dict.fromkeys(key.model for key in self.keys))
 
-    def ring(self, model: str) -> Ring:
-        """The records of one model, made when there are none."""
-        if model not in self._rings:
-            self._rings[model] = Ring(self.size, self.dimension)
-        return self._rings[model]
+    def ring(self, key: SeriesKey) -> Ring:
+        """The records of one series, made when there are none; beyond `MAX_SERIES` one that rests goes."""
+        if key not in self._rings:
+            self._rings[key] = Ring(self.size, self.dimension, NUM_FEATURES)
+            while len(self._rings) > MAX_SERIES:
+                self._rings.popitem(last=False)
+        self._rings.move_to_end(key)
+        return self._rings[key]
 
-    def search(self, model: str, embeddings: FloatMatrix) -> list[Neighbourhood]:
-        """Compare each row of `embeddings` (n, dimension; unit vectors) with all records of a model."""
-        ring = self._rings.get(model)
-        if ring is None or not len(ring):
-            return [_NOTHING] * len(embeddings)
-        known = ~ring.censored
-        lengths, prompt_tokens = ring.output_tokens[known], ring.prompt_tokens[known]
-        cosines = (ring.embeddings @ embeddings.T).T  # this way round is nearly twice as fast
-        near = cosines >= self.min_similarity
-        return [
+    def find(self, key: SeriesKey) -> Ring | None:
+        """The records of one series, if there are any."""
+        return self._rings.get(key)
+
+    def forget_before(self, unix_s: float) -> int:
+        """Drop records made before this instant; returns how many."""
+        return sum(ring.forget_before(unix_s) for ring in self._rings.values())
+
+
+def nearest(ring: Ring, embeddings: FloatMatrix, min_similarity: float) -> list[Neighbourhood]:
+    """Compare each row of `embeddings` (n, dimension; unit vectors) with the records of a ring."""
+    cosines = (ring.embeddings @ embeddings.T).T  # this way round is nearly twice as fast
+    found = []
+    for row in cosines:
+        chosen: slice | IntArray = slice(None)
+        if len(row) > NEAREST:
+            chosen = np.argpartition(row, len(row) - NEAREST)[-NEAREST:]
+        similarities = row[chosen]
+        found.append(
             Neighbourhood(
-                row[known], lengths, prompt_tokens, is_near[known], int(np.count_nonzero(is_near & ~known))
+                similarities,
+                ring.output_tokens[chosen],
+                ring.prompt_tokens[chosen],
+                ring.censored[chosen],
+                int(np.count_nonzero(similarities >= min_similarity)),
             )
-            for row, is_near in zip(cosines, near, strict=True)
-        ]
-
-
-_NO_TOKENS = np.zeros(0, dtype=np.int64)
-_NOTHING = Neighbourhood(
-    np.zeros(0, dtype=np.float32), _NO_TOKENS, _NO_TOKENS, np.zeros(0, dtype=np.bool_), num_censored=0
-)
+        )
+    return found

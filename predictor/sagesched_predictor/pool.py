@@ -10,6 +10,7 @@ from collections import deque
 import numpy as np
 
 from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.survival import product_limit
 
 # Wide enough for the tail (twenty answers above its 99th percentile), short enough to follow a change of
 # traffic.
@@ -22,25 +23,31 @@ MIN_OBSERVATIONS_BETWEEN_NEWS = 50
 
 
 class PoolLengths:
-    """Recent lengths of one model. Answers that were cut off are not lengths and stay out."""
+    """Recent lengths of one model; what was cut off counts as at least so long (`survival.py`)."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._lengths: deque[int] = deque(maxlen=WINDOW)
+        self._lengths: deque[tuple[int, bool]] = deque(maxlen=WINDOW)
+        self._num_whole = 0
         self._distribution: LengthDistribution | None = None
         self._told: LengthDistribution | None = None
         self._since_told = 0
 
-    def observe(self, output_tokens: int) -> None:
-        """Add a length."""
-        self._lengths.append(output_tokens)
+    def observe(self, output_tokens: int, censored: bool = False) -> None:
+        """Add a length, or a least length where the answer was cut off there."""
+        if len(self._lengths) == WINDOW:
+            self._num_whole -= not self._lengths[0][1]
+        self._lengths.append((output_tokens, censored))
+        self._num_whole += not censored
         self._distribution = None
         self._since_told += 1
 
     def distribution(self) -> LengthDistribution | None:
-        """The distribution of the window; None before `MIN_LENGTHS` lengths."""
-        if self._distribution is None and len(self._lengths) >= MIN_LENGTHS:
-            self._distribution = LengthDistribution.from_samples(self._lengths)
+        """The distribution of the window; None before `MIN_LENGTHS` whole answers."""
+        if self._distribution is None and self._num_whole >= MIN_LENGTHS:
+            columns = np.array(self._lengths, dtype=np.float64)
+            lengths, mass = product_limit(columns[:, 0], columns[:, 1] > 0, np.ones(len(columns)))
+            self._distribution = LengthDistribution.from_samples(lengths, mass)
         return self._distribution
 
     def news(self) -> LengthDistribution | None:

@@ -1,37 +1,44 @@
-"""`Predictor`: predict before an answer, observe after it; a façade over encoder, history and pool.
+"""`Predictor`: predict before an answer, observe after it; a façade over encoder, prior and series.
 
-Which source speaks for a prompt of a model:
-
-1. `history`: at least `MIN_NEIGHBOURS` records are similar enough: the lengths of these neighbours.
-2. `pool`: otherwise, the lengths of the model's whole history.
-3. `none`: fewer than `pool.MIN_LENGTHS` lengths of this model are known.
-
-In the first two, nearer records count more (`kernel.py`).
+A request belongs to a series (model, sampling regime, tenant where asked), and each series learns from its
+own answers alone (`series.py`). Until it has any, the learned prior speaks; without a prior, the lengths of
+the model's other answers; without these, nobody.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from sagesched_predictor.blend import Blend
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
-from sagesched_predictor.history import History, Neighbourhood
-from sagesched_predictor.kernel import kernel_weights
-from sagesched_predictor.pool import MIN_LENGTHS, PoolLengths
+from sagesched_predictor.history import History
+from sagesched_predictor.pool import PoolLengths
+from sagesched_predictor.prior import LEVELS, to_distribution
+from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.series import (
+    MIDDLE,
+    HeadInTheMaking,
+    Opinions,
+    Prompts,
+    Series,
+    StartFit,
+    first_opinions,
+    main_source,
+)
+from sagesched_predictor.series_key import SeriesKey
 
-Source = Literal["history", "pool", "none"]
-
-# With fewer, the rest of the history still has something to add to what the neighbours say.
-MIN_NEIGHBOURS = 8
 # Embeddings of prompts that were predicted and not yet observed; 1.5 kB each.
 REMEMBERED_PROMPTS = 8192
+_EQUAL = Blend(LEVELS)
 
 
 class Embedder(Protocol):
@@ -41,39 +48,63 @@ class Embedder(Protocol):
         """Unit vectors, float32 (len(texts), dimension)."""
 
 
+class PriorQuantiles(Protocol):
+    """What the predictor needs of a learned prior; see `prior.Prior`."""
+
+    def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, models: Sequence[str]) -> FloatMatrix:
+        """Quantiles of ln(output tokens) at `LEVELS`, float32 (n, levels)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What is predicted for one prompt.
 
     Attributes:
         distribution: of the output tokens, cut at the request's max_tokens; None where `source` is "none".
-        source: who speaks, see the module.
-        neighbours: records of known length that are similar enough.
+        source: who counts most: `prior`, `head`, `history` (similar prompts), `pool` (all answers) or `none`.
+        neighbours: records that are similar enough to be called neighbours.
     """
 
     distribution: LengthDistribution | None
-    source: Source
+    source: str
     neighbours: int
 
 
 class Predictor:
-    """Predicts output lengths from similar prompts seen before. Not thread-safe: one owner."""
+    """Predicts output lengths and learns from outcomes. Not thread-safe: one owner."""
 
-    def __init__(self, encoder: Embedder, history: History) -> None:
-        """Use a history as it is; its known lengths also fill the pools."""
+    def __init__(
+        self,
+        encoder: Embedder,
+        history: History,
+        prior: PriorQuantiles | None = None,
+        *,
+        start_fit: StartFit = HeadInTheMaking,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Go on from a history as it is.
+
+        Args:
+            encoder: of the prompts.
+            history: records of the same encoder.
+            prior: for prompts that the pool knows nothing of; None for none.
+            start_fit: where online heads are fitted; at once and here when left out.
+            clock: Unix seconds, kept with each record.
+        """
         self._encoder = encoder
         self._history = history
+        self._prior = prior
+        self._start_fit = start_fit
+        self._clock = clock
         self._embeddings: OrderedDict[bytes, FloatMatrix] = OrderedDict()
+        self._series: dict[SeriesKey, Series] = {}
         self._pools: dict[str, PoolLengths] = {}
-        for model in history.models:
-            ring = history.ring(model)
-            order = ring.by_age()
-            for output_tokens in ring.output_tokens[order][~ring.censored[order]]:
-                self.pool(model).observe(int(output_tokens))
+        for key in history.keys:
+            self._restore(key)
 
     @property
     def num_records(self) -> int:
-        """Records in the history, all models."""
+        """Records in the history, all series."""
         return len(self._history)
 
     @property
@@ -82,7 +113,7 @@ class Predictor:
         return list(self._pools)
 
     def pool(self, model: str) -> PoolLengths:
-        """The pool-wide lengths of a model."""
+        """The lengths of all answers of a model."""
         return self._pools.setdefault(model, PoolLengths())
 
     def predict(self, prompts: Sequence[PromptFeatures]) -> list[Prediction]:
@@ -92,12 +123,17 @@ class Predictor:
             EncoderError: the encoder failed.
         """
         embeddings = self._embed([features.prompt for features in prompts])
-        predictions: list[Prediction | None] = [None] * len(prompts)
-        for model in {features.model for features in prompts}:
-            rows = [i for i, features in enumerate(prompts) if features.model == model]
-            for i, found in zip(rows, self._history.search(model, embeddings[rows]), strict=True):
-                predictions[i] = _predicted(found, prompts[i])
-        return [prediction for prediction in predictions if prediction is not None]
+        vectors = request_vectors(prompts)
+        keys = [SeriesKey.of(features) for features in prompts]
+        predictions: dict[int, Prediction] = {}
+        for key in dict.fromkeys(keys):
+            rows = [row for row, other in enumerate(keys) if other == key]
+            seen = self._seen([prompts[row] for row in rows], embeddings[rows], vectors[rows])
+            series = self._series.get(key)
+            opinions = first_opinions(seen, self.pool(key.model)) if series is None else series.opinions(seen)
+            for row, one in zip(rows, opinions, strict=True):
+                predictions[row] = self._predicted(key, one, prompts[row])
+        return [predictions[row] for row in range(len(prompts))]
 
     def predict_unseen(self, features: PromptFeatures) -> Prediction:
         """The pool-wide prediction, without running the encoder: for times when it cannot keep up."""
@@ -110,19 +146,14 @@ class Predictor:
         Raises:
             EncoderError: the prompt had to be embedded and the encoder failed.
         """
-        (embedding,) = self._embed([features.prompt])
-        self._history.ring(features.model).append(
-            embedding,
-            output_tokens=outcome.output_tokens,
-            prompt_tokens=features.prompt_tokens,
-            censored=outcome.censored,
-        )
+        embeddings = self._embed([features.prompt])
+        seen = self._seen([features], embeddings, request_vectors([features]))
+        self._series_of(SeriesKey.of(features)).observe(seen, outcome, self._clock())
         self.observe_length(features.model, outcome)
 
     def observe_length(self, model: str, outcome: Outcome) -> None:
-        """Record the length for the pool only, without the prompt."""
-        if not outcome.censored:
-            self.pool(model).observe(outcome.output_tokens)
+        """Record the length for the model's pool only, without the prompt."""
+        self.pool(model).observe(outcome.output_tokens, outcome.censored)
 
     def remember(self, prompts: Sequence[str]) -> None:
         """Embed prompts together, so that `observe` finds their embeddings at hand.
@@ -135,6 +166,43 @@ class Predictor:
     def remembers(self, prompt: str) -> bool:
         """Whether `observe` would find this prompt's embedding at hand."""
         return _key(prompt) in self._embeddings
+
+    def _seen(
+        self, prompts: Sequence[PromptFeatures], embeddings: FloatMatrix, vectors: FloatMatrix
+    ) -> Prompts:
+        prior = None
+        if self._prior is not None:
+            prior = self._prior.predict(embeddings, vectors, [features.model for features in prompts])
+        tokens = np.array([features.prompt_tokens for features in prompts], dtype=np.int64)
+        return Prompts(embeddings, vectors, tokens, prior)
+
+    def _series_of(self, key: SeriesKey) -> Series:
+        ring = self._history.ring(key)
+        series = self._series.get(key)
+        if series is None or series.ring is not ring:
+            self._series = {known: one for known, one in self._series.items() if self._history.find(known)}
+            series = self._series[key] = Series(ring, self._history.min_similarity, self._start_fit)
+        return series
+
+    def _restore(self, key: SeriesKey) -> None:
+        """Take up a series of records that were read from a file."""
+        ring = self._history.ring(key)
+        if self._prior is not None:
+            prior = self._prior.predict(ring.embeddings, ring.vectors, [key.model] * len(ring))
+            ring.offsets[:] = prior[:, MIDDLE]
+        self._series_of(key)
+        order = ring.by_age()
+        for tokens, censored in zip(ring.output_tokens[order], ring.censored[order], strict=True):
+            self.pool(key.model).observe(int(tokens), bool(censored))
+
+    def _predicted(self, key: SeriesKey, opinions: Opinions, features: PromptFeatures) -> Prediction:
+        series = self._series.get(key)
+        blend = _EQUAL if series is None else series.blend
+        source = main_source(opinions, blend.merits)
+        distribution = None
+        if source != "none":
+            distribution = to_distribution(blend.combine(opinions.quantiles, opinions.sizes))
+        return _cut(distribution, source, opinions.neighbours, features)
 
     def _embed(self, texts: Sequence[str]) -> FloatMatrix:
         keys = [_key(text) for text in texts]
@@ -159,19 +227,8 @@ def _key(prompt: str) -> bytes:
     return hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _predicted(found: Neighbourhood, features: PromptFeatures) -> Prediction:
-    if found.output_tokens.size < MIN_LENGTHS:
-        return Prediction(None, "none", found.num_neighbours)
-    by_history = found.num_neighbours >= MIN_NEIGHBOURS
-    records = found.near if by_history else np.ones_like(found.near)
-    log_length_gaps = np.log(np.maximum(found.prompt_tokens[records], 1) / max(features.prompt_tokens, 1))
-    weights = kernel_weights(found.similarities[records], log_length_gaps)
-    distribution = LengthDistribution.from_samples(found.output_tokens[records], weights)
-    return _cut(distribution, "history" if by_history else "pool", found.num_neighbours, features)
-
-
 def _cut(
-    distribution: LengthDistribution | None, source: Source, neighbours: int, features: PromptFeatures
+    distribution: LengthDistribution | None, source: str, neighbours: int, features: PromptFeatures
 ) -> Prediction:
     if distribution is not None and features.max_tokens > 0:
         distribution = distribution.clipped(features.max_tokens)

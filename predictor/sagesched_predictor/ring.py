@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 FloatMatrix = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -17,20 +20,27 @@ class Ring:
 
     Attributes:
         size: most records kept.
+        num_appended: records ever added; grows by one with each.
     """
 
-    def __init__(self, size: int, dimension: int) -> None:
+    def __init__(self, size: int, dimension: int, num_features: int) -> None:
         """Start empty; memory grows with use. Raises ValueError for a size or dimension below 1."""
         if size < 1 or dimension < 1:
             raise ValueError(f"size and dimension must be at least 1, got {size} and {dimension}")
         self.size = size
+        self.num_appended = 0
         self._count = 0
         self._next = 0
         capacity = min(FIRST_CAPACITY, size)
-        self._embeddings: FloatMatrix = np.zeros((capacity, dimension), dtype=np.float32)
-        self._output_tokens: IntArray = np.zeros(capacity, dtype=np.int64)
-        self._prompt_tokens: IntArray = np.zeros(capacity, dtype=np.int64)
-        self._censored: BoolArray = np.zeros(capacity, dtype=np.bool_)
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            "embeddings": np.zeros((capacity, dimension), dtype=np.float32),
+            "vectors": np.zeros((capacity, num_features), dtype=np.float32),
+            "output_tokens": np.zeros(capacity, dtype=np.int64),
+            "prompt_tokens": np.zeros(capacity, dtype=np.int64),
+            "censored": np.zeros(capacity, dtype=np.bool_),
+            "offsets": np.zeros(capacity, dtype=np.float64),
+            "recorded_at": np.zeros(capacity, dtype=np.float64),
+        }
 
     def __len__(self) -> int:
         return self._count
@@ -38,36 +48,64 @@ class Ring:
     @property
     def embeddings(self) -> FloatMatrix:
         """Unit vectors, (records, dimension)."""
-        return self._embeddings[: self._count]
+        return self._columns["embeddings"][: self._count]
+
+    @property
+    def vectors(self) -> FloatMatrix:
+        """Request vectors, (records, features)."""
+        return self._columns["vectors"][: self._count]
 
     @property
     def output_tokens(self) -> IntArray:
         """Observed output tokens; where `censored`, the answer would have been at least this long."""
-        return self._output_tokens[: self._count]
+        return self._columns["output_tokens"][: self._count]
 
     @property
     def prompt_tokens(self) -> IntArray:
         """Prompt tokens."""
-        return self._prompt_tokens[: self._count]
+        return self._columns["prompt_tokens"][: self._count]
 
     @property
     def censored(self) -> BoolArray:
         """Whether the answer was cut off."""
-        return self._censored[: self._count]
+        return self._columns["censored"][: self._count]
+
+    @property
+    def offsets(self) -> FloatArray:
+        """The prior's median of ln(output tokens) as it was for the prompt; 0 without a prior."""
+        return self._columns["offsets"][: self._count]
+
+    @property
+    def recorded_at(self) -> FloatArray:
+        """When the record was made, Unix seconds."""
+        return self._columns["recorded_at"][: self._count]
 
     def append(
-        self, embedding: FloatMatrix, *, output_tokens: int, prompt_tokens: int, censored: bool
+        self,
+        embedding: FloatMatrix,
+        vector: FloatMatrix,
+        *,
+        output_tokens: int,
+        prompt_tokens: int,
+        censored: bool,
+        offset: float = 0.0,
+        recorded_at: float = 0.0,
     ) -> None:
         """Add a record, in place of the oldest when full."""
-        if self._next == self._output_tokens.size and self._output_tokens.size < self.size:
+        if self._next == self._capacity and self._capacity < self.size:
             self._grow()
         at = self._next % self.size
-        self._embeddings[at] = embedding
-        self._output_tokens[at] = output_tokens
-        self._prompt_tokens[at] = prompt_tokens
-        self._censored[at] = censored
+        columns = self._columns
+        columns["embeddings"][at] = embedding
+        columns["vectors"][at] = vector
+        columns["output_tokens"][at] = output_tokens
+        columns["prompt_tokens"][at] = prompt_tokens
+        columns["censored"][at] = censored
+        columns["offsets"][at] = offset
+        columns["recorded_at"][at] = recorded_at
         self._next = at + 1
         self._count = max(self._count, at + 1)
+        self.num_appended += 1
 
     def by_age(self) -> IntArray:
         """Positions of all records, oldest first."""
@@ -75,10 +113,24 @@ class Ring:
             return np.arange(self._count)
         return (np.arange(self._count) + self._next) % self._count
 
+    def forget_before(self, unix_s: float) -> int:
+        """Drop records made before this instant; returns how many."""
+        kept = self.by_age()
+        kept = kept[self.recorded_at[kept] >= unix_s]
+        dropped = self._count - len(kept)
+        if dropped:
+            for name, column in self._columns.items():
+                fresh = np.zeros_like(column)
+                fresh[: len(kept)] = column[kept]
+                self._columns[name] = fresh
+            self._count = self._next = len(kept)
+        return dropped
+
+    @property
+    def _capacity(self) -> int:
+        return len(self._columns["output_tokens"])
+
     def _grow(self) -> None:
-        capacity = min(2 * self._output_tokens.size, self.size)
-        extra = capacity - self._output_tokens.size
-        self._embeddings = np.concatenate([self._embeddings, np.zeros_like(self._embeddings[:extra])])
-        self._output_tokens = np.concatenate([self._output_tokens, np.zeros(extra, dtype=np.int64)])
-        self._prompt_tokens = np.concatenate([self._prompt_tokens, np.zeros(extra, dtype=np.int64)])
-        self._censored = np.concatenate([self._censored, np.zeros(extra, dtype=np.bool_)])
+        extra = min(2 * self._capacity, self.size) - self._capacity
+        for name, column in self._columns.items():
+            self._columns[name] = np.concatenate([column, np.zeros_like(column[:1].repeat(extra, axis=0))])

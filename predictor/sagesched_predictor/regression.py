@@ -1,0 +1,150 @@
+"""Kernel ridge regression over records: many columns of targets, one factorisation. PURE.
+
+Two prompts are alike by what they say (embedding), by how they look (request vector), and by what a learned
+prior sees in them where there is one. Each has its Gaussian kernel and the regression takes their sum, so
+that each kind can explain its own part:
+
+    k(a, b) = exp((cos(a, b) - 1) / T) + exp(-|x_a - x_b|^2 / (2 w d))
+
+with x the standardised request vector of d numbers. Sums did better than products or either part alone, and
+widths matter little around the chosen ones (`bench/online_head.py`).
+
+Up to `MAX_LANDMARKS` records the solution is exact; beyond, records are seen through their kernels with so
+many of them drawn at random (Nystroem's method, the subset of regressors), so the cost of a prediction is
+bounded and that of a fit grows with the records only in proportion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatMatrix = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+
+MAX_LANDMARKS = 1024
+EMBEDDING_WIDTH = 0.6
+VECTOR_WIDTH = 0.5
+# Of a record's noise, in units of one kernel's variance.
+RIDGE = 0.5
+# A straight line through the prior's location costs this much per unit of slope squared.
+LINE_RIDGE = 4.0
+# Keeps the factorisation stable where prompts repeat; far below the noise.
+JITTER = 1e-5
+# A number that never varied in the history must not make a request that has another one a stranger to all.
+SMALLEST_DEVIATION = 0.05
+FARTHEST = 4.0
+HIGHEST_LEVERAGE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """Shift and scale of request vectors, as of the records.
+
+    Attributes:
+        mean: shape (d,).
+        deviation: shape (d,), at least `SMALLEST_DEVIATION`.
+    """
+
+    mean: FloatMatrix
+    deviation: FloatMatrix
+
+    @classmethod
+    def of(cls, vectors: FloatMatrix) -> Standard:
+        """That of the rows of `vectors`."""
+        return cls(vectors.mean(axis=0), np.maximum(vectors.std(axis=0), SMALLEST_DEVIATION))
+
+    def __call__(self, vectors: FloatMatrix) -> FloatMatrix:
+        """Standardised rows; far-out numbers count as `FARTHEST` deviations."""
+        return np.clip((vectors - self.mean) / self.deviation, -FARTHEST, FARTHEST)
+
+
+class KernelFeatures:
+    """Sees a prompt as its kernels with the landmarks, then 1 and a line in the prior's location."""
+
+    def __init__(
+        self, standard: Standard, embeddings: FloatMatrix, vectors: FloatMatrix, line: FloatArray
+    ) -> None:
+        """Take these records as landmarks; see `__call__` for the arguments."""
+        self._standard = standard
+        self._embeddings = np.ascontiguousarray(embeddings)
+        self._vectors = self._standard(vectors)
+        self._squares = np.einsum("ij,ij->i", self._vectors, self._vectors)
+        self._line_mean = float(line.mean())
+
+    @property
+    def num_landmarks(self) -> int:
+        """Landmarks."""
+        return len(self._embeddings)
+
+    def __call__(self, embeddings: FloatMatrix, vectors: FloatMatrix, line: FloatArray) -> FloatMatrix:
+        """Features, float32 (n, landmarks + 2).
+
+        Args:
+            embeddings: unit vectors, float32 (n, dimension).
+            vectors: request vectors, float32 (n, d).
+            line: the prior's location, shape (n,); zeros where there is no prior.
+        """
+        standard = self._standard(vectors)
+        # Products this way round run over the landmarks' memory once.
+        kernel = (self._embeddings @ embeddings.T).T - np.float32(1)
+        kernel *= np.float32(1 / EMBEDDING_WIDTH)
+        np.exp(kernel, out=kernel)
+        squares = np.einsum("ij,ij->i", standard, standard)
+        gaps = (self._vectors @ standard.T).T * np.float32(-2) + self._squares + squares[:, None]
+        gaps *= np.float32(-0.5 / (VECTOR_WIDTH * standard.shape[1]))
+        np.minimum(gaps, np.float32(0), out=gaps)
+        kernel += np.exp(gaps, out=gaps)
+        features = np.empty((len(kernel), self.num_landmarks + 2), dtype=np.float32)
+        features[:, :-2] = kernel
+        features[:, -2] = 1
+        features[:, -1] = line - self._line_mean
+        return features
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """A ridge problem made ready: after `make`, each column of targets costs little.
+
+    Attributes:
+        features: of the records, float64 (n, p), rows scaled by the root of their weight.
+        inverse: of features' features + penalty, (p, p).
+        leverages: how much each record pulls its own fit, shape (n,), in [0, 1).
+    """
+
+    features: FloatArray
+    inverse: FloatArray
+    leverages: FloatArray
+
+    @classmethod
+    def make(
+        cls, features: FloatMatrix, landmarks: npt.NDArray[np.intp], weights: FloatArray, ridge: float
+    ) -> Solver:
+        """Factorise.
+
+        Args:
+            features: of `KernelFeatures`, (n, p).
+            landmarks: rows that are the landmarks, in their order, shape (p - 2,).
+            weights: of the records, > 0, shape (n,).
+            ridge: noise of a record in units of a kernel's variance.
+        """
+        scaled = features.astype(np.float64) * np.sqrt(weights)[:, None]
+        normal = scaled.T @ scaled
+        between = features[landmarks, :-2].astype(np.float64)
+        normal[:-2, :-2] += ridge * (between + between.T) / 2
+        normal[np.diag_indices_from(normal)] += JITTER * len(features)
+        normal[-1, -1] += LINE_RIDGE
+        inverse = np.linalg.inv(normal)
+        leverages = np.clip(np.einsum("ij,ij->i", scaled @ inverse, scaled), 0.0, HIGHEST_LEVERAGE)
+        return cls(scaled, inverse, leverages)
+
+    def solve(self, targets: FloatArray, weights: FloatArray) -> FloatArray:
+        """Coefficients (p,) for targets (n,) under the same weights."""
+        return self.inverse @ (self.features.T @ (np.sqrt(weights) * targets))
+
+    def left_out(self, targets: FloatArray, weights: FloatArray, coefficients: FloatArray) -> FloatArray:
+        """What each record would be fitted to by all the others, shape (n,)."""
+        fitted = (self.features @ coefficients) / np.sqrt(weights)
+        return targets - (targets - fitted) / (1 - self.leverages)

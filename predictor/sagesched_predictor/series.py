@@ -1,0 +1,215 @@
+"""`Series`: all that is known of one model and sampling regime, and what it makes of a prompt.
+
+Up to four sources speak for a prompt, each in quantiles of ln(output tokens) at `LEVELS`: the learned prior,
+the online head, the nearest past prompts, and the lengths of all answers. `blend.py` weighs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sagesched_predictor.blend import HEAD_SHARE, POOL_RECORDS, PRIOR_RECORDS, SOURCES, Blend, weights_of
+from sagesched_predictor.features import Outcome
+from sagesched_predictor.history import Neighbourhood, nearest
+from sagesched_predictor.kernel import kernel_weights
+from sagesched_predictor.online_head import MIN_RECORDS, Answers, OnlineHead
+from sagesched_predictor.pool import MIN_LENGTHS, PoolLengths
+from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.ring import Ring
+from sagesched_predictor.survival import product_limit, quantiles
+
+FloatMatrix = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+
+# The head is fitted again when this share of its records is new, and at least so many.
+REFIT_SHARE = 1 / 16
+REFIT_RECORDS = 8
+_PRIOR, _HEAD, _HISTORY, _POOL = range(len(SOURCES))
+# Where the median stands among them.
+MIDDLE = LEVELS.index(0.5)
+
+StartFit = Callable[[Callable[[], OnlineHead]], "HeadInTheMaking"]
+
+
+class HeadInTheMaking:
+    """A fit that may still run elsewhere; this one is done at once."""
+
+    def __init__(self, fit: Callable[[], OnlineHead]) -> None:
+        """Fit now."""
+        self._head = fit()
+
+    def done(self) -> bool:
+        """Whether `result` is there."""
+        return True
+
+    def result(self) -> OnlineHead:
+        """The head; raises what the fit raised."""
+        return self._head
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Prompts of one series, as the sources see them.
+
+    Attributes:
+        embeddings: unit vectors, float32 (n, dimension).
+        vectors: request vectors, float32 (n, features).
+        prompt_tokens: shape (n,).
+        prior: quantiles of ln(output tokens) that the prior gives, (n, levels); None without one.
+    """
+
+    embeddings: FloatMatrix
+    vectors: FloatMatrix
+    prompt_tokens: npt.NDArray[np.int64]
+    prior: FloatMatrix | None
+
+    def offsets(self) -> FloatArray:
+        """The prior's medians, shape (n,); zeros without one."""
+        if self.prior is None:
+            return np.zeros(len(self.embeddings))
+        return self.prior[:, MIDDLE].astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What the sources say of one prompt.
+
+    Attributes:
+        quantiles: (sources, levels); rows of silent sources are zero.
+        sizes: what each rests on, in records, shape (sources,); 0 where it is silent.
+        neighbours: records that are as similar as a neighbour must be.
+    """
+
+    quantiles: FloatArray
+    sizes: FloatArray
+    neighbours: int
+
+
+class Series:
+    """Records, head, pool and blend of one series.
+
+    Attributes:
+        ring: the records.
+        blend: weighs the sources.
+        pool: lengths of all answers.
+    """
+
+    def __init__(self, ring: Ring, min_similarity: float, start_fit: StartFit = HeadInTheMaking) -> None:
+        """Go on from the records in `ring`."""
+        self.ring = ring
+        self._min_similarity = min_similarity
+        self._start_fit = start_fit
+        self._head: OnlineHead | None = None
+        self._fit: HeadInTheMaking | None = None
+        self._fitted_at = 0
+        self.blend = Blend(LEVELS)
+        self.pool = PoolLengths()
+        order = ring.by_age()
+        for tokens, censored in zip(ring.output_tokens[order], ring.censored[order], strict=True):
+            self.pool.observe(int(tokens), bool(censored))
+        self._refit()
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    def opinions(self, prompts: Prompts) -> list[Opinions]:
+        """What the sources say, one for each prompt."""
+        self._take_over_fit()
+        said, sizes = _of_prior_and_pool(prompts, self.pool)
+        num_records = len(self.ring)
+        if self._head is not None:
+            said[:, _HEAD] = self._head.predict(prompts.embeddings, prompts.vectors, prompts.offsets())
+            sizes[:, _HEAD] = HEAD_SHARE * num_records
+        found: list[Neighbourhood] = []
+        if num_records >= MIN_LENGTHS:
+            found = nearest(self.ring, prompts.embeddings, self._min_similarity)
+            said[:, _HISTORY] = [
+                _spoken(one, tokens) for one, tokens in zip(found, prompts.prompt_tokens, strict=True)
+            ]
+            sizes[:, _HISTORY] = (1 - HEAD_SHARE) * num_records
+        nears = [one.num_near for one in found] or [0] * len(said)
+        return [Opinions(*one) for one in zip(said, sizes, nears, strict=True)]
+
+    def observe(self, prompts: Prompts, outcome: Outcome, recorded_at: float) -> None:
+        """Learn from one answer, `prompts` being its one prompt; judged before it is added."""
+        log_tokens = float(np.log(max(outcome.output_tokens, 1)))
+        (opinions,) = self.opinions(prompts)
+        if opinions.sizes.any():
+            self.blend.learn(opinions.quantiles, opinions.sizes, log_tokens, outcome.censored)
+        self.ring.append(
+            prompts.embeddings[0],
+            prompts.vectors[0],
+            output_tokens=outcome.output_tokens,
+            prompt_tokens=int(prompts.prompt_tokens[0]),
+            censored=outcome.censored,
+            offset=float(prompts.offsets()[0]),
+            recorded_at=recorded_at,
+        )
+        self.observe_length(outcome)
+        self._refit()
+
+    def observe_length(self, outcome: Outcome) -> None:
+        """Record the length for the pool only, without the prompt."""
+        self.pool.observe(outcome.output_tokens, outcome.censored)
+
+    def _refit(self) -> None:
+        """Fit the head again if it is time and no fit is under way."""
+        self._take_over_fit()
+        num_new = self.ring.num_appended - self._fitted_at
+        if self._fit is not None or num_new < max(REFIT_RECORDS, REFIT_SHARE * len(self.ring)):
+            return
+        order = self.ring.by_age()
+        censored = self.ring.censored[order]
+        if np.count_nonzero(~censored) < MIN_RECORDS:
+            return
+        answers = Answers(
+            embeddings=self.ring.embeddings[order],
+            vectors=self.ring.vectors[order],
+            log_tokens=np.log(np.maximum(self.ring.output_tokens[order], 1)),
+            censored=censored,
+            offsets=self.ring.offsets[order],
+        )
+        self._fitted_at = self.ring.num_appended
+        self._fit = self._start_fit(lambda: OnlineHead(answers, LEVELS, seed=self._fitted_at))
+        self._take_over_fit()
+
+    def _take_over_fit(self) -> None:
+        if self._fit is not None and self._fit.done():
+            self._head, self._fit = self._fit.result(), None
+
+
+def first_opinions(prompts: Prompts, pool: PoolLengths) -> list[Opinions]:
+    """What is said where a series has no records: by the prior, and by other answers of the model."""
+    return [Opinions(*one, 0) for one in zip(*_of_prior_and_pool(prompts, pool), strict=True)]
+
+
+def main_source(opinions: Opinions, merits: FloatArray) -> str:
+    """The source that counts most, by name; `none` where all are silent."""
+    if not opinions.sizes.any():
+        return "none"
+    return SOURCES[int(np.argmax(weights_of(opinions.sizes, merits)))]
+
+
+def _of_prior_and_pool(prompts: Prompts, pool: PoolLengths) -> tuple[FloatArray, FloatArray]:
+    """Quantiles (n, sources, levels) and sizes (n, sources), those of the other sources left at zero."""
+    said = np.zeros((len(prompts.embeddings), len(SOURCES), len(LEVELS)))
+    sizes = np.zeros(said.shape[:2])
+    if prompts.prior is not None:
+        said[:, _PRIOR], sizes[:, _PRIOR] = prompts.prior, PRIOR_RECORDS
+    distribution = pool.distribution()
+    if distribution is not None:
+        said[:, _POOL] = quantiles(np.log(distribution.tokens), distribution.weights, LEVELS)
+        sizes[:, _POOL] = POOL_RECORDS
+    return said, sizes
+
+
+def _spoken(found: Neighbourhood, prompt_tokens: int) -> FloatArray:
+    """Quantiles of ln(output tokens) of similar prompts, (levels,)."""
+    gaps = np.log(np.maximum(found.prompt_tokens, 1) / max(prompt_tokens, 1))
+    weights = kernel_weights(found.similarities, gaps)
+    logs = np.log(np.maximum(found.output_tokens, 1))
+    return quantiles(*product_limit(logs, found.censored, weights), LEVELS)
