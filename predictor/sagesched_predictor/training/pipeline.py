@@ -162,8 +162,8 @@ def figures(fitted: Fitted, material: Material) -> dict[str, Any]:
     held_out = np.flatnonzero(material.folds == HELD_OUT_FOLD)
     rng = np.random.default_rng(0)
     sets: dict[str, list[int]] = {}
-    for i in held_out:
-        sets.setdefault(material.examples[i].dataset, []).append(int(i))
+    for i in map(int, held_out):
+        sets.setdefault(material.examples[i].dataset, []).append(i)
     scored = {}
     for name, members in sorted(sets.items()):
         if len(members) < MIN_SCORED:
