@@ -62,7 +62,8 @@ class Encoder:
                 "an int8 encoder would run on the CPU whatever the device; "
                 "export one for the GPU with `sagesched-predictor export --precision fp32`"
             )
-        self._tokenizer = PromptTokenizer(artifact.tokenizer_path, options.max_prompt_tokens)
+        limit = min(options.max_prompt_tokens, artifact.max_prompt_tokens or options.max_prompt_tokens)
+        self._tokenizer = PromptTokenizer(artifact.tokenizer_path, limit)
         self._session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
         width = self._session.get_outputs()[0].shape[-1]
         if width != artifact.dimension:

@@ -1,0 +1,124 @@
+"""The trained part of the predictor, in JAX: trunk (pooled layers -> embedding) and head (-> log quantiles).
+
+    trunk   t = tanh(W2 gelu(W1 pooled)),  c = a fixed whitened projection of `pooled`
+            embedding = [t, c / 2] / |[t, c / 2]|
+    head    r = tanh(W4 gelu(W3 [embedding, features]))
+            log quantiles = W5 r, made increasing, + shift of the model: a_m + b_m · r
+
+`t` is made to tell lengths apart over many models and tasks. `c` keeps what else differs between prompts, so
+that a pool's own traffic can teach what the prior never saw. Models share everything but their shift; a model
+that was not trained with gets none.
+
+The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
+bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.training.shape import (
+    DIMENSION,
+    EMBEDDING_SCALE,
+    HEAD_HIDDEN,
+    HIDDEN,
+    NORM_FLOOR,
+    PROJECTED_WEIGHT,
+    REPRESENTATION,
+    TRAITS,
+)
+
+FloatMatrix = npt.NDArray[np.float32]
+Parameters = dict[str, Any]
+
+_LEVELS = jnp.asarray(LEVELS, dtype=jnp.float32)
+
+
+def initial(rng: np.random.Generator, num_pooled: int, num_features: int, num_models: int) -> Parameters:
+    """Random parameters; shifts of models, and the population's beside them, start at none."""
+
+    def dense(inputs: int, outputs: int, gain: float = 1.0) -> FloatMatrix:
+        weights: FloatMatrix = (rng.normal(size=(inputs, outputs)) * gain / np.sqrt(inputs)).astype(
+            np.float32
+        )
+        return weights
+
+    def zeros(*shape: int) -> FloatMatrix:
+        return np.zeros(shape, dtype=np.float32)
+
+    steps = np.full(len(LEVELS) - 1, -1.5, dtype=np.float32)
+    return {
+        "trunk1": dense(num_pooled, HIDDEN),
+        "trunk1_bias": zeros(HIDDEN),
+        "trunk2": dense(HIDDEN, TRAITS),
+        "trunk2_bias": zeros(TRAITS),
+        "head1": dense(DIMENSION + num_features, HEAD_HIDDEN),
+        "head1_bias": zeros(HEAD_HIDDEN),
+        "head2": dense(HEAD_HIDDEN, REPRESENTATION),
+        "head2_bias": zeros(REPRESENTATION),
+        "out": dense(REPRESENTATION, len(LEVELS), 0.1),
+        "out_bias": np.concatenate([np.array([3.0], dtype=np.float32), steps]),
+        "shift": zeros(num_models + 1),
+        "shift_slope": zeros(num_models + 1, REPRESENTATION),
+    }
+
+
+def embed(parameters: Parameters, pooled: Any, projected: Any, key: Any = None, dropout: float = 0.0) -> Any:
+    """Unit embeddings (n, DIMENSION) from standardised pooled layers and their projection (n, PROJECTED)."""
+    if key is not None:
+        first, second = jax.random.split(key)
+        pooled = _dropped(pooled, first, dropout)
+    hidden = jax.nn.gelu(pooled @ parameters["trunk1"] + parameters["trunk1_bias"], approximate=False)
+    if key is not None:
+        hidden = _dropped(hidden, second, dropout)
+    traits = jnp.tanh(hidden @ parameters["trunk2"] + parameters["trunk2_bias"])
+    joint = jnp.concatenate([traits, PROJECTED_WEIGHT * projected], axis=1)
+    return joint / jnp.maximum(jnp.linalg.norm(joint, axis=1, keepdims=True), NORM_FLOOR)
+
+
+def quantiles(
+    parameters: Parameters, embeddings: Any, features: Any, key: Any = None, dropout: float = 0.0
+) -> tuple[Any, Any]:
+    """Log quantiles of the population (n, levels), and the representation (n, REPRESENTATION)."""
+    inputs = jnp.concatenate([EMBEDDING_SCALE * embeddings, features], axis=1)
+    if key is not None:
+        inputs = _dropped(inputs, key, dropout)
+    hidden = jax.nn.gelu(inputs @ parameters["head1"] + parameters["head1_bias"], approximate=False)
+    representation = jnp.tanh(hidden @ parameters["head2"] + parameters["head2_bias"])
+    raw = representation @ parameters["out"] + parameters["out_bias"]
+    rises = jnp.cumsum(jax.nn.softplus(raw[:, 1:]), axis=1)
+    return jnp.concatenate([raw[:, :1], raw[:, :1] + rises], axis=1), representation
+
+
+def loss(
+    parameters: Parameters, batch: dict[str, Any], key: Any, dropout: float, shift_penalty: float
+) -> Any:
+    """Mean pinball loss of a batch, with a penalty that keeps models near the population.
+
+    Args:
+        parameters: see `initial`.
+        batch: `pooled`, `projected`, `features` (n, ...); `model` int, `log_length`, `is_cut` (n, answers).
+        key: of the dropout.
+        dropout: share of inputs left out.
+        shift_penalty: weight of the models' shifts.
+    """
+    first, second = jax.random.split(key)
+    embeddings = embed(parameters, batch["pooled"], batch["projected"], first, dropout)
+    population, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
+    slopes = parameters["shift_slope"][batch["model"]]
+    shift = parameters["shift"][batch["model"]] + jnp.einsum("nar,nr->na", slopes, representation)
+    error = batch["log_length"][:, :, None] - population[:, None, :] - shift[:, :, None]
+    pinball = jnp.maximum(_LEVELS * error, (_LEVELS - 1) * error)
+    pinball = jnp.where((batch["is_cut"][:, :, None] > 0) & (error <= 0), 0.0, pinball)
+    penalty = (parameters["shift_slope"] ** 2).sum() + 0.1 * (parameters["shift"] ** 2).sum()
+    return pinball.mean() + shift_penalty * penalty
+
+
+def _dropped(values: Any, key: Any, share: float) -> Any:
+    return values * jax.random.bernoulli(key, 1 - share, values.shape) / (1 - share)
