@@ -5,8 +5,8 @@ as at least so long as they are by now (`survival.py`). Answers that have ended 
 whenever something changes, which is exactly when it matters.
 
 - Every answer's place in its predicted distribution, u = F(length), would be uniform. Coverage of the 50, 80
-  and 90 % intervals and the mean of u are estimated over the last `WINDOW` requests; calibration is lost where
-  one of them is off by more than the tolerance and what chance allows.
+  and 90 % intervals and the mean of u are estimated over the last `WINDOW` requests; calibration is lost
+  where one of them is off by more than the tolerance and what chance allows.
 - Then predictions are rescaled on the logarithmic scale: shifted by the median of ln(length / predicted
   median) over the last `RESCALE_WINDOW` requests, and stretched so that 80 % intervals hold 80 % of them (the
   conformity score of conformalized quantile regression, Romano et al., 2019, on ratios).
@@ -201,7 +201,8 @@ class Calibration:
             abs(share - interval) / (self._tolerance + chance * (interval * (1 - interval)) ** 0.5 / root)
             for interval, share in coverage.items()
         ]
-        return max(*deviations, abs(bias) / (self._tolerance + chance * (1 / 12) ** 0.5 / root))
+        deviations.append(abs(bias) / (self._tolerance + chance * (1 / 12) ** 0.5 / root))
+        return float(max(deviations))
 
 
 def _places(entries: list[_Entry], which: int) -> tuple[FloatArray, FloatArray]:

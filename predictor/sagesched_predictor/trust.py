@@ -17,8 +17,8 @@ from sagesched_predictor.usefulness import Usefulness
 
 # Callers name models, so their number must be bounded.
 MAX_MODELS = 32
-# The first answers to end are the short ones, and a predictor that has learned from these alone is no judge of
-# anything, nor to be judged.
+# The first answers to end are the short ones, and a predictor that has learned from these alone is not to be
+# judged yet.
 YOUNG_ANSWERS = 150
 
 

@@ -2,11 +2,11 @@
 
 A scale that is off does no harm to order; an order that is off makes a queue worse than first come, first
 served. Each answer that ends is compared with the last ones before it: the share of pairs that the prediction
-had in the right order, minus the share that it had wrong, is a score in [-1, 1] whose mean is Kendall's tau, 0
-where predictions tell nothing. A cut-off answer is compared only with those that are shorter for certain.
+had in the right order, minus the share that it had wrong, is a score in [-1, 1] whose mean is Kendall's tau,
+0 where predictions tell nothing. A cut-off answer is compared only with those that are shorter for certain.
 
-Two one-sided cumulative sums (Page, 1954) watch the scores: one rises while they stay below what an order needs
-to be worth it, and gives the order up at the limit; the other brings it back in the same way.
+Two one-sided cumulative sums (Page, 1954) watch the scores: one rises while they stay below what an order
+needs to be worth it, and gives the order up at the limit; the other brings it back in the same way.
 """
 
 from __future__ import annotations
