@@ -30,6 +30,8 @@ from sagesched_predictor.training.trunk_graph import NUM_LAYERS, trunk_of
 # A set with fewer held-out requests than this gives no figure worth printing.
 MIN_SCORED = 30
 MAX_SCORED = 2_000
+# What training alone made, inside the artifact's folder: all that has to be kept to put it together again.
+PARTS_FOLDER = "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def train(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a predictor and write it as an artifact, trained parts beside the encoder.
+    """Train a predictor and write it as an artifact, with its trained parts in `parts/`.
 
     Args:
         paths: folders of the data pack, JSONL files, or both.
@@ -134,9 +136,10 @@ def train(
     models = named_models(fitted.models)
     card = {**_card(material, options, models), "figures": figures(fitted, material)}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_parts(out, trunk_of(fitted), build_head(fitted, models).SerializeToString(), card)
-        compose(Parts.load(out), out)
+        parts = out / PARTS_FOLDER
+        parts.mkdir(parents=True, exist_ok=True)
+        write_parts(parts, trunk_of(fitted), build_head(fitted, models).SerializeToString(), card)
+        compose(Parts.load(parts), out)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return card

@@ -74,9 +74,9 @@ def test_the_same_seed_gives_the_same_figures(prompts: Path, tmp_path: Path) -> 
         ("--rho 0 --requests 5", "rho must be above 0"),
         ("--requests 0", "at least 1"),
         ("--tail-weight 0 --policy gittins-boost --distribution none --requests 5", "tail weight"),
-        ("--distribution none --warm x.jsonl --requests 5", "--warm and --encoder are for"),
+        ("--distribution none --warm x.jsonl --requests 5", "--warm, --adapt and --artifact are for"),
         ("--stream-interval 0 --distribution none --requests 5", "stream_interval must be at least 1"),
-        ("--distribution predictor --encoder nowhere --requests 5", "card.json is missing"),
+        ("--distribution predictor --artifact nowhere --requests 5", "card.json is missing"),
     ],
 )
 def test_what_is_wrong_is_said_on_one_line(
