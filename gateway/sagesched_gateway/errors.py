@@ -7,10 +7,12 @@
     ├── UnknownModelError          no text model bears that name                    unknown-model
     ├── ForbiddenError             a management call that is not allowed here       forbidden
     ├── QueueFullError             more waits here than the limits allow            queue-full
+    │   └── OverloadedError        more seconds of work wait than are allowed       overloaded
     ├── SlowReaderError            the caller does not take its answer              slow-reader
     ├── IdleStreamError            the caller's stream was not used                 idle-stream
     ├── NeverFitsError             it is larger than the engine, whatever we wait   never-fits
     ├── DeadlineError              the caller's deadline has passed                 deadline-exceeded
+    ├── DeadlineUnreachableError   it would hardly be done by the caller's deadline deadline-unreachable
     ├── StoppedError               another request of the caller stopped it         stopped
     ├── DrainingError              this gateway is shutting down                    draining
     ├── UpstreamUnavailableError   Triton cannot be reached or is full              upstream-unavailable
@@ -99,9 +101,20 @@ class QueueFullError(GatewayError):
     remedy = "Send the request again later, or add replicas."
     retry_after_s = 1.0
 
-    def __init__(self, message: str, *, code: str = "UNAVAILABLE") -> None:
+    def __init__(
+        self, message: str, *, code: str = "UNAVAILABLE", retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+
+
+class OverloadedError(QueueFullError):
+    """More predicted seconds of work wait here than the limits allow."""
+
+    word = "overloaded"
+    remedy = "Send the request again when told to, or add replicas."
 
 
 class SlowReaderError(GatewayError):
@@ -130,6 +143,21 @@ class DeadlineError(GatewayError):
 
     word = "deadline-exceeded"
     remedy = "Allow more time, or add capacity."
+
+
+class DeadlineUnreachableError(GatewayError):
+    """The request would be done by its deadline with too small a probability, and was refused at the door.
+
+    Attributes:
+        probability: to be done in time, as predicted; None where it was not told.
+    """
+
+    word = "deadline-unreachable"
+    remedy = "Allow more time, ask for fewer tokens, or add capacity."
+
+    def __init__(self, message: str, *, probability: float | None = None) -> None:
+        super().__init__(message)
+        self.probability = probability
 
 
 class StoppedError(GatewayError):

@@ -17,13 +17,13 @@ from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.api.grpc_health import HealthFace
-from sagesched_gateway.api.grpc_kserve import KServeFace
-from sagesched_gateway.api.grpc_reflection import ReflectionFace
-from sagesched_gateway.api.grpc_server import serve_grpc, server_options
-from sagesched_gateway.api.grpc_stream import StreamBounds
-from sagesched_gateway.api.http_app import build_http_app, connection_options
-from sagesched_gateway.api.http_connection import HttpListener
+from sagesched_gateway.api.grpc_face.health import HealthFace
+from sagesched_gateway.api.grpc_face.kserve import KServeFace
+from sagesched_gateway.api.grpc_face.reflection import ReflectionFace
+from sagesched_gateway.api.grpc_face.server import serve_grpc, server_options
+from sagesched_gateway.api.grpc_face.stream import StreamBounds
+from sagesched_gateway.api.http_face.app import build_http_app, connection_options
+from sagesched_gateway.api.http_face.connection import HttpListener
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
@@ -39,15 +39,14 @@ from sagesched_gateway.parts import (
     engine_settings_of,
     policy_of,
     predictor_of,
+    pressure_of,
     queue_limits_of,
     refuse_both_runtimes,
     tokenizer_of,
 )
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
-from sagesched_gateway.settings.config import (
-    GatewayConfig,
-)
+from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader
@@ -121,6 +120,7 @@ class Gateway:
                 counter=counter,
                 capacity=capacity,
                 policy=policy_of(config.scheduling),
+                pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
             )
@@ -221,6 +221,8 @@ class Gateway:
         """Put changed settings into effect, the policy first: it alone may refuse."""
         if config.scheduling != self.settings.config.scheduling:
             self.dispatcher.use_policy(policy_of(config.scheduling))
+        if pressure_of(config) != pressure_of(self.settings.config):
+            self.dispatcher.use_pressure(pressure_of(config))
         self.dispatcher.use_limits(queue_limits_of(config.limits))
         self._kserve.bounds = StreamBounds.of(config)
         if config.log.level != self.settings.config.log.level:

@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sagesched_gateway.log_fields import fields_of
-from sagesched_gateway.settings.config import LogConfig
+from sagesched_gateway.settings.sections.log import LogConfig
 
 _LOG = logging.getLogger(__name__)
 

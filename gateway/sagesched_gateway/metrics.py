@@ -230,6 +230,22 @@ class SnapshotCollector(Collector):
             "Predicted engine time of everything waiting in the gateway.",
             state.backlog_s,
         )
+        yield _gauge(
+            "sagesched_gateway_time_to_start_all_seconds",
+            "Predicted time until all that waits has started, as the queue is seen to shorten.",
+            state.time_to_start_all_s,
+        )
+        yield CounterMetricFamily(
+            "sagesched_gateway_evictions",
+            "Requests that the policy amin took back from the engine and began anew.",
+            value=state.evictions,
+        )
+        yield CounterMetricFamily(
+            "sagesched_gateway_discarded_tokens",
+            "Output tokens that requests taken back had generated in vain.",
+            value=state.discarded_tokens,
+        )
+        yield from self._tenants(state)
         if state.gamma is not None:
             yield _gauge(
                 "sagesched_gateway_tail_rate",
@@ -245,6 +261,23 @@ class SnapshotCollector(Collector):
             "Requests sent to the engine once more because it refused them before their first token.",
             value=state.counters.get("retried", 0),
         )
+
+    def _tenants(self, state: DispatchSnapshot) -> Iterable[Metric]:
+        """By the names in the settings: callers choose names, and must not choose series."""
+        if not self._settings.config.tenants.enabled:
+            return
+        waiting = dict.fromkeys([name for name, _ in self._settings.config.tenants.weights], 0.0)
+        waiting[OTHER] = 0.0
+        for tenant in state.tenants:
+            waiting[_known(tenant.name, waiting)] += tenant.backlog_s
+        family = GaugeMetricFamily(
+            "sagesched_gateway_tenant_backlog_seconds",
+            "Predicted engine time of what waits, by tenants with a weight in the settings.",
+            labels=["tenant"],
+        )
+        for name, backlog_s in waiting.items():
+            family.add_metric([name], backlog_s)
+        yield family
 
 
 def _config(settings: LiveSettings) -> Iterable[Metric]:

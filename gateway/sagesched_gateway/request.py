@@ -47,6 +47,8 @@ class GenerationRequest:
         counts_tokens: its chunks tell how many tokens they bring.
         counts_text: its tokens are counted from its text.
         echoes_prompt: the answer repeats the prompt, and the engine counts it among the output tokens.
+        streams: the caller wants the answer in pieces, as they come.
+        can_be_cancelled: closing or stopping it really ends it in the engine.
         hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
         wants_empty_final: the caller opted in to a final response without outputs.
         metadata: passed on to Triton.
@@ -62,6 +64,8 @@ class GenerationRequest:
     counts_tokens: bool = True
     counts_text: bool = False
     echoes_prompt: bool = False
+    streams: bool = False
+    can_be_cancelled: bool = True
     hidden_outputs: frozenset[str] = frozenset()
     wants_empty_final: bool = False
     metadata: Metadata = ()

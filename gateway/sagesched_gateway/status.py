@@ -28,14 +28,64 @@ class QueueStatus:
         queued_bytes: their messages together.
         in_flight: sent to the engine and not ended by it.
         backlog_s: predicted service seconds of everything waiting.
+        backlog_p50_s: predicted seconds until all of it has started, exceeded in half of the cases.
+        backlog_p90_s: likewise, exceeded in one of ten.
+        eta_p50_s: predicted wait of a newcomer of the usual size, exceeded in half of the cases.
+        eta_p90_s: likewise, exceeded in one of ten.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
+        evictions: requests that `amin` took back and began anew, since the start.
+        discarded_tokens: output tokens that these had generated in vain.
     """
 
     queued: int = 0
     queued_bytes: int = 0
     in_flight: int = 0
     backlog_s: float = 0.0
+    backlog_p50_s: float = 0.0
+    backlog_p90_s: float = 0.0
+    eta_p50_s: float = 0.0
+    eta_p90_s: float = 0.0
+    oldest_wait_s: float = 0.0
     gamma: float | None = None
+    evictions: int = 0
+    discarded_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainStatus:
+    """How long a drain would take if it began now; each exceeded in one of ten cases.
+
+    Attributes:
+        in_flight_s: predicted seconds until all that runs has ended.
+        all_s: predicted seconds until all that is here has ended, what waits included.
+        max_s: seconds after which what is left is ended (`drain.maxSeconds`).
+    """
+
+    in_flight_s: float = 0.0
+    all_s: float = 0.0
+    max_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantStatus:
+    """A tenant that waits, where tenants have shares.
+
+    Attributes:
+        name: the tenant.
+        priority: of its requests; another priority is another entry.
+        weight: its share relative to the others'.
+        queued: its requests that wait.
+        backlog_s: predicted service seconds of these.
+        owes_s: service seconds over weight by which it was charged more than the one whose turn it is.
+    """
+
+    name: str = ""
+    priority: int = 0
+    weight: float = 1.0
+    queued: int = 0
+    backlog_s: float = 0.0
+    owes_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +152,11 @@ class GatewayStatus:
         reason: why it is not ready; empty when it is.
         draining: it is shutting down.
         policy: name of the policy in effect.
+        policy_note: why the policy cannot work on this engine as it should; empty where it can.
         configured_policy: name of the policy asked for.
         config_digest: SHA-256 of the settings in effect (`sagesched_gateway.settings.config.digest`).
         config: the file they came from.
+        tenants: the tenants that wait, most work first, 32 at most.
         counters: totals since start by name.
         versions: component -> version.
     """
@@ -114,12 +166,15 @@ class GatewayStatus:
     reason: str = ""
     draining: bool = False
     policy: str
+    policy_note: str = ""
     configured_policy: str = ""
     config_digest: str = ""
     config: ConfigStatus = ConfigStatus()
     queue: QueueStatus = QueueStatus()
     engine: EngineStatus = EngineStatus()
     predictor: PredictorStatus = PredictorStatus()
+    drain: DrainStatus = DrainStatus()
+    tenants: tuple[TenantStatus, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -162,6 +217,10 @@ def _value(hint: Any, value: object, where: str) -> object:
         if not isinstance(value, Mapping):
             raise StatusError(f"{where}: must be a mapping, not {type(value).__name__}")
         return dict(value)
+    if hint == tuple[TenantStatus, ...]:
+        if not isinstance(value, list | tuple):
+            raise StatusError(f"{where}: must be a list, not {type(value).__name__}")
+        return tuple(_read(TenantStatus, item, f"{where}[{place}]") for place, item in enumerate(value))
     if hint == tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise StatusError(f"{where}: must be a list of words, not {value!r:.60}")

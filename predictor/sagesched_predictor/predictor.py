@@ -26,7 +26,7 @@ from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series import (
     MIDDLE,
-    HeadInTheMaking,
+    FittedHere,
     Opinions,
     Prompts,
     Series,
@@ -79,7 +79,7 @@ class Predictor:
         history: History,
         prior: PriorQuantiles | None = None,
         *,
-        start_fit: StartFit = HeadInTheMaking,
+        start_fit: StartFit = FittedHere,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Go on from a history as it is.

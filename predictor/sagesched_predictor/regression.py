@@ -58,7 +58,8 @@ class Standard:
 
     def __call__(self, vectors: FloatMatrix) -> FloatMatrix:
         """Standardised rows; far-out numbers count as `FARTHEST` deviations."""
-        return np.clip((vectors - self.mean) / self.deviation, -FARTHEST, FARTHEST)
+        scaled: FloatMatrix = (vectors - self.mean) / self.deviation
+        return np.clip(scaled, -FARTHEST, FARTHEST)
 
 
 class KernelFeatures:
@@ -131,12 +132,12 @@ class Solver:
             ridge: noise of a record in units of a kernel's variance.
         """
         scaled = features.astype(np.float64) * np.sqrt(weights)[:, None]
-        normal = scaled.T @ scaled
+        normal: FloatArray = scaled.T @ scaled
         between = features[landmarks, :-2].astype(np.float64)
         normal[:-2, :-2] += ridge * (between + between.T) / 2
         normal[np.diag_indices_from(normal)] += JITTER * len(features)
         normal[-1, -1] += LINE_RIDGE
-        inverse = np.linalg.inv(normal)
+        inverse: FloatArray = np.linalg.inv(normal)
         leverages = np.clip(np.einsum("ij,ij->i", scaled @ inverse, scaled), 0.0, HIGHEST_LEVERAGE)
         return cls(scaled, inverse, leverages)
 

@@ -61,7 +61,7 @@ class Shared:
             self._handle(Finished(job_id=job_id, output_tokens=max(length, 1)))
 
     def waiting(self) -> set[tuple[int, str]]:
-        return {(self.known[job_id][2], self.known[job_id][0]) for job_id in self.scheduler.queue}
+        return {(self.known[job_id][2], self.known[job_id][0]) for job_id in self.scheduler.books.queue}
 
     def _handle(self, event: Event) -> None:
         waited = self.waiting()
@@ -114,14 +114,14 @@ def test_who_starts_has_the_smallest_tag_however_wrong_predictions_are(trace, sl
     class Watched(Shared):
         def on_start(self, band, tenant, waited):
             super().on_start(band, tenant, waited)
-            shares = self.scheduler.shares
+            shares = self.scheduler.books.shares
             if (band, tenant) not in waited:
                 return
             length = self.known[self.running[-1]][1]
-            before = shares.tag(self.scheduler.jobs[self.running[-1]].flow)
+            before = shares.tag(self.scheduler.books.jobs[self.running[-1]].flow)
             before -= length / self.slots / WEIGHTS[tenant]
-            for job_id in self.scheduler.queue:
-                flow = self.scheduler.jobs[job_id].flow
+            for job_id in self.scheduler.books.queue:
+                flow = self.scheduler.books.jobs[job_id].flow
                 if flow.band == band:
                     assert before <= shares.tag(flow) + 1e-6
 
@@ -135,4 +135,4 @@ def run(world: Shared, trace) -> None:
             world.finish()
     while world.running:
         world.finish()
-    assert not len(world.scheduler.queue)
+    assert not len(world.scheduler.books.queue)

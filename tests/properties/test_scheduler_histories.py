@@ -15,6 +15,7 @@ from sagesched_gateway.scheduling import events, invariants
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState
+from sagesched_gateway.scheduling.outlook import drain_s
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_gateway.scheduling.settings import (
@@ -189,7 +190,7 @@ class Histories(RuleBasedStateMachine):
         )
         quantiles = [eta.quantile(q) for q in (0.1, 0.5, 0.9)]
         assert 0.0 <= quantiles[0] <= quantiles[1] <= quantiles[2] < float("inf")
-        assert self.scheduler.drain_s(self.now, 0.5) <= self.scheduler.drain_s(self.now, 0.9)
+        assert drain_s(self.scheduler.books, self.now, 0.5) <= drain_s(self.scheduler.books, self.now, 0.9)
 
     @rule(policy=policies)
     def policy_changes(self, policy: PolicySettings) -> None:
@@ -231,7 +232,7 @@ class Histories(RuleBasedStateMachine):
             self.evicting.add(command.job_id)
             self.evictions[command.job_id] = self.evictions.get(command.job_id, 0) + 1
             assert (self.policy.name, self.engine.kv_policy) == ("amin", KvPolicy.MAX_UTILIZATION)
-            assert self.scheduler.jobs[command.job_id].evictions <= self.policy.max_evictions
+            assert self.scheduler.books.jobs[command.job_id].evictions <= self.policy.max_evictions
             assert len(self.in_engine - self.stopped - self.evicting) >= 1
         elif isinstance(command, Reject):
             assert command.job_id in self.open - self.in_engine
@@ -244,9 +245,9 @@ class Histories(RuleBasedStateMachine):
     def compare(self) -> None:
         """The shell's own books and the core's agree."""
         snapshot = self.scheduler.snapshot()
-        assert self.scheduler.jobs.keys() == self.open
+        assert self.scheduler.books.jobs.keys() == self.open
         assert {
-            job_id for job_id, job in self.scheduler.jobs.items() if job.state in IN_FLIGHT
+            job_id for job_id, job in self.scheduler.books.jobs.items() if job.state in IN_FLIGHT
         } == self.in_engine
         assert snapshot.num_running == snapshot.reserved_slots == len(self.in_engine)
         assert snapshot.num_queued == len(self.open) - len(self.in_engine)

@@ -74,7 +74,7 @@ class OneSlot:
 
     def _note_overtakings(self, started: str) -> None:
         arrival_at = self.known[started][0]
-        for waiting in self.scheduler.queue:
+        for waiting in self.scheduler.books.queue:
             if self.known[waiting][0] < arrival_at:
                 self.overtakings.append((waiting, started))
 
@@ -125,13 +125,13 @@ def test_nobody_overtakes_far_under_a_heavy_tail_weight(trace, finish_every):
 def test_who_starts_has_the_smallest_key(trace, finish_every, policy):
     class Watched(OneSlot):
         def _note_overtakings(self, started: str) -> None:
-            queue, costing = self.scheduler.queue, self.scheduler.costing
+            queue, costing = self.scheduler.books.queue, self.scheduler.books.costing
             if not len(queue):
                 return
             arrival_at, distribution = self.known[started]
             lengths = distribution.clipped(CAP)
             steps = costing.shape.service_steps(1, CAP, lengths.tokens)
-            facts = type(costing.facts(self.scheduler.jobs[queue.head()]))(
+            facts = type(costing.facts(self.scheduler.books.jobs[queue.head()]))(
                 arrival_at, 1, CAP, lengths.tokens, lengths.weights, steps
             )
             view = queue.view

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from sagesched_gateway.errors import ForbiddenError
 from sagesched_gateway.kserve import LogSettingsRequest, TraceSettingRequest
-from sagesched_gateway.settings.config import AdminConfig
+from sagesched_gateway.settings.sections.admin import AdminConfig
 
 MODEL_REPOSITORY, SHARED_MEMORY, TRACE, LOGGING = "model-repository", "shared-memory", "trace", "logging"
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from sagesched_gateway.errors import InvalidRequestError
 from sagesched_gateway.kserve import InferParameter, ModelInferRequest
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
-from sagesched_gateway.settings.config import AttributesConfig
+from sagesched_gateway.settings.sections.attributes import AttributesConfig
 
 TENANT = "x-sagesched-tenant"
 PRIORITY = "x-sagesched-priority"

@@ -18,15 +18,20 @@ from sagesched_gateway.metrics import SnapshotCollector
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.status import (
     ConfigStatus,
+    DrainStatus,
     EngineStatus,
     GatewayStatus,
     PredictorStatus,
     QueueStatus,
+    TenantStatus,
     to_mapping,
 )
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _TRITON_TIMEOUT_S = 2.0
+MOST_TENANTS = 32
+"""At most so many tenants are shown one by one."""
+
 _COMPONENTS = ("sagesched", "aiohttp", "grpcio", "tritonclient")
 
 
@@ -118,11 +123,13 @@ class _Observability:
 
     def _report(self) -> GatewayStatus:
         state, settings = self._dispatcher.snapshot(), self._settings
+        outlook = self._dispatcher.outlook()
         return GatewayStatus(
             ready=self._readiness.is_ready,
             reason=self._readiness.reason,
             draining=state.draining,
             policy=state.policy,
+            policy_note=state.policy_note,
             configured_policy=settings.config.scheduling.policy,
             config_digest=settings.digest,
             config=ConfigStatus(
@@ -135,10 +142,23 @@ class _Observability:
                 queued_bytes=state.queued_bytes,
                 in_flight=state.in_flight,
                 backlog_s=state.backlog_s,
+                backlog_p50_s=outlook.backlog_p50_s,
+                backlog_p90_s=outlook.backlog_p90_s,
+                eta_p50_s=outlook.eta_p50_s,
+                eta_p90_s=outlook.eta_p90_s,
+                oldest_wait_s=state.oldest_wait_s,
                 gamma=state.gamma,
+                evictions=state.evictions,
+                discarded_tokens=state.discarded_tokens,
             ),
             engine=_engine(state),
             predictor=_predictor(state),
+            drain=DrainStatus(
+                in_flight_s=outlook.drain_in_flight_s,
+                all_s=outlook.drain_all_s,
+                max_s=settings.config.drain.max_s,
+            ),
+            tenants=tuple(TenantStatus(**tenant._asdict()) for tenant in state.tenants[:MOST_TENANTS]),
             counters=dict(state.counters),
             versions=self._versions,
         )

@@ -11,6 +11,7 @@ import grpc
 
 from sagesched_gateway.errors import (
     DeadlineError,
+    DeadlineUnreachableError,
     DrainingError,
     ForbiddenError,
     GatewayError,
@@ -37,6 +38,7 @@ _GRPC: dict[type[GatewayError], grpc.StatusCode] = {
     IdleStreamError: grpc.StatusCode.ABORTED,
     NeverFitsError: grpc.StatusCode.INVALID_ARGUMENT,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    DeadlineUnreachableError: grpc.StatusCode.UNAVAILABLE,
     StoppedError: grpc.StatusCode.CANCELLED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
     UpstreamUnavailableError: grpc.StatusCode.UNAVAILABLE,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Coroutine
 from itertools import count
@@ -22,51 +21,52 @@ from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
+from sagesched_gateway.dispatch.overview import UsualSize, snapshot_of
 from sagesched_gateway.dispatch.ports import (
     DispatchSnapshot,
     LengthPredictor,
     NoRecorder,
     Prediction,
     Recorder,
-    RequestRecord,
     Telemetry,
     Upstream,
 )
 from sagesched_gateway.dispatch.pump import Pump
 from sagesched_gateway.dispatch.queue_limits import QueueLimits, Waiting
+from sagesched_gateway.dispatch.refused import error_of
+from sagesched_gateway.dispatch.settling import CANCELLED, COMPLETED, Settling
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
     GatewayError,
-    InternalError,
-    NeverFitsError,
     StoppedError,
 )
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
-from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, GenerationRequest, Metadata, StopOrderError
+from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.events import (
     Cancelled,
     CapacityChanged,
+    Draining,
     Finished,
     PolicyChanged,
     PoolDistributionChanged,
     Predicted,
+    PressureChanged,
     Submitted,
 )
-from sagesched_gateway.scheduling.scheduler import Scheduler
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.job import TakeBack
+from sagesched_gateway.scheduling.outlook import Outlook
+from sagesched_gateway.scheduling.scheduler import NO_PRESSURE, Scheduler
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.features import PromptFeatures
 
 _LOG = logging.getLogger(__name__)
 
 _STOPPING_S = 3.0  # after a drain's end: what cancelling in the engine may take
-_COMPLETED = "completed"
-_CANCELLED = "cancelled"
-_COUNTERS = {_COMPLETED: "completed", _CANCELLED: "cancelled", NeverFitsError.word: "rejected"}
 
 
 class Dispatcher:
@@ -81,6 +81,7 @@ class Dispatcher:
         counter: TokenCounter,
         capacity: CapacityModel,
         policy: PolicySettings,
+        pressure: PressureSettings = NO_PRESSURE,
         limits: QueueLimits | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -95,13 +96,18 @@ class Dispatcher:
         self._counter = counter
         self._capacity = capacity
         self._waiting = Waiting(limits or QueueLimits())
-        self._recorder = recorder or NoRecorder()
-        self._scheduler = Scheduler(policy, capacity.current)
+        self._scheduler = Scheduler(policy, capacity.current, pressure=pressure)
         self._core = SchedulingLoop(self._scheduler, self)
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, LiveRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters: Counter[str] = Counter()
+        self._settling = Settling(
+            predictor=predictor,
+            telemetry=telemetry,
+            recorder=recorder or NoRecorder(),
+            counters=self._counters,
+        )
         self._pump = Pump(
             core=self._core,
             telemetry=telemetry,
@@ -111,6 +117,7 @@ class Dispatcher:
             finish=self._finish,
             predict=self._predict,
         )
+        self._usual = UsualSize()
         self._num_rekeys = 0
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -162,7 +169,7 @@ class Dispatcher:
     @property
     def num_waiting(self) -> int:
         """Requests queued."""
-        return len(self._scheduler.queue)
+        return self._scheduler.num_waiting
 
     def generate(
         self,
@@ -203,26 +210,31 @@ class Dispatcher:
         generation = Generation(
             client_id=request.client_id,
             model=request.model,
-            close=lambda: self._close(live, None, _CANCELLED),
+            close=lambda: self._close(live, None, CANCELLED),
             listener=listener,
         )
         live = LiveRequest(
-            request=request, generation=generation, arrival_at=arrival_at, attributes=attributes
+            request=request,
+            generation=generation,
+            arrival_at=arrival_at,
+            waits_since=arrival_at,
+            attributes=attributes,
         )
         self._live[live.job_id] = live
         self._waiting.bytes += len(request.body)
         self._is_empty.clear()
         self._counters["received"] += 1
-        self._telemetry.request_received(request.model)
         if attributes.deadline_s is not None:
             wanted_at = arrival_at + attributes.deadline_s
             deadline_at = wanted_at if deadline_at is None else min(deadline_at, wanted_at)
         if deadline_at is not None:
+            live.deadline_at = deadline_at
             live.deadline = self._loop.call_at(deadline_at, self._expire, live)
         if request.prompt_tokens is None and self._counter.is_slow(request.prompt):
             self._keep(self._count_then_submit(live))
         else:
             self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
+        self._telemetry.request_received(request.model)
         return generation
 
     def _read(self, message: ModelInferRequest, body: bytes | None, metadata: Metadata) -> GenerationRequest:
@@ -230,32 +242,48 @@ class Dispatcher:
             raise DrainingError("the gateway is shutting down and takes no new requests")
         upstream_id = f"{self._id_prefix}{next(self._numbers)}"
         body = message.SerializeToString() if body is None else body
-        self._waiting.check(self.num_waiting, len(body))
+        self._waiting.check(
+            self.num_waiting, len(body), lambda: self._scheduler.time_to_start_all_s, self._loop.time()
+        )
         return self._upstream.read(message, body, upstream_id, metadata)
 
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""
         self._note_rekeys()
-        core = self._scheduler.snapshot()
-        return DispatchSnapshot(
-            queued=core.num_queued,
+        return snapshot_of(
+            self._scheduler,
+            self._loop.time(),
             queued_bytes=self._waiting.bytes,
-            in_flight=core.num_running,
-            policy=core.policy,
-            backlog_s=core.backlog_s,
-            gamma=core.gamma,
-            slots=core.slots,
-            kv_blocks_reserved=core.reserved_blocks,
-            kv_blocks=core.kv_blocks,
             iteration_s=self._capacity.current.iteration_s,
             draining=self._is_draining,
             predictor=self._predictor.state(),
             counters=dict(self._counters),
         )
 
+    def outlook(self) -> Outlook:
+        """What is to come, as predicted now, `eta` being that of a newcomer of the usual size."""
+        usual = self._usual
+        return self._scheduler.outlook(
+            self._loop.time(),
+            prompt_tokens=round(usual.prompt_tokens),
+            max_tokens=round(usual.max_tokens),
+        )
+
     async def drain(self, max_s: float) -> None:
-        """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest."""
+        """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest.
+
+        What waits and will rather be cut off at the end than be done by then is refused at once.
+        """
         self._is_draining = True
+        outlook = self.outlook()
+        self._core.post(Draining(until=self._loop.time() + max_s))
+        _LOG.info(
+            "drain: %d requests here, predicted to take %.0f s (what runs: %.0f s), at most %.0f s",
+            len(self._live),
+            outlook.drain_all_s,
+            outlook.drain_in_flight_s,
+            max_s,
+        )
         try:
             async with asyncio.timeout(max_s):
                 await self._is_empty.wait()
@@ -283,18 +311,21 @@ class Dispatcher:
     def start(self, job_id: str) -> None:
         """Send the job to Triton."""
         live = self._live[job_id]
+        failure = None
+        try:
+            live.call = self._upstream.open(live.request)  # first of all; the books can wait
+            self._keep(self._pump.run(live, live.call))
+        except GatewayError as error:
+            failure = error
         live.attempts += 1
         live.started_at = self._loop.time()
+        waited_s = live.started_at - live.waits_since
+        live.generation.queue_s = (live.generation.queue_s or 0.0) + waited_s
         if live.attempts == 1:
             self._waiting.bytes -= len(live.request.body)
-            live.generation.queue_s = live.started_at - live.arrival_at
-            self._telemetry.request_started(live.generation.queue_s)
-        try:
-            live.call = self._upstream.open(live.request)
-        except GatewayError as error:
-            self._finish(live, error)
-        else:
-            self._keep(self._pump.run(live, live.call))
+            self._telemetry.request_started(waited_s)
+        if failure is not None:
+            self._finish(live, failure)
 
     def stop(self, job_id: str) -> None:
         """Cancel the running job in the engine."""
@@ -302,11 +333,18 @@ class Dispatcher:
         if call is not None:
             self._keep(call.cancel())
 
-    def reject(self, job_id: str, reason: str, detail: str) -> None:
-        """Refuse the job."""
-        never_fits = reason == NeverFitsError.word
-        error = NeverFitsError(detail) if never_fits else InternalError(f"{reason}: {detail}")
+    def evict(self, job_id: str) -> None:
+        """Take the running job back: nothing of it reaches its caller from now on."""
         live = self._live[job_id]
+        # What its caller has seen meanwhile cannot be taken back: then it runs on to its end.
+        if live.call is not None and live.generation.num_responses == 0:
+            live.is_evicted = True
+            self._keep(live.call.cancel())
+
+    def reject(self, refusal: Reject) -> None:
+        """Refuse the job."""
+        error = error_of(refusal, self._waiting.limits.code)
+        live = self._live[refusal.job_id]
         live.outcome = error.word
         self._settle(live, error)
 
@@ -324,6 +362,10 @@ class Dispatcher:
         """
         self._core.post(PolicyChanged(settings=policy))
 
+    def use_pressure(self, pressure: PressureSettings) -> None:
+        """Judge deadlines, overload and tenants by other settings; nobody who waits is refused for it."""
+        self._core.post(PressureChanged(settings=pressure))
+
     def use_limits(self, limits: QueueLimits) -> None:
         """Refuse by other limits from now on."""
         self._waiting.limits = limits
@@ -331,24 +373,24 @@ class Dispatcher:
     # --- The predictor's side: see `ports.PredictionListener` ---
 
     def predicted(self, request_id: str, prediction: Prediction) -> None:
-        """Tell the core; it ignores what has started meanwhile."""
+        """Tell the core, also of what runs: how long it will still run is asked about, too."""
         self._counters["predictions"] += 1
         self._telemetry.prediction_done(prediction.source, prediction.seconds)
         live = self._live.get(request_id)
-        if prediction.distribution is None or live is None:
-            return
-        live.generation.predicted = prediction.distribution
-        if live.started_at is None:
+        if live is not None:
+            live.generation.predicted = prediction.distribution
             self._core.post(Predicted(job_id=request_id, distribution=prediction.distribution))
 
     def pool_changed(self, distribution: LengthDistribution) -> None:
         """Tell the core."""
         self._core.post(PoolDistributionChanged(distribution=distribution))
 
-    def prediction_failed(self, reason: str) -> None:
-        """Count it; the request keeps the pool's distribution."""
+    def prediction_failed(self, request_id: str, reason: str) -> None:
+        """Count it; the request keeps the pool's distribution, and is judged by it."""
         self._counters["prediction_failures"] += 1
         self._telemetry.prediction_failed(reason)
+        if request_id in self._live:
+            self._core.post(Predicted(job_id=request_id, distribution=None))
 
     # --- A request's life ---
 
@@ -364,6 +406,7 @@ class Dispatcher:
             request.max_tokens,
             is_exact=request.prompt_tokens is not None or self._counter.is_exact,
         )
+        self._usual.note(prompt_tokens, request.max_tokens)
         live.features = PromptFeatures(
             prompt=request.prompt,
             prompt_tokens=prompt_tokens,
@@ -376,6 +419,12 @@ class Dispatcher:
                 arrival_at=live.arrival_at,
                 prompt_tokens=prompt_tokens,
                 max_tokens=request.max_tokens,
+                awaits_prediction=self._predictor.is_on and bool(request.prompt),
+                tenant=live.attributes.tenant,
+                priority=live.attributes.priority,
+                deadline_at=live.deadline_at,
+                take_back=_take_back(request),
+                streams=request.streams,
             )
         )
         # What has started needs no prediction now: the encoder would only compete with its first token.
@@ -391,8 +440,10 @@ class Dispatcher:
     def _finish(self, live: LiveRequest, error: GatewayError | None) -> None:
         """The engine has ended the request: its place is free, and the next one goes before the books."""
         if live.outcome is None:
-            live.outcome = _COMPLETED if error is None else error.word
-        self._core.post(Finished(job_id=live.job_id))
+            live.outcome = COMPLETED if error is None else error.word
+        is_counted = live.request.counts_tokens and live.outcome == COMPLETED
+        output_tokens = live.output_tokens if is_counted else None
+        self._core.post(Finished(job_id=live.job_id, output_tokens=output_tokens))
         self._settle(live, error)
 
     def _close(self, live: LiveRequest, error: GatewayError | None, outcome: str) -> None:
@@ -415,11 +466,11 @@ class Dispatcher:
         if not client_id:
             return
         for live in [live for live in self._live.values() if live.request.client_id == client_id]:
-            if live.started_at is None:
+            if live.started_at is None or live.is_evicted:
                 error = StoppedError("stopped by a request with the same id before it had started")
                 self._close(live, error, error.word)
             else:
-                live.outcome = _CANCELLED
+                live.outcome = CANCELLED
                 self._core.post(Cancelled(job_id=live.job_id))
 
     def _settle(self, live: LiveRequest, error: GatewayError | None) -> None:
@@ -431,59 +482,12 @@ class Dispatcher:
         live.generation.end(error)
         if live.deadline is not None:
             live.deadline.cancel()
-        outcome = live.outcome or _COMPLETED
-        self._counters[_COUNTERS.get(outcome, "failed")] += 1
-        ttlt_s = self._loop.time() - live.arrival_at
-        self._telemetry.request_finished(outcome, ttlt_s, live.output_tokens)
-        self._telemetry.responses_sent(live.generation.num_responses)
-        if _LOG.isEnabledFor(logging.DEBUG):
-            self._log_end(live, outcome, ttlt_s)
-        self._observe(live, outcome)
-        self._record(live, outcome, ttlt_s)
+        if live.output_tokens > 0:
+            self._predict(live)  # in any case before the answer is known
+        self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
         self._note_rekeys()
         if not self._live:
             self._is_empty.set()
-
-    def _log_end(self, live: LiveRequest, outcome: str, ttlt_s: float) -> None:
-        fields = about(
-            live.request,
-            model=live.request.model,
-            outcome=outcome,
-            output_tokens=live.output_tokens,
-            queue_s=live.generation.queue_s,
-            ttft_s=live.generation.ttft_s,
-            ttlt_s=ttlt_s,
-        )
-        _LOG.debug("request ended", extra=fields)
-
-    def _observe(self, live: LiveRequest, outcome: str) -> None:
-        is_known = live.output_tokens > 0 and live.request.counts_tokens
-        if live.features is None or not live.features.prompt or not is_known:
-            return
-        is_cut_off = outcome != _COMPLETED or live.output_tokens >= live.request.max_tokens
-        self._predictor.observe(
-            live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
-        )
-
-    def _record(self, live: LiveRequest, outcome: str, ttlt_s: float) -> None:
-        request, generation = live.request, live.generation
-        self._recorder.record(
-            RequestRecord(
-                id=request.client_id,
-                model=request.model,
-                attributes=live.attributes,
-                prompt=request.prompt,
-                prompt_tokens=live.features.prompt_tokens if live.features else request.prompt_tokens or 0,
-                max_tokens=request.max_tokens,
-                arrival_unix_s=time.time() - ttlt_s,
-                queue_s=generation.queue_s,
-                ttft_s=generation.ttft_s,
-                ttlt_s=ttlt_s,
-                output_tokens=live.output_tokens,
-                outcome=outcome,
-                policy=self._scheduler.policy.name,
-            )
-        )
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task and hold on to it until it is done."""
@@ -492,8 +496,14 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     def _note_rekeys(self) -> None:
-        num_rekeys = self._scheduler.snapshot().num_rekeys
+        num_rekeys = self._scheduler.books.num_rekeys
         while self._num_rekeys < num_rekeys:
             self._num_rekeys += 1
             self._counters["rekeys"] += 1
             self._telemetry.rekeyed()
+
+
+def _take_back(request: GenerationRequest) -> TakeBack:
+    if not request.can_be_cancelled:
+        return TakeBack.NEVER
+    return TakeBack.BEFORE_FIRST_TOKEN if request.streams else TakeBack.ALWAYS

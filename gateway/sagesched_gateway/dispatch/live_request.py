@@ -22,31 +22,51 @@ class LiveRequest:
         request: as read from the caller's message.
         generation: the caller's side; it may have ended while the engine still runs.
         arrival_at: instant of arrival.
+        waits_since: instant from which it waits, or waited last.
         attributes: what a trusted caller said about it.
         features: what the predictor may see; None until its prompt is counted and it is submitted.
         is_predicted: the predictor was asked.
         started_at: instant of the latest start; None while it waits.
         attempts: how often it was sent to the engine.
+        retries: how often of these because the engine had refused it.
+        evictions: how often of these because it had been taken back.
+        is_evicted: it is being taken back: whatever still comes of it is discarded.
         call: the running call; None while it waits.
         noted_tokens: output tokens at which the books were last kept.
         noted_at: instant of that; None before the first token.
         outcome: `completed`, `cancelled` or an error's word, once known.
-        deadline: timer of the caller's deadline.
+        deadline_at: instant by which the caller wants the last token; None for none.
+        deadline: timer for it.
     """
 
     request: GenerationRequest
     generation: Generation
     arrival_at: float
+    waits_since: float
     attributes: Attributes = NO_ATTRIBUTES
     features: PromptFeatures | None = None
     is_predicted: bool = False
     started_at: float | None = None
     attempts: int = 0
+    retries: int = 0
+    evictions: int = 0
+    is_evicted: bool = False
     call: UpstreamCall | None = None
     noted_tokens: int = 0
     noted_at: float | None = None
     outcome: str | None = None
+    deadline_at: float | None = None
     deadline: asyncio.TimerHandle | None = None
+
+    def wait_again(self, now: float) -> None:
+        """It is out of the engine and begins anew later; its caller has seen nothing of it."""
+        self.waits_since = now
+        self.started_at = None
+        self.call = None
+        self.is_evicted = False
+        self.noted_tokens = 0
+        self.noted_at = None
+        self.generation.output_tokens = 0
 
     @property
     def output_tokens(self) -> int:

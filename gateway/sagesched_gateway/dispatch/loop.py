@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from sagesched_gateway.scheduling.commands import Command, Reject, Start, Stop, WakeAt
+from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.events import Event, Woken
 
 
@@ -34,7 +34,11 @@ class Performer(Protocol):
         """Cancel the running job in the engine."""
         ...
 
-    def reject(self, job_id: str, reason: str, detail: str) -> None:
+    def evict(self, job_id: str) -> None:
+        """Cancel the running job in the engine and keep its caller, see `Evict`."""
+        ...
+
+    def reject(self, refusal: Reject) -> None:
         """Refuse the job; the core has forgotten it."""
         ...
 
@@ -79,8 +83,10 @@ class SchedulingLoop:
                 self._performer.start(job_id)
             case Stop(job_id):
                 self._performer.stop(job_id)
-            case Reject(job_id, reason, detail):
-                self._performer.reject(job_id, reason, detail)
+            case Evict(job_id):
+                self._performer.evict(job_id)
+            case Reject():
+                self._performer.reject(command)
             case WakeAt(at):
                 self.close()
                 self._alarm = self._loop.call_at(at, self.post, Woken())

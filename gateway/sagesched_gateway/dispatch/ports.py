@@ -14,6 +14,7 @@ from typing import Protocol
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
 from sagesched_gateway.request import Attributes, Chunk, GenerationRequest, Metadata
 from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.snapshot import TenantState
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
@@ -198,13 +199,19 @@ class PredictionListener(Protocol):
         """The distribution of all observed lengths, for requests without a prediction."""
         ...
 
-    def prediction_failed(self, reason: str) -> None:
+    def prediction_failed(self, request_id: str, reason: str) -> None:
         """A prediction will not come (or not in time): `timeout`, `error`, `down` or `overload`."""
         ...
 
 
 class LengthPredictor(Protocol):
-    """Predicts output lengths; no call waits, none raises."""
+    """Predicts output lengths; no call waits, none raises.
+
+    Attributes:
+        is_on: whether each question is answered, if only by `prediction_failed`.
+    """
+
+    is_on: bool
 
     def listen(self, listener: PredictionListener) -> None:
         """Name the one who gets the answers; called once, before anything is asked."""
@@ -272,6 +279,7 @@ class RequestRecord:
         output_tokens: tokens generated.
         outcome: `completed`, `cancelled`, or the word of its error.
         policy: in effect at its end.
+        evictions: how often it was taken back and begun anew.
     """
 
     id: str
@@ -287,6 +295,7 @@ class RequestRecord:
     output_tokens: int
     outcome: str
     policy: str
+    evictions: int = 0
 
 
 class Recorder(Protocol):
@@ -362,7 +371,10 @@ class DispatchSnapshot:
         queued_bytes: their messages together.
         in_flight: requests sent to the engine and not ended by it.
         policy: name of the policy in effect.
+        policy_note: why the policy cannot work on this engine as it should; empty where it can.
         backlog_s: predicted service seconds of everything waiting.
+        time_to_start_all_s: predicted seconds until all of it has started, as the queue really shortens.
+        oldest_wait_s: since the earliest of the waiting arrived; 0 when nothing waits.
         gamma: tail rate in effect (1/s); None where the policy has none.
         slots: places in the engine's running batch.
         kv_blocks_reserved: blocks that the ledger counts for what is in flight.
@@ -370,6 +382,9 @@ class DispatchSnapshot:
         iteration_s: duration of one engine iteration as now measured.
         draining: refusing new requests.
         predictor: how the predictor is.
+        evictions: requests taken back to be begun anew, since the start.
+        discarded_tokens: output tokens that these had generated in vain.
+        tenants: those that wait, most work first; empty where tenants have no shares.
         counters: totals since start by name (`received`, `completed`, `cancelled`, `failed`, `rejected`,
             `retried`, `refused`,
             `predictions`, `prediction_failures`, `rekeys`).
@@ -379,7 +394,10 @@ class DispatchSnapshot:
     queued_bytes: int
     in_flight: int
     policy: str
+    policy_note: str = ""
     backlog_s: float
+    time_to_start_all_s: float = 0.0
+    oldest_wait_s: float = 0.0
     gamma: float | None
     slots: int
     kv_blocks_reserved: int
@@ -387,4 +405,7 @@ class DispatchSnapshot:
     iteration_s: float
     draining: bool
     predictor: PredictorState
+    evictions: int = 0
+    discarded_tokens: int = 0
+    tenants: tuple[TenantState, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)

@@ -61,6 +61,8 @@ class WorkerOptions:
 class PredictionProcess:
     """Speaks with the worker and keeps it alive; see `LengthPredictor`."""
 
+    is_on = True
+
     def __init__(self, options: WorkerOptions) -> None:
         self._options = options
         self._listener: PredictionListener | None = None
@@ -92,9 +94,9 @@ class PredictionProcess:
     def predict(self, request_id: str, features: PromptFeatures) -> None:
         """See `LengthPredictor.predict`."""
         if self._process is None:
-            self._failed("down")
+            self._failed(request_id, "down")
         elif len(self._owed) >= MOST_OWED:
-            self._failed("overload")
+            self._failed(request_id, "overload")
         else:
             now = asyncio.get_running_loop().time()
             self._owed[request_id] = now
@@ -190,7 +192,7 @@ class PredictionProcess:
             if asked_at > asked_before:
                 return
             del self._owed[request_id]
-            self._failed("timeout")
+            self._failed(request_id, "timeout")
 
     def _heard(self, message: dict[str, Any]) -> None:
         match message["op"]:
@@ -201,8 +203,9 @@ class PredictionProcess:
             case "ready":
                 self._heard_ready(message)
             case "error":
-                if self._owed.pop(message.get("id") or "", None) is not None:
-                    self._failed("error")
+                request_id = message.get("id") or ""
+                if self._owed.pop(request_id, None) is not None:
+                    self._failed(request_id, "error")
                 _LOG.warning("predictor: %s", message["message"])
             case unknown:
                 _LOG.warning("predictor: says %r, which means nothing here", unknown)
@@ -242,17 +245,17 @@ class PredictionProcess:
             line = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
             process.stdin.write(line.encode("utf-8", "replace") + b"\n")
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, request_id: str, reason: str) -> None:
         if self._listener is not None:
-            self._listener.prediction_failed(reason)
+            self._listener.prediction_failed(request_id, reason)
 
     def _forget_process(self) -> None:
         self._process = None
         self._is_ready = False
         self._silent_since = None
-        for _ in range(len(self._owed)):
-            self._failed("down")
-        self._owed.clear()
+        owed, self._owed = self._owed, {}
+        for request_id in owed:
+            self._failed(request_id, "down")
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
@@ -270,6 +273,8 @@ class PredictionProcess:
 
 class NoPrediction:
     """Mode `None`: every request keeps what is assumed without a prediction."""
+
+    is_on = False
 
     def listen(self, listener: PredictionListener) -> None:
         """Nobody will be told anything."""

@@ -22,8 +22,12 @@ from sagesched_gateway.scheduling.events import FirstToken, Progressed, Requeued
 
 _LOG = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 2
+MAX_RETRIES = 1
 """A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
+
+PREDICT_AFTER_S = 0.02
+"""From the first token to the prediction of what needed none to start: the encoder and the token's way to its
+caller would want the same cores."""
 
 RETRY_DELAY_S = 0.25
 """Pause before that, its place kept: an engine that refuses one request refuses the next one too."""
@@ -52,7 +56,8 @@ class Pump:
             counter: hears of the engine's own counts of prompts.
             counters: totals by name.
             finish: called once when the engine has ended a request.
-            predict: called when a request has its first token or waits again: it now wants a prediction.
+            predict: called when a request waits again, and a little after its first token: it now wants a
+                prediction.
         """
         self._core = core
         self._telemetry = telemetry
@@ -68,6 +73,11 @@ class Pump:
         try:
             # Runs for every token of every stream: nothing here that a token does not need.
             async for response, new_tokens, is_final, error, prompt_tokens in call:
+                if live.is_evicted:
+                    generation.output_tokens += new_tokens
+                    if is_final:
+                        self._come_back(live)
+                    continue
                 if response is not None:
                     generation.respond(response)
                 if new_tokens:
@@ -94,7 +104,11 @@ class Pump:
         live.generation.ttft_s = live.noted_at - live.arrival_at
         self._telemetry.first_token(live.generation.ttft_s)
         self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
-        self._predict(live)
+        asyncio.get_running_loop().call_later(PREDICT_AFTER_S, self._predict_running, live)
+
+    def _predict_running(self, live: LiveRequest) -> None:
+        if live.outcome is None:
+            self._predict(live)
 
     def _note_progress(self, live: LiveRequest, noted_at: float) -> None:
         now = self._core.now()
@@ -104,15 +118,30 @@ class Pump:
         self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
 
     async def _wait_again(self, live: LiveRequest) -> None:
-        """Put it back into the queue, its arrival kept."""
+        """The engine has refused it: put it back into the queue, its arrival kept."""
         await asyncio.sleep(RETRY_DELAY_S)
         if live.generation.is_ended:
             self._finish(live, None)
             return
-        live.call = None
-        live.started_at = None
+        live.wait_again(self._core.now())
+        live.retries += 1
         self._counters["retried"] += 1
-        self._core.post(Requeued(job_id=live.job_id))
+        self._core.post(Requeued(job_id=live.job_id, output_tokens=0))
+        self._predict(live)
+
+    def _come_back(self, live: LiveRequest) -> None:
+        """The engine has let go of what was taken back; all that it had generated is forgotten.
+
+        That its answer may have been whole by then cannot be told from a cut one by all profiles.
+        """
+        if live.generation.is_ended:
+            self._finish(live, None)
+            return
+        is_counted = live.request.counts_tokens and live.output_tokens > 0
+        output_tokens = live.output_tokens if is_counted else None
+        live.wait_again(self._core.now())
+        live.evictions += 1
+        self._core.post(Requeued(job_id=live.job_id, output_tokens=output_tokens))
         self._predict(live)
 
 
@@ -120,6 +149,6 @@ def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
     return (
         isinstance(error, UpstreamUnavailableError)
         and live.noted_at is None
-        and live.attempts < MAX_ATTEMPTS
+        and live.retries < MAX_RETRIES
         and not live.generation.is_ended
     )

@@ -1,10 +1,18 @@
-"""`QueueLimits`: how much may wait in the gateway; `Waiting` counts it."""
+"""`QueueLimits`: how much may wait in the gateway; `Waiting` counts it.
+
+Who is refused is told when to come again: each one mean predicted time of a waiting request later than the
+one before, so that a burst comes back no faster than the queue shortens. Unlike the limit in predicted
+seconds (`scheduling.overload`) nothing is kept free for them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sagesched_gateway.errors import QueueFullError
+
+LEAST_RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +41,31 @@ class Waiting:
     def __init__(self, limits: QueueLimits) -> None:
         self.limits = limits
         self.bytes = 0
+        self._told_until = 0.0
 
-    def check(self, num_waiting: int, num_bytes: int) -> None:
-        """Raise QueueFullError where one more message of that size is too much."""
+    def check(self, num_waiting: int, num_bytes: int, backlog_s: Callable[[], float], now: float) -> None:
+        """Refuse one more message of that size where it is too much.
+
+        Args:
+            num_waiting: requests that wait.
+            num_bytes: of the message.
+            backlog_s: predicts the seconds until all of them have started; asked only for a refusal.
+            now: seconds.
+
+        Raises:
+            QueueFullError: it is too much.
+        """
         limits = self.limits
         if num_waiting >= limits.requests:
-            raise QueueFullError(f"{num_waiting} requests wait, which is the limit", code=limits.code)
-        if self.bytes + num_bytes > limits.bytes:
-            raise QueueFullError(
+            problem = f"{num_waiting} requests wait, which is the limit"
+        elif self.bytes + num_bytes > limits.bytes:
+            problem = (
                 f"requests of {self.bytes} bytes wait, and {num_bytes} more are beyond the limit of "
-                f"{limits.bytes}",
-                code=limits.code,
+                f"{limits.bytes}"
             )
+        else:
+            return
+        each_s = backlog_s() / max(num_waiting, 1)
+        self._told_until = max(self._told_until, now) + each_s
+        retry_after_s = max(self._told_until - now, LEAST_RETRY_S)
+        raise QueueFullError(problem, code=limits.code, retry_after_s=retry_after_s)

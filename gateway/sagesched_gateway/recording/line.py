@@ -3,8 +3,8 @@
 Fields of the format: `id` (the caller's), `model`, `prompt` (where prompts are kept), `prompt_tokens`,
 `max_tokens`, `output_tokens`, `censored` (the answer was cut off: its natural length is only known to be
 larger), `arrival_s` (Unix seconds, so that the files of several runs go together). Ours: `outcome`,
-`prompt_hash`, `tenant`, `priority`, `deadline_s`, `queue_s`, `ttft_s`, `ttlt_s`, `policy`. What is not known
-or not told is left out.
+`prompt_hash`, `tenant`, `priority`, `deadline_s`, `queue_s`, `ttft_s`, `ttlt_s`, `policy`, `evictions`. What
+is not known or not told is left out.
 
 `prompt_hash` is BLAKE2b of the prompt, 128 bits, under a random key that is drawn at each start of the
 gateway and never leaves its memory: equal prompts of one run have equal hashes, and nobody can try guessed
@@ -54,6 +54,7 @@ class LineWriter:
             "ttft_s": _seconds(record.ttft_s),
             "ttlt_s": _seconds(record.ttlt_s),
             "policy": record.policy,
+            "evictions": record.evictions or None,
         }
 
     def _prompt(self, prompt: str) -> dict[str, str]:

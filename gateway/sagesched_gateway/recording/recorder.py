@@ -17,7 +17,7 @@ from pathlib import Path
 from sagesched_gateway.dispatch.ports import RequestRecord
 from sagesched_gateway.recording.line import LineWriter
 from sagesched_gateway.recording.rotating_file import RotatingFile
-from sagesched_gateway.settings.config import RecorderConfig
+from sagesched_gateway.settings.sections.recorder import RecorderConfig
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ class EngineCapacity:
 
     Attributes:
         slots: places in the running batch (max_batch_size), >= 1.
-        kv_blocks: blocks in the paged KV pool; None where the engine does not tell (then KV never limits).
+        knows_slots: False where `slots` is a guess to begin with, to be corrected by measured waits.
+        kv_blocks: blocks in the paged KV pool; None where the engine does not tell: then measured waits do.
         block_tokens: tokens per KV block.
         max_num_tokens: tokens per iteration (prefill budget).
         kv_policy: how the engine reserves blocks.
@@ -33,6 +34,7 @@ class EngineCapacity:
     """
 
     slots: int
+    knows_slots: bool = True
     kv_blocks: int | None = None
     block_tokens: int = 64
     max_num_tokens: int = 8192

@@ -128,7 +128,7 @@ class Costing:
         """Service that a job has taken with so many output tokens, engine steps; None where unknown."""
         if output_tokens is None:
             return None
-        prompt_tokens, max_tokens = job.need
+        prompt_tokens, max_tokens = job.need.prompt_tokens, job.need.max_tokens
         tokens = np.array([float(output_tokens)])
         return float(self.shape.service_steps(prompt_tokens, max_tokens, tokens)[0])
 

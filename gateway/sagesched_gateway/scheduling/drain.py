@@ -3,6 +3,9 @@
     smallest t with  Π over jobs in flight of P(remaining ≤ t | generated) ≥ q,   seconds = t · iteration_s
 
 They run side by side, so the last one counts; lengths are taken as independent given what was generated.
+
+Of what waits, a request that will rather be cut off at the drain's end than be done by then (a probability
+below `KEEP_FROM`) is refused at once: another replica can take it now instead of at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sagesched_predictor.distribution import LengthDistribution
+
+LEFT_BEHIND = "draining"
+KEEP_FROM = 0.5
 
 
 class InFlight(NamedTuple):

@@ -143,6 +143,10 @@ class Estimator:
         self._waits = LogRatio()
         self._expected_variance = 0.0
 
+    def expect_nobody(self) -> None:
+        """No newcomers from now on: nobody will overtake."""
+        self.arrivals = Arrivals()
+
     def wait(self, ahead: Work, offset: float, view: KeyView, steps_per_s: float, now: float) -> Eta:
         """The wait of a newcomer.
 
@@ -160,6 +164,13 @@ class Estimator:
             if longer <= 1.01 * seconds:
                 break
             seconds = longer
+        return self._eta(seconds, ahead)
+
+    def wait_for(self, work: Work, steps_per_s: float) -> Eta:
+        """The time that so much work takes to start, whatever else comes."""
+        return self._eta(work.mean / steps_per_s, work)
+
+    def _eta(self, seconds: float, ahead: Work) -> Eta:
         own = math.log1p(ahead.variance / ahead.mean**2) if ahead.mean > 0 else 0.0
         excess = max(self._waits.variance - self._expected_variance, 0.0)
         return Eta(seconds, self._waits.mean, math.sqrt(max(own + excess, LEAST_VARIANCE)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity
+from sagesched_gateway.scheduling.job import TakeBack
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_predictor.distribution import LengthDistribution
 
@@ -22,10 +23,12 @@ class Submitted:
         prompt_tokens: prompt length in tokens, >= 1.
         max_tokens: cap on output tokens, >= 1.
         distribution: output length, already clipped or not; None until `Predicted`.
+        streams: `FirstToken` and `Progressed` will tell of it; False where the answer comes in one piece.
         awaits_prediction: a `Predicted` will follow soon, so deadline and overload are judged then, not now.
         tenant: on whose behalf.
         priority: band, higher first where tenants are kept apart; low ones may be shed in overload.
         deadline_at: instant by which the last token is wanted, on the clock of `now`; None for none.
+        take_back: until when it may be cancelled in the engine and started again (`Evict`).
     """
 
     job_id: str
@@ -33,10 +36,12 @@ class Submitted:
     prompt_tokens: int
     max_tokens: int
     distribution: LengthDistribution | None = None
+    streams: bool = False
     awaits_prediction: bool = False
     tenant: str = ""
     priority: int = 0
     deadline_at: float | None = None
+    take_back: TakeBack = TakeBack.ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +107,12 @@ class Requeued:
 
     Attributes:
         job_id: the job.
-        output_tokens: what it had generated: its answer is longer than that. 0 where it was refused.
+        output_tokens: what it had generated: its answer is longer than that. None where nobody counted: then
+            what it is estimated to have had by now, and 0 where it was refused.
     """
 
     job_id: str
-    output_tokens: int = 0
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +147,17 @@ class PressureChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draining:
+    """No newcomers from now on, and what is left at an instant is cut off.
+
+    Attributes:
+        until: that instant, seconds on the clock of `now`.
+    """
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woken:
     """The instant asked for by `WakeAt` has come."""
 
@@ -157,5 +174,6 @@ Event = (
     | CapacityChanged
     | PolicyChanged
     | PressureChanged
+    | Draining
     | Woken
 )

@@ -5,7 +5,9 @@
 Only a policy that counts on less than may come (`amin`) cancels: smallest lower bound first, a job's bound
 being no less than what it has generated; equal bounds: the later arrival first. It cancels until the rest
 fits. What is being cancelled already counts as gone, a job that was cancelled `max_evictions` times is left
-alone, and the last job in flight always fits (what could not run alone was refused).
+alone, and so is one that cannot be taken back (its client has seen part of its answer, or nothing can stop it
+in the engine): the engine pauses whom it must then. The last job in flight always fits (what could not run
+alone was refused).
 
 *Lead.* A cancelled job holds its blocks until the engine has heard of it and ended an iteration. Cancelling
 at the brim would come too late: the engine itself would have paused the latest-started by then.
@@ -67,6 +69,9 @@ class Evictor:
             self._plan(staying, ledger, now)
         return chosen
 
+    def _may_go(self, job: Job) -> bool:
+        return job.can_be_taken_back and not is_protected(job, self._policy)
+
     def _order(self, staying: list[Held], jobs: Mapping[str, Job]) -> list[Held]:
         """Those that may be cancelled, first to go first."""
         sign = 1.0 if self._policy.evict_first is EvictFirst.SMALLEST else -1.0
@@ -78,7 +83,7 @@ class Evictor:
 
         # Of equals the one that started last, so from the end of the ledger.
         latest_first = reversed(staying)
-        return sorted((h for h in latest_first if not is_protected(jobs[h.job_id], self._policy)), key=key)
+        return sorted((h for h in latest_first if self._may_go(jobs[h.job_id])), key=key)
 
     @staticmethod
     def _overflows(staying: list[Held], ahead: float, ledger: Ledger) -> bool:

@@ -62,6 +62,14 @@ LEAVING = frozenset({JobState.STOPPING, JobState.EVICTING})
 IN_FLIGHT = frozenset({JobState.STARTED, JobState.GENERATING}) | LEAVING
 
 
+class TakeBack(StrEnum):
+    """Until when a job may be cancelled in the engine to be started again without its client noticing."""
+
+    ALWAYS = "always"
+    BEFORE_FIRST_TOKEN = "before-first-token"
+    NEVER = "never"
+
+
 class IllegalEventError(RuntimeError):
     """The shell told the core something that cannot have happened: a bug of the shell, not of a client."""
 
@@ -98,6 +106,7 @@ class Job:
         started_at: instant of its latest start, seconds.
         is_promised: whether it was refused before and told to come now, so that it is not refused again.
         is_known: whether all that will be known of it is known.
+        take_back: until when it may be evicted.
     """
 
     job_id: str
@@ -116,6 +125,14 @@ class Job:
     started_at: float = 0.0
     is_promised: bool = False
     is_known: bool = False
+    take_back: TakeBack = TakeBack.ALWAYS
+
+    @property
+    def can_be_taken_back(self) -> bool:
+        """Whether it may be cancelled in the engine now, and started again later."""
+        if self.take_back is TakeBack.BEFORE_FIRST_TOKEN:
+            return self.state is JobState.STARTED
+        return self.take_back is TakeBack.ALWAYS
 
     @property
     def band(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.deadlines import GIVEN_UP, TOO_LATE, Deadlines, give_up_at
+from sagesched_gateway.scheduling.drain import KEEP_FROM, LEFT_BEHIND
 from sagesched_gateway.scheduling.drain_rate import DrainRate
 from sagesched_gateway.scheduling.eta import Estimator, Eta, FloatArray, probability_in_time
 from sagesched_gateway.scheduling.job import Job, JobState
@@ -23,7 +24,7 @@ from sagesched_gateway.scheduling.settings import PressureSettings
 from sagesched_gateway.scheduling.tenants import FairQueue
 
 if TYPE_CHECKING:
-    from sagesched_gateway.scheduling.scheduler import Scheduler
+    from sagesched_gateway.scheduling.books import Books
 
 PROBE_EVERY_S = 0.5
 """At most one wait in so many seconds is predicted just to learn how it turns out."""
@@ -52,7 +53,7 @@ class Pressure:
         deadlines: of the waiting.
     """
 
-    def __init__(self, core: Scheduler, settings: PressureSettings) -> None:
+    def __init__(self, core: Books, settings: PressureSettings) -> None:
         self.settings = settings
         self.drain = DrainRate()
         self.estimator = Estimator()
@@ -76,6 +77,10 @@ class Pressure:
     def eta(self, job: Job, now: float) -> Eta:
         """The wait of a job that is about to join or waits already."""
         return self._predict(job, now)[0]
+
+    def until_all_started(self) -> Eta:
+        """The time until all that waits has started; nobody overtakes all of it."""
+        return self.estimator.wait_for(self._core.queue.total(), self._steps_per_s)
 
     def follow_policy(self) -> None:
         """Another policy is in force: keys mean something else."""
@@ -175,6 +180,20 @@ class Pressure:
                 f"try again in {retry_after_s:.1f} s"
             )
             yield job, Reject(job.job_id, OVERLOADED, detail, retry_after_s=retry_after_s)
+
+    def left_behind(self, until: float, now: float) -> Iterator[tuple[Job, Reject]]:
+        """Waiting jobs that will rather be cut off at an instant than be done; nobody comes any more."""
+        self.estimator.expect_nobody()
+        for job in self._core.waiting():
+            facts = self._core.costing.facts(job)
+            eta = self.eta(job, now)
+            probability = probability_in_time(eta, until - now, self._services_s(facts), facts.weights)
+            if probability < KEEP_FROM:
+                detail = (
+                    f"the gateway is shutting down and would hardly finish it within {until - now:.0f} s "
+                    f"(probability {probability:.2f})"
+                )
+                yield job, Reject(job.job_id, LEFT_BEHIND, detail)
 
     def _probe(self, job: Job, now: float) -> None:
         """From time to time, predict a wait to see how it turns out."""

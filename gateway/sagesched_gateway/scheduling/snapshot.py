@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class TenantState(NamedTuple):
+    """A tenant that waits.
+
+    Attributes:
+        name: the tenant.
+        priority: the band of its requests.
+        weight: its share relative to the others'.
+        queued: its requests that wait.
+        backlog_s: predicted service seconds of these.
+        owes_s: service seconds over weight by which it was charged more than the one whose turn it is.
+    """
+
+    name: str
+    priority: int
+    weight: float
+    queued: int
+    backlog_s: float
+    owes_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +44,10 @@ class SchedulerSnapshot:
         unprefilled_tokens: prompt tokens sent and not yet prefilled.
         oldest_arrival_at: earliest arrival among the waiting; None when nothing waits.
         num_evictions: jobs cancelled to be started again, since the beginning.
+        discarded_tokens: output tokens that these had generated in vain.
         time_to_start_all_s: predicted seconds until all that waits has started, as the drain is measured.
         drain_ratio: work that leaves the queue per second over what the predictions say it should be.
+        tenants: those that wait, most work first; empty where they have no shares.
         policy_note: why the policy cannot work on this engine as it should, for people; None where it can.
     """
 
@@ -41,6 +64,8 @@ class SchedulerSnapshot:
     unprefilled_tokens: int
     oldest_arrival_at: float | None
     num_evictions: int
+    discarded_tokens: int
     time_to_start_all_s: float
     drain_ratio: float
+    tenants: tuple[TenantState, ...]
     policy_note: str | None

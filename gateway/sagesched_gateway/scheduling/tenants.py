@@ -31,6 +31,7 @@ from sagesched_gateway.scheduling.job import Flow
 from sagesched_gateway.scheduling.policies.base import Moment, Policy
 from sagesched_gateway.scheduling.queue import BY_ARRIVAL, FloatArray, KeyedQueue, KeyView, Work
 from sagesched_gateway.scheduling.settings import TenantSettings
+from sagesched_gateway.scheduling.snapshot import TenantState
 
 LEAST_PART = 1e-9
 """Parts of the engine below this are the rounding of a sum that is zero."""
@@ -236,6 +237,26 @@ class FairQueue:
             mean += share * everything.mean
             variance += share * everything.variance
         return Work(mean, variance)
+
+    def total(self) -> Work:
+        """Work of all waiting jobs."""
+        totals = [queue.total() for queue in self._queues.values()]
+        return Work(sum(work.mean for work in totals), sum(work.variance for work in totals))
+
+    def waiting_tenants(self, iteration_s: float) -> tuple[TenantState, ...]:
+        """Who waits, most work first."""
+        states = [
+            TenantState(
+                name=flow.tenant,
+                priority=flow.band,
+                weight=self.shares.weight(flow),
+                queued=len(queue),
+                backlog_s=self._steps[flow].steps * iteration_s,
+                owes_s=max(self.shares.tag(flow) - self.shares.virtual(flow.band), 0.0) * iteration_s,
+            )
+            for flow, queue in self._queues.items()
+        ]
+        return tuple(sorted(states, key=lambda state: -state.backlog_s))
 
     def check(self) -> None:
         """Raise AssertionError where a tenant's queue is empty, wrong in itself, or holds another's job."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
-from sagesched_gateway.settings.config import GatewayConfig, PredictorConfig, to_mapping
+from sagesched_gateway.settings.config import GatewayConfig, to_mapping
+from sagesched_gateway.settings.sections.predictor import PredictorConfig
 
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _TOKENIZER_FILE = "tokenizer.json"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from sagesched_gateway.settings.config import ConfigError, GatewayConfig, parse_config
+from sagesched_gateway.settings.config import GatewayConfig, parse_config
+from sagesched_gateway.settings.section import ConfigError
 
 
 class ConfigFileError(ValueError):

@@ -6,8 +6,9 @@ of keeping a value; whoever runs on settings that wait for a restart may keep th
 
 from __future__ import annotations
 
-from sagesched_gateway.settings.config import GatewayConfig, LimitsConfig, digest
+from sagesched_gateway.settings.config import GatewayConfig, digest
 from sagesched_gateway.settings.reloadable import take_reloadable
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 
 class LiveSettings:

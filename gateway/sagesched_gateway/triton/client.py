@@ -1,13 +1,12 @@
-"""The gateway's one gRPC channel to Triton, and the translation of its failures.
+"""The gateway's calls to Triton, and the translation of their failures.
 
-Calls are raw multi-callables: a request that is only passed on is never decoded. A generation uses
-`ModelStreamInfer` as a call with one message and an end: on the wire that is the same as a stream half-closed
-after its first message, and it costs one trip through the event loop less.
+All are in bytes: a request that is only passed on is never decoded. A generation uses `ModelStreamInfer` as a
+call with one message and an end, on a connection of its own kind (`http2`); all else goes through grpc.aio.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,6 +14,8 @@ import grpc.aio
 from sagesched_gateway.errors import GatewayError, UpstreamError, UpstreamUnavailableError
 from sagesched_gateway.kserve import SERVICE
 from sagesched_gateway.request import Metadata
+from sagesched_gateway.triton.http2.channel import StreamChannel
+from sagesched_gateway.triton.http2.stream import MessageStream
 
 STREAM_METHOD = f"/{SERVICE}/ModelStreamInfer"
 
@@ -29,6 +30,7 @@ CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_ERRORS_AS_STATUS = ("triton_grpc_error", "true")
 _MOST_METHODS = 64  # kept ready; callers may name any number of methods
 
 # In-band errors carry text only; these are the beginnings of what Triton says for them.
@@ -57,34 +59,24 @@ _DEAD_CONNECTION = (
 )
 
 
-class StreamCall(Protocol):
-    """The part of grpc.aio's call objects that is used here."""
-
-    async def read(self) -> Any:
-        """The next message, or `grpc.aio.EOF`."""
-
-    def cancel(self) -> bool:
-        """Reset the stream."""
-
-
 class TritonClient:
     """Calls to one Triton server."""
 
     def __init__(self, address: str) -> None:
-        """Open a channel (lazily connected); must be called inside the running event loop.
+        """Open channels (lazily connected); must be called inside the running event loop.
 
         Args:
             address: `host:port` of Triton's gRPC endpoint.
         """
         self.address = address
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._generate = self._channel.unary_stream(STREAM_METHOD)
+        self._generations = StreamChannel(address, STREAM_METHOD)
         self._stream = self._channel.stream_stream(STREAM_METHOD)
         self._unary: dict[str, Any] = {}
 
-    def generate(self, body: bytes, metadata: Metadata) -> StreamCall:
+    def generate(self, body: bytes, metadata: Metadata) -> MessageStream:
         """One request on a stream of its own, in bytes; errors of the backend come as the call's status."""
-        return cast(StreamCall, self._generate(body, metadata=(*metadata, ("triton_grpc_error", "true"))))
+        return self._generations.call(body, (*metadata, _ERRORS_AS_STATUS))
 
     def unary(
         self, path: str, body: bytes, *, metadata: Metadata = (), timeout_s: float | None = None
@@ -102,7 +94,8 @@ class TritonClient:
         return self._stream(metadata=metadata)
 
     async def close(self) -> None:
-        """Close the channel; calls still open end."""
+        """Close all connections; calls still open end."""
+        await self._generations.close()
         await self._channel.close()
 
     def error_of(self, error: grpc.aio.AioRpcError) -> GatewayError:

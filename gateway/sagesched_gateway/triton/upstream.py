@@ -14,7 +14,8 @@ from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.triton.cancel import stop_until_ended
-from sagesched_gateway.triton.client import StreamCall, TritonClient, in_band_error
+from sagesched_gateway.triton.client import TritonClient, in_band_error
+from sagesched_gateway.triton.http2.stream import StreamResetError
 from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.base import Profile
 from sagesched_gateway.triton.steady_stream import SteadyStream
@@ -90,16 +91,15 @@ class TritonUpstream:
 class TritonCall:
     """One running request; see `UpstreamCall`."""
 
-    __slots__ = ("_call", "_client", "_ended", "_is_cancelled", "_profile", "_request", "_steady")
+    __slots__ = ("_call", "_client", "_ended", "_profile", "_request", "_steady")
 
     def __init__(self, client: TritonClient, profile: Profile, request: GenerationRequest) -> None:
         self._client = client
         self._profile = profile
         self._request = request
-        self._is_cancelled = False
         self._steady = SteadyStream(None if _needs_whole(request) else profile.count_output)
         self._ended = asyncio.Event()
-        self._call: StreamCall = client.generate(request.body, request.metadata)
+        self._call = client.generate(request.body, request.metadata)
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         read, forward, is_ended = self._call.read, self._steady.forward, False
@@ -117,9 +117,9 @@ class TritonCall:
                 self._ended.set()
                 yield self._failed(self._client.error_of(error))
         except asyncio.CancelledError:
-            if not self._is_cancelled:
-                self._call.cancel()
-                raise
+            self._call.cancel()
+            raise
+        except StreamResetError:
             if not self._ended.is_set():
                 # Our own `cancel` closed the stream: the engine notices a little later.
                 await asyncio.sleep(self._profile.cancelling.hold_s)
@@ -152,7 +152,6 @@ class TritonCall:
         cancelling = self._profile.cancelling
         if not cancelling.is_possible:
             return
-        self._is_cancelled = True
         stop_model = cancelling.stop_model
         if stop_model is not None:
             if await stop_until_ended(self._client, stop_model, self._request.upstream_id, self._ended):

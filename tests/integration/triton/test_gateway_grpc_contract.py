@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway_process import Exchange, GatewayProcess, settings_for, unary, until
 
 from sagesched_emulator.triton_server import TritonServer
-from sagesched_gateway.settings.config import ADMIN_GROUPS
+from sagesched_gateway.settings.sections.admin import ADMIN_GROUPS
 
 SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 RPCS = {rpc.name: rpc for rpc in SERVICE.methods}

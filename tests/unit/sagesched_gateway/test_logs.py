@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from sagesched_gateway.log_fields import about
 from sagesched_gateway.logs import start_logging, use_level
 from sagesched_gateway.request import GenerationRequest
-from sagesched_gateway.settings.config import LogConfig
+from sagesched_gateway.settings.sections.log import LogConfig
 
 _LOG = logging.getLogger("sagesched_gateway.test")
 

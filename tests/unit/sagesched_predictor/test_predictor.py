@@ -13,7 +13,7 @@ from sagesched_predictor.pool import MIN_LENGTHS
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.ring import FloatMatrix
-from sagesched_predictor.series import HeadInTheMaking
+from sagesched_predictor.series import FittedHere
 
 APrompt = Callable[..., PromptFeatures]
 
@@ -193,7 +193,7 @@ def test_a_fit_elsewhere_is_taken_over_when_it_is_done(a_prompt: APrompt, direct
     assert predictor.predict([a_prompt(0)])[0].source == "head"
 
 
-class LateFit(HeadInTheMaking):
+class LateFit(FittedHere):
     def __init__(self, fit: Callable[[], OnlineHead]) -> None:
         super().__init__(fit)
         self.is_done = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.api.openai.fields import Fields
 from sagesched_gateway.api.openai.sampling import MOST_TOKENS, read_sampling, wants_usage
-from sagesched_gateway.api.tensor_json import Json
 from sagesched_gateway.text import Sampling
 
 MOST_MESSAGES = 4096

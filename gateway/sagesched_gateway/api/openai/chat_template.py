@@ -24,7 +24,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sagesched_gateway.api.tensor_json import Json
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.errors import InvalidRequestError, TooLargeError
 
 _TEMPLATE_FILE = "chat_template.jinja"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sagesched_gateway.api.tensor_json import Json
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.errors import (
     GatewayError,
     InvalidRequestError,

@@ -17,9 +17,11 @@ from functools import partial
 from aiohttp import hdrs, web
 
 from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.api.bounded_json import parse_json
-from sagesched_gateway.api.http_attributes import attributes_of, told_headers, trace_context
-from sagesched_gateway.api.http_body import read_body
+from sagesched_gateway.api.http_face.attributes import told_headers
+from sagesched_gateway.api.http_face.beginning import begin
+from sagesched_gateway.api.http_face.body import read_body
+from sagesched_gateway.api.http_face.sse import EventStream
+from sagesched_gateway.api.json_form.bounded import parse_json
 from sagesched_gateway.api.openai.answer import Answer
 from sagesched_gateway.api.openai.chat_request import read_chat
 from sagesched_gateway.api.openai.chat_template import ChatTemplate
@@ -36,13 +38,12 @@ from sagesched_gateway.api.openai.shapes import (
     model_object,
 )
 from sagesched_gateway.api.openai.writing import Running, StreamWriter, json_response, write_whole
-from sagesched_gateway.api.sse import EventStream
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UnsupportedError
-from sagesched_gateway.settings.config import OpenAIConfig
 from sagesched_gateway.settings.limits import Limits
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.text import Sampling
 
 _SLOW_CHARACTERS = 20_000
@@ -189,6 +190,4 @@ class OpenAIFace:
         compose = partial(self._dispatcher.compose, model, prompt, sampling)
         message = compose() if len(prompt) < _SLOW_CHARACTERS else await asyncio.to_thread(compose)
         message.id = request[REQUEST_ID]
-        return self._dispatcher.generate(
-            message, metadata=trace_context(request), attributes=attributes_of(request, self._reader)
-        )
+        return begin(request, message, self._dispatcher, self._reader)

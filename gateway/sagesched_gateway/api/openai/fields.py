@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sagesched_gateway.api.tensor_json import Json
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 
 

@@ -8,8 +8,8 @@ import uuid
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from sagesched_gateway.api.generate_json import to_bytes
-from sagesched_gateway.api.http_errors import errors_in
+from sagesched_gateway.api.http_face.errors import errors_in
+from sagesched_gateway.api.json_form.generate import to_bytes
 from sagesched_gateway.api.openai.error_answer import as_openai_tells, error_object
 from sagesched_gateway.errors import GatewayError
 
@@ -46,7 +46,7 @@ async def told_as_openai(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def openai_shape(status: int, error: GatewayError) -> bytes:
-    """See `http_errors.Shape`."""
+    """See `http_face.errors.Shape`."""
     return to_bytes(error_object(status, error))
 
 

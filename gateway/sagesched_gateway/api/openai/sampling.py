@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.api.openai.fields import Fields
-from sagesched_gateway.api.tensor_json import Json
 from sagesched_gateway.errors import InvalidRequestError
 from sagesched_gateway.text import Sampling
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.errors import UnknownModelError, UpstreamUnavailableError
-from sagesched_gateway.settings.config import OpenAIConfig
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
 
 
 class ServedModels:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
+from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.api.openai.answer import Usage
-from sagesched_gateway.api.tensor_json import Json
 
 Object = dict[str, Json]
 OWNER = "sagesched"

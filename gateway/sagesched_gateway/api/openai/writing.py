@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from sagesched_gateway.api.generate_json import to_bytes
+from sagesched_gateway.api.http_face.sse import EventStream
+from sagesched_gateway.api.json_form.generate import to_bytes
 from sagesched_gateway.api.openai.answer import Answer, Usage
 from sagesched_gateway.api.openai.error_answer import as_openai_tells, error_object
 from sagesched_gateway.api.openai.merging import in_any_order
 from sagesched_gateway.api.openai.shapes import AnswerObjects, Object, Shape
-from sagesched_gateway.api.sse import EventStream
 from sagesched_gateway.api.status_codes import http_status
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import GatewayError

@@ -108,6 +108,8 @@ class TensorProfile(ABC):
             counts_tokens=is_counted or counts_text or streams,
             counts_text=counts_text,
             echoes_prompt=not streams and not self._is_set(inputs, self.exclude_input),
+            streams=streams,
+            can_be_cancelled=self.cancelling.is_possible,
             hidden_outputs=hidden,
             wants_empty_final=wants_empty_final(message),
             metadata=metadata,

@@ -1,174 +1,222 @@
-"""A gRPC face over a dispatcher with a faked upstream; a Triton in bytes that records what reaches it."""
+"""A dispatcher that answers what a test tells it to; a Triton HTTP endpoint that records what reaches it."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "dispatch"))
+from sagesched_gateway.api.http_face.app import build_http_app
+from sagesched_gateway.dispatch.generation import Generation
+from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
+from sagesched_gateway.errors import GatewayError
+from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.scheduling.outlook import Outlook
+from sagesched_predictor.distribution import LengthDistribution
 
-from dispatch_fakes import Bench, until
+sys.path.insert(0, str(Path(__file__).parent / "http_face"))
 
-from sagesched_gateway.api.admin_gate import AdminGate
-from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.api.grpc_health import HealthFace
-from sagesched_gateway.api.grpc_kserve import KServeFace
-from sagesched_gateway.api.grpc_reflection import ReflectionFace
-from sagesched_gateway.api.grpc_server import serve_grpc, server_options
-from sagesched_gateway.api.grpc_stream import StreamBounds
-from sagesched_gateway.api.sweeper import Sweeper
-from sagesched_gateway.errors import GatewayError, UpstreamError
-from sagesched_gateway.kserve import (
-    SERVICE,
-    ModelInferRequest,
-    ModelInferResponse,
-    ModelReadyResponse,
-    ModelStreamInferResponse,
-    ServerReadyResponse,
+SNAPSHOT = DispatchSnapshot(
+    queued=5,
+    queued_bytes=4321,
+    in_flight=3,
+    policy="fcfs",
+    backlog_s=12.5,
+    gamma=None,
+    slots=32,
+    kv_blocks_reserved=40,
+    kv_blocks=750,
+    iteration_s=0.011,
+    draining=False,
+    predictor=PredictorState(mode="HistoryOnly", state="ready", provider="CPUExecutionProvider", history=9),
+    counters={"received": 11},
 )
-from sagesched_gateway.settings.config import GatewayConfig, parse_config
 
 
-class RawTriton:
-    """Answers every unary call with `answers[method]`, every streamed message with its model's name."""
+def ensemble_metadata() -> ModelMetadataResponse:
+    """Tensors as Triton lists them: a leading -1 is the batch dimension."""
+    metadata = ModelMetadataResponse(name="ensemble", versions=["1"], platform="ensemble")
+    for name, datatype, shape in (
+        ("text_input", "BYTES", (-1, 1)),
+        ("max_tokens", "INT32", (-1, 1)),
+        ("stop_words", "BYTES", (-1, -1)),
+        ("temperature", "FP32", (-1, 1)),
+        ("stream", "BOOL", (-1, 1)),
+        ("seed", "UINT64", (-1, 1)),
+        ("prompt_embedding_table", "FP16", (-1, -1, -1)),
+        ("lora_config", "INT32", (-1, -1, 3)),
+    ):
+        metadata.inputs.add(name=name, datatype=datatype, shape=shape)
+    return metadata
+
+
+def a_response(text: str = "hello", *, request_id: str = "", **parameters: object) -> ModelInferResponse:
+    response = ModelInferResponse(model_name="ensemble", model_version="1", id=request_id)
+    response.outputs.add(name="text_output", datatype="BYTES", shape=[1, 1])
+    encoded = text.encode("utf-8", "surrogateescape")
+    response.raw_output_contents.append(struct.pack("<I", len(encoded)) + encoded)
+    response.parameters["triton_final_response"].bool_param = False
+    response.parameters["sequence_id"].int64_param = 0
+    return response
+
+
+OUTLOOK = Outlook(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+class FakeDispatcher:
+    """Answers every request with `responses`, then ends it with `error` unless it is told to hold it open."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, bytes, dict[str, Any]]] = []
-        self.streams: list[RawStream] = []
-        self.answers: dict[str, bytes | grpc.aio.AioRpcError] = {
-            "ServerReady": ServerReadyResponse(ready=True).SerializeToString(),
-            "ModelReady": ModelReadyResponse(ready=True).SerializeToString(),
-            "Check": b"\x08\x01",
-        }
+        self.responses: list[ModelInferResponse] = [a_response()]
+        self.error: GatewayError | None = None
+        self.refusal: GatewayError | None = None
+        self.holds_open = False
+        self.queue_s: float | None = 0.25
+        self.predicted: LengthDistribution | None = None
+        self.messages: list[ModelInferRequest] = []
+        self.metadata_seen: list[object] = []
+        self.attributes_seen: list[Attributes] = []
+        self.started = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.state = SNAPSHOT
 
-    async def unary(
-        self, path: str, body: bytes, *, metadata: Any = (), timeout_s: float | None = None
-    ) -> bytes:
-        method = path.rpartition("/")[2]
-        self.calls.append((method, body, dict(metadata)))
-        answer = self.answers.get(method, b"raw:" + body)
-        if isinstance(answer, grpc.aio.AioRpcError):
-            raise answer
-        return answer
+    def outlook(self) -> Outlook:
+        return OUTLOOK
 
-    def stream(self, *, metadata: Any = ()) -> RawStream:
-        self.streams.append(RawStream(dict(metadata)))
-        return self.streams[-1]
+    async def resolve(self, model_name: str) -> bool:
+        return model_name in ("ensemble", "once")
 
-    def error_of(self, error: grpc.aio.AioRpcError) -> GatewayError:
-        return UpstreamError(error.details() or "", code=error.code().name)
+    def is_decoupled(self, model_name: str) -> bool:
+        return model_name == "ensemble"
 
+    async def metadata(self, model_name: str) -> ModelMetadataResponse:
+        return ensemble_metadata()
 
-class RawStream:
-    """An upstream stream; prompts are ignored, the model's name comes back."""
+    def generate(
+        self,
+        message: ModelInferRequest,
+        *,
+        metadata: object = (),
+        attributes: Attributes = NO_ATTRIBUTES,
+    ) -> Generation:
+        if self.refusal is not None:
+            raise self.refusal
+        self.messages.append(message)
+        self.metadata_seen.append(metadata)
+        self.attributes_seen.append(attributes)
+        generation = Generation(client_id=message.id, model=message.model_name, close=self.closed.set)
+        generation.queue_s = self.queue_s
+        generation.predicted = self.predicted
+        self.generation = generation
+        for response in self.responses:
+            generation.respond(response)
+        if not self.holds_open:
+            generation.end(self.error)
+        self.started.set()
+        return generation
 
-    def __init__(self, metadata: dict[str, str]) -> None:
-        self.metadata = metadata
-        self.written: list[bytes] = []
-        self.is_cancelled = False
-        self.holds = False  # an answer is still to come
-        self.breaks_with: grpc.aio.AioRpcError | None = None
-        self._box: asyncio.Queue[Any] = asyncio.Queue()
+    def snapshot(self) -> DispatchSnapshot:
+        return self.state
 
-    async def write(self, message: bytes) -> None:
-        self.written.append(message)
-        request = ModelInferRequest.FromString(message)
-        response = ModelInferResponse(model_name=f"echo {request.model_name}", id=request.id)
-        self._box.put_nowait(ModelStreamInferResponse(infer_response=response).SerializeToString())
-
-    async def done_writing(self) -> None:
-        if not self.holds:
-            self._box.put_nowait(grpc.aio.EOF)
-
-    async def read(self) -> Any:
-        message = await self._box.get()
-        if self.breaks_with is not None:
-            raise self.breaks_with
-        return message
-
-    def cancel(self) -> bool:
-        self.is_cancelled = True
-        self._box.put_nowait(grpc.aio.EOF)
-        return True
+    def change(self, **fields: object) -> None:
+        self.state = dataclasses.replace(self.state, **fields)
 
 
-class FixedReadiness:
+@dataclasses.dataclass
+class FakeReadiness:
+    is_ready: bool = True
+    is_draining: bool = False
+    reason: str = ""
+
+
+class FakeTriton:
+    """Records requests; answers with `body`, `status` and `headers`, in pieces."""
+
     def __init__(self) -> None:
-        self.is_ready = True
-        self.is_draining = False
-        self.reason = ""
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.pieces: Iterable[bytes] = (b"from ", b"Triton")
+        self.requests: list[tuple[str, str, bytes, dict[str, str]]] = []
+        self.breaks_off = False
+        self.waits = False
+        self.left = asyncio.Event()
 
+    def app(self) -> web.Application:
+        app = web.Application(handler_args={"handler_cancellation": True, "auto_decompress": False})
+        app.router.add_route("*", "/{rest:.*}", self._handle)
+        return app
 
-SWEEP_S = 0.02
-
-
-class Face:
-    """All gRPC faces on a real port, and a client's channel to it."""
-
-    def __init__(self, config: GatewayConfig) -> None:
-        self.bench = Bench(slots=8)
-        self.raw = RawTriton()
-        self.readiness = FixedReadiness()
-        self.config = config
-        self.sweeper = Sweeper(SWEEP_S)
-        self.server: grpc.aio.Server | None = None
-        self.channel: grpc.aio.Channel | None = None
-
-    async def start(self) -> None:
-        kserve = KServeFace(
-            self.bench.dispatcher,
-            self.raw,
-            self.readiness,
-            gate=AdminGate(self.config.admin),
-            reader=AttributeReader(self.config.attributes),
-            sweeper=self.sweeper,
-            bounds=StreamBounds.of(self.config),
-        )
-        self.health = HealthFace(self.readiness, self.sweeper, kserve.check_health)
-        faces = (kserve, self.health, ReflectionFace())
-        self.server, port = await serve_grpc(faces, "127.0.0.1:0", server_options(self.config))
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-        self._sweeping = asyncio.create_task(self.sweeper.run())
-
-    async def stop(self) -> None:
-        self._sweeping.cancel()
-        await self.channel.close()
-        await self.server.stop(0)
-
-    async def unary(self, method: str, body: bytes = b"", *, service: str = SERVICE, **options: Any) -> bytes:
-        return await self.channel.unary_unary(f"/{service}/{method}")(body, **options)
-
-    def stream(self, *, metadata: Any = (), timeout: float | None = None) -> Any:
-        """An open `ModelStreamInfer` stream."""
-        method = self.channel.stream_stream(
-            f"/{SERVICE}/ModelStreamInfer",
-            request_serializer=ModelInferRequest.SerializeToString,
-            response_deserializer=ModelStreamInferResponse.FromString,
-        )
-        return method(metadata=metadata, timeout=timeout)
-
-    async def running(self, number: int = 1) -> list[Any]:
-        """The upstream calls, once so many requests were sent."""
-        await until(lambda: len(self.bench.upstream.calls) >= number)
-        return self.bench.upstream.calls
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append((request.method, request.raw_path, body, dict(request.headers)))
+        response = web.StreamResponse(status=self.status, headers=self.headers)
+        await response.prepare(request)
+        for piece in self.pieces:
+            await response.write(piece)
+        if self.breaks_off:
+            assert request.transport is not None
+            request.transport.abort()
+        if self.waits:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
+        return response
 
 
 @pytest.fixture
-def settings() -> dict[str, Any]:
-    """A test's settings; a module overrides the fixture, or a test parametrizes it."""
+async def dispatcher() -> FakeDispatcher:
+    return FakeDispatcher()
+
+
+@pytest.fixture
+def readiness() -> FakeReadiness:
+    return FakeReadiness()
+
+
+@pytest.fixture
+async def triton() -> FakeTriton:
+    return FakeTriton()
+
+
+@pytest.fixture
+async def triton_address(triton: FakeTriton) -> AsyncIterator[str]:
+    server = TestServer(triton.app())
+    await server.start_server()
+    yield f"127.0.0.1:{server.port}"
+    await server.close()
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """What a test gives `build_http_app` beyond the fakes (parametrize it)."""
     return {}
 
 
 @pytest.fixture
-async def face(settings: dict[str, Any]) -> AsyncIterator[Face]:
-    face = Face(parse_config({"predictor": {"mode": "None"}} | settings))
-    await face.start()
-    yield face
-    await face.stop()
+async def client(
+    dispatcher: FakeDispatcher, readiness: FakeReadiness, triton_address: str, options: dict[str, Any]
+) -> AsyncIterator[TestClient]:
+    app = build_http_app(dispatcher, triton_address, readiness, **options)
+    async with TestClient(TestServer(app), auto_decompress=False) as client:
+        yield client
+
+
+@pytest.fixture
+def respond():
+    """Builds a response with one text output."""
+    return a_response
+
+
+@pytest.fixture
+def metadata() -> ModelMetadataResponse:
+    return ensemble_metadata()

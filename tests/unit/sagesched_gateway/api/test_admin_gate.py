@@ -7,7 +7,7 @@ import pytest
 from sagesched_gateway.api.admin_gate import GRPC_GROUPS, AdminGate, http_group
 from sagesched_gateway.errors import ForbiddenError
 from sagesched_gateway.kserve import LogSettingsRequest, TraceSettingRequest
-from sagesched_gateway.settings.config import ADMIN_GROUPS, AdminConfig
+from sagesched_gateway.settings.sections.admin import ADMIN_GROUPS, AdminConfig
 
 
 def changing(method: str) -> bytes:

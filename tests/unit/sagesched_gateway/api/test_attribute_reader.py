@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagesched_gateway.api.attributes import AttributeReader
-from sagesched_gateway.settings.config import AttributesConfig
+from sagesched_gateway.settings.sections.attributes import AttributesConfig
 
 
 @pytest.mark.parametrize(

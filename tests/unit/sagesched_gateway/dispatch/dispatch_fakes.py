@@ -16,11 +16,14 @@ from sagesched_gateway.dispatch.ports import (
     PredictorState,
     SilentTelemetry,
 )
+from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata, StopOrderError
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.capacity import KvPolicy
+from sagesched_gateway.scheduling.scheduler import NO_PRESSURE
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
@@ -33,11 +36,15 @@ def a_message(
     max_tokens: int = 100,
     model: str = "text",
     prompt_tokens: int | None = None,
+    streams: bool = True,
+    can_be_cancelled: bool = True,
 ) -> ModelInferRequest:
     """A request that `FakeUpstream` reads."""
     message = ModelInferRequest(model_name=model, id=id)
     message.parameters["prompt"].string_param = prompt
     message.parameters["max_tokens"].int64_param = max_tokens
+    message.parameters["streams"].bool_param = streams
+    message.parameters["can_be_cancelled"].bool_param = can_be_cancelled
     if prompt_tokens is not None:
         message.parameters["prompt_tokens"].int64_param = prompt_tokens
     return message
@@ -136,6 +143,8 @@ class FakeUpstream:
             max_tokens=parameters["max_tokens"].int64_param,
             body=body,
             counts_tokens=self.counts_tokens,
+            streams=parameters["streams"].bool_param,
+            can_be_cancelled=parameters["can_be_cancelled"].bool_param,
             metadata=metadata,
         )
 
@@ -164,6 +173,8 @@ class FakeUpstream:
 
 class FakePredictor:
     """Keeps what it is asked and told."""
+
+    is_on = True
 
     def __init__(self) -> None:
         self.asked: dict[str, PromptFeatures] = {}
@@ -235,13 +246,24 @@ class Bench:
         policy: str = "fcfs",
         kv_blocks: int | None = None,
         max_num_tokens: int | None = None,
+        block_tokens: int | None = None,
+        kv_policy: KvPolicy | None = None,
+        headroom: float | None = None,
+        pressure: PressureSettings = NO_PRESSURE,
+        limits: QueueLimits | None = None,
     ) -> None:
         self.upstream = FakeUpstream()
         self.predictor = FakePredictor()
         self.telemetry = CountingTelemetry()
         self.counter = TokenCounter()
         settings = EngineSettings(
-            slots=slots, lookahead=0, kv_blocks=kv_blocks, max_num_tokens=max_num_tokens
+            slots=slots,
+            lookahead=0,
+            kv_blocks=kv_blocks,
+            max_num_tokens=max_num_tokens,
+            block_tokens=block_tokens,
+            kv_policy=kv_policy,
+            kv_headroom_iterations=headroom,
         )
         self.capacity = CapacityModel(settings)
         self.dispatcher = Dispatcher(
@@ -251,4 +273,6 @@ class Bench:
             counter=self.counter,
             capacity=self.capacity,
             policy=PolicySettings(name=policy),
+            pressure=pressure,
+            limits=limits,
         )

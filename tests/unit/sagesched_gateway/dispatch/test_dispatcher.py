@@ -106,15 +106,27 @@ async def test_predictions_that_come_in_time_decide_the_order(bench):
     assert b.upstream.started == ["running", "short"]
 
 
-async def test_what_waits_is_predicted_at_once_and_what_runs_with_its_first_token(bench):
+async def test_what_waits_is_predicted_at_once_and_what_runs_a_little_after_its_first_token(bench):
     b = bench(slots=1)
     b.dispatcher.generate(a_message("running"))
     b.dispatcher.generate(a_message("waiting"))
     assert [features.prompt for features in b.predictor.asked.values()] == ["waiting"]
-    for _ in range(2):
-        b.upstream.call("running").token()
-        await ticks()
+    b.upstream.call("running").token()
+    await ticks()
+    assert [features.prompt for features in b.predictor.asked.values()] == ["waiting"]
+    await until(lambda: len(b.predictor.asked) == 2)
     assert [features.prompt for features in b.predictor.asked.values()] == ["waiting", "running"]
+
+
+async def test_a_short_answer_is_predicted_before_its_length_is_told(bench):
+    b = bench()
+    b.dispatcher.generate(a_message("short"))
+    b.upstream.call("short").token(final=True)
+    await ticks()
+    assert [features.prompt for features in b.predictor.asked.values()] == ["short"]
+    assert len(b.predictor.observed) == 1
+    await asyncio.sleep(2 * pump.PREDICT_AFTER_S)
+    assert len(b.predictor.asked) == 1
 
 
 async def test_a_request_that_waits_again_is_predicted(bench):

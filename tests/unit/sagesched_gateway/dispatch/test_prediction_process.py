@@ -52,7 +52,7 @@ class Listener:
     def pool_changed(self, distribution):
         self.pools.append(distribution)
 
-    def prediction_failed(self, reason):
+    def prediction_failed(self, request_id, reason):
         self.failures.append(reason)
 
 

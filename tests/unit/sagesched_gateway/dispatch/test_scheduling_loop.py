@@ -7,7 +7,7 @@ import asyncio
 from dispatch_fakes import until
 
 from sagesched_gateway.dispatch.loop import SchedulingLoop
-from sagesched_gateway.scheduling.commands import Reject, Start, Stop, WakeAt
+from sagesched_gateway.scheduling.commands import Evict, Reject, Start, Stop, WakeAt
 from sagesched_gateway.scheduling.events import Cancelled, Finished, Woken
 
 
@@ -39,15 +39,20 @@ class Performer:
     def stop(self, job_id):
         self.done.append(("stop", job_id))
 
-    def reject(self, job_id, reason, detail):
-        self.done.append(("reject", job_id, reason, detail))
+    def evict(self, job_id):
+        self.done.append(("evict", job_id))
+
+    def reject(self, refusal):
+        self.done.append(("reject", refusal.job_id, refusal.reason))
 
 
 async def test_commands_are_performed_in_order():
-    core = ScriptedCore({Cancelled: [Stop("a"), Start("b"), Reject("c", "never-fits", "too long")]})
+    core = ScriptedCore(
+        {Cancelled: [Stop("a"), Start("b"), Reject("c", "never-fits", "too long"), Evict("d")]}
+    )
     performer = Performer()
     SchedulingLoop(core, performer).post(Cancelled(job_id="a"))
-    assert performer.done == [("stop", "a"), ("start", "b"), ("reject", "c", "never-fits", "too long")]
+    assert performer.done == [("stop", "a"), ("start", "b"), ("reject", "c", "never-fits"), ("evict", "d")]
 
 
 async def test_an_event_posted_by_a_command_waits_for_its_turn():

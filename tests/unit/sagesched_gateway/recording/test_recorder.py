@@ -14,7 +14,7 @@ import pytest
 from sagesched_gateway.dispatch.ports import Recorder
 from sagesched_gateway.recording import recorder as module
 from sagesched_gateway.recording.recorder import FileRecorder
-from sagesched_gateway.settings.config import RecorderConfig
+from sagesched_gateway.settings.sections.recorder import RecorderConfig
 
 
 @pytest.fixture

@@ -84,8 +84,8 @@ class Core:
 
     def drain(self) -> list[str]:
         """Finish whatever runs until nothing waits; returns all starts so far, in order."""
-        while len(self.scheduler.queue):
-            self.finish(next(job_id for job_id in self.started if job_id in self.scheduler.ledger))
+        while len(self.scheduler.books.queue):
+            self.finish(next(job_id for job_id in self.started if job_id in self.scheduler.books.ledger))
         return self.started
 
 

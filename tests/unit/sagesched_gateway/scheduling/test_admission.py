@@ -1,5 +1,6 @@
 """What fits beside what is in flight, under each of the three limits."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -146,17 +147,25 @@ class TestKvGrowing:
 
     def test_headroom_is_growth_of_everything_in_flight(self):
         ledger = a_ledger(replace(GROWING, kv_headroom_iterations=5.0), *[Need(79, 800)] * 4)
-        # Four jobs, five iterations, ten tokens per block.
-        assert ledger.blocks_to_start(Need(9, 1)) == 1 + 2
+        # 80 tokens each, in five iterations 85: nine blocks of ten, so 36 of 100.
+        assert ledger.reserved_blocks(0.0) == 32
+        assert ledger.has_blocks(64, 0.0)
+        assert not ledger.has_blocks(65, 0.0)
 
-    def test_headroom_is_on_unless_greedy_or_set(self):
-        unset = replace(GROWING, kv_headroom_iterations=None)
-        ledger = a_ledger(unset, Need(1, 1))
-        assert ledger.blocks_to_start(Need(1, 1)) == 1 + HEADROOM_ITERATIONS / 10
-        ledger.resize(unset, greedy=True)
-        assert ledger.blocks_to_start(Need(1, 1)) == 1 + LEAST_HEADROOM_ITERATIONS / 10
-        ledger.resize(replace(unset, kv_headroom_iterations=10.0), greedy=True)
-        assert ledger.blocks_to_start(Need(1, 1)) == 2
+    @pytest.mark.parametrize(
+        ("set_to", "greedy", "iterations"),
+        [
+            (None, False, HEADROOM_ITERATIONS),
+            (None, True, LEAST_HEADROOM_ITERATIONS),
+            (10.0, True, 10.0),
+        ],
+    )
+    def test_headroom_is_on_unless_greedy_or_set(self, set_to, greedy, iterations):
+        ledger = a_ledger(replace(GROWING, kv_headroom_iterations=set_to), Need(1, 900))
+        ledger.resize(ledger.capacity, greedy)
+        held = math.ceil((2 + iterations) / 10)
+        assert ledger.has_blocks(100 - held, 0.0)
+        assert not ledger.has_blocks(101 - held, 0.0)
 
     def test_an_empty_engine_needs_no_headroom(self):
         ledger = Ledger(replace(GROWING, kv_headroom_iterations=1e9))

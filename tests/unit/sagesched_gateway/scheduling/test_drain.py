@@ -1,6 +1,7 @@
 import pytest
 
 from sagesched_gateway.scheduling.drain import InFlight, drain_iterations
+from sagesched_gateway.scheduling.outlook import drain_s
 from sagesched_predictor.distribution import LengthDistribution
 
 
@@ -37,8 +38,8 @@ def test_the_core_tells_it_in_seconds(a_core):
     core = a_core(slots=2)
     core.submit("one", output=LengthDistribution.from_samples([10, 40]))
     core.submit("two", output=20)
-    assert core.scheduler.drain_s(core.now, 0.9) == pytest.approx(0.40, rel=1e-6)
+    assert drain_s(core.scheduler.books, core.now, 0.9) == pytest.approx(0.40, rel=1e-6)
     core.first_token("one")
     core.progress("one", 15)
-    assert core.scheduler.drain_s(core.now, 0.9) == pytest.approx(0.25, rel=1e-6)
-    assert core.scheduler.drain_s(core.now, 0.4) == pytest.approx(0.25, rel=1e-6)
+    assert drain_s(core.scheduler.books, core.now, 0.9) == pytest.approx(0.25, rel=1e-6)
+    assert drain_s(core.scheduler.books, core.now, 0.4) == pytest.approx(0.25, rel=1e-6)

@@ -62,7 +62,7 @@ def test_it_waits_again_with_a_larger_bound_and_starts_once_more(a_core):
     assert core.scheduler.job_state("three") is JobState.EVICTING
     core.change(kv_headroom_iterations=8.0)  # or it would be back at once, as under the paper's rule
     core.handle(Requeued(job_id="three", output_tokens=5))
-    job = core.scheduler.jobs["three"]
+    job = core.scheduler.books.jobs["three"]
     assert (job.state, job.least_tokens, job.bound, job.evictions) == (JobState.WAITING, 6, 6, 1)
     assert core.scheduler.snapshot().num_evictions == 1
     core.finish("one")
@@ -127,7 +127,7 @@ def test_silence_is_growth_too(a_core):
         if evicted:
             break
     assert evicted == ["three"]
-    held = core.scheduler.ledger.reserved_blocks(core.now)
+    held = core.scheduler.books.ledger.reserved_blocks(core.now)
     assert held <= 30, "too late: the engine has paused somebody by now"
 
 

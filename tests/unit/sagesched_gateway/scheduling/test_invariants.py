@@ -16,31 +16,31 @@ def core(a_core):
 
 
 def test_a_reservation_without_a_job(core):
-    core.scheduler.ledger.reserve("ghost", Need(1, 1), 0.0)
+    core.scheduler.books.ledger.reserve("ghost", Need(1, 1), 0.0)
     with pytest.raises(AssertionError, match="forgotten job"):
         invariants.check(core.scheduler)
 
 
 def test_a_state_that_nobody_keeps(core):
-    core.scheduler.jobs["c"].state = JobState.STARTED
+    core.scheduler.books.jobs["c"].state = JobState.STARTED
     with pytest.raises(AssertionError, match="queue and state differ"):
         invariants.check(core.scheduler)
 
 
 def test_a_key_that_the_policy_did_not_give(core):
-    core.scheduler.queue._keys[0] += 1.0
+    core.scheduler.books.queue._keys[0] += 1.0
     with pytest.raises(AssertionError, match="key"):
         invariants.check(core.scheduler)
 
 
 def test_a_backlog_that_is_not_the_sum(core):
-    core.scheduler.backlog.add(5.0)
+    core.scheduler.books.backlog.add(5.0)
     with pytest.raises(AssertionError, match="backlog"):
         invariants.check(core.scheduler)
 
 
 def test_a_place_that_nobody_was_given(core):
-    core.scheduler.ledger.release("a")
-    core.scheduler.jobs.pop("a")
+    core.scheduler.books.ledger.release("a")
+    core.scheduler.books.jobs.pop("a")
     with pytest.raises(AssertionError, match="the head could move on"):
         invariants.check(core.scheduler)

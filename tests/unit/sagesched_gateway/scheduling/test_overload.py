@@ -43,7 +43,7 @@ def test_the_dearest_newcomer_goes_first(a_core):
     submit(core, "dear", 150)
     [reject] = submit(core, "cheap", 80)
     assert (reject.job_id, reject.reason) == ("dear", OVERLOADED)
-    assert list(core.scheduler.queue) == ["one", "cheap"]
+    assert list(core.scheduler.books.queue) == ["one", "cheap"]
 
 
 def test_who_has_waited_is_safe(a_core):

@@ -36,7 +36,7 @@ def test_jobs_without_a_prediction_sort_as_the_pool_does(a_core):
     core = waiting(a_core, a=None, b=30, c=10)
     core.handle(PoolDistributionChanged(distribution=LengthDistribution.point(40)))
     core.finish("running")
-    assert core.scheduler.queue.first(2) == ["b", "a"]
+    assert core.scheduler.books.queue.first(2) == ["b", "a"]
     core.handle(PoolDistributionChanged(distribution=LengthDistribution.point(20)))
     assert core.drain() == ["running", "c", "a", "b"]
 

@@ -34,8 +34,8 @@ def submit(core, job_id: str, output: int = 100, priority: int = 0) -> None:
 
 def drain(core, actual: dict[str, int] | None = None) -> str:
     """Finish one after the other; returns the starts after the first."""
-    while len(core.scheduler.queue):
-        running = next(job_id for job_id in core.started if job_id in core.scheduler.ledger)
+    while len(core.scheduler.books.queue):
+        running = next(job_id for job_id in core.started if job_id in core.scheduler.books.ledger)
         core.handle(events.Finished(job_id=running, output_tokens=(actual or {}).get(running)))
     return " ".join(core.started[1:])
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from sagesched_gateway.settings.config import LimitsConfig, parse_config
+from sagesched_gateway.settings.config import parse_config
 from sagesched_gateway.settings.limits import Limits, LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
+from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 QUIET = {"predictor": {"mode": "None"}}
 

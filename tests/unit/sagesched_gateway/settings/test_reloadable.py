@@ -17,7 +17,8 @@ def paths_of(mapping: Mapping[str, object], prefix: str = "") -> Iterator[str]:
 
 
 def test_every_reloadable_setting_exists():
-    assert set(paths_of(to_mapping(parse_config(QUIET)))) >= RELOADABLE
+    all_set = QUIET | {"limits": {"queuedSeconds": 60}}
+    assert set(paths_of(to_mapping(parse_config(all_set)))) >= RELOADABLE
 
 
 def test_equal_settings_wait_for_nothing():

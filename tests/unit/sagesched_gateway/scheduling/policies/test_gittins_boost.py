@@ -17,7 +17,7 @@ def test_the_row_is_the_boost_at_each_gamma(a_core):
     core = a_core("gittins-boost", prefill_s_per_token=0.0)
     core.submit("running")
     core.submit("a", output=8)
-    row = core.scheduler.costing.cost(core.scheduler.jobs["a"]).row
+    row = core.scheduler.books.costing.cost(core.scheduler.books.jobs["a"]).row
     assert row == pytest.approx([known_size_boost(8.0, gamma) for gamma in GAMMA_GRID])
 
 

@@ -1,0 +1,1 @@
+"""A real Kubernetes control plane for tests and benchmarks: its programs, its processes, its credentials."""

@@ -1,0 +1,113 @@
+"""A process of the cluster: started with a log file, watched while it gets ready, ended with its group."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cluster.errors import StartError
+
+STOP_TIMEOUT_S = 10.0
+POLL_S = 0.05
+LOG_TAIL_CHARACTERS = 1500
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """In the child: a killed test run must not leave a control plane behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Daemon:
+    """One program that runs until it is stopped."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            name: for messages.
+            command: program and arguments.
+            log: where its output goes, appended over restarts.
+        """
+        self.name = name
+        self._command = list(command)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id.
+
+        Raises:
+            StartError: it is not running.
+        """
+        if self._process is None:
+            raise StartError(f"{self.name} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process; it may not be ready yet."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+
+    def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+        """Poll until `is_ready`.
+
+        Raises:
+            StartError: the process ended or the time is over.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise StartError(f"{self.name} was not ready within {timeout_s:.0f} s:\n{self._log_tail()}")
+            time.sleep(POLL_S)
+
+    def check_alive(self) -> None:
+        """Make sure that the process still runs.
+
+        Raises:
+            StartError: it has ended by itself.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise StartError(f"{self.name} has ended:\n{self._log_tail()}")
+
+    def stop(self) -> None:
+        """End it and wait; one that takes too long is killed. Nothing happens where it does not run."""
+        process = self._running()
+        if process is None:
+            return
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        process = self._running()
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes] | None:
+        return self._process if self._process is not None and self._process.poll() is None else None
+
+    def _log_tail(self) -> str:
+        return (
+            self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:] if self._log.exists() else "(no log)"
+        )

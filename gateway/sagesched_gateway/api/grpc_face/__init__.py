@@ -1,0 +1,1 @@
+"""The gRPC face: KServe v2 as Triton serves it, health and reflection."""

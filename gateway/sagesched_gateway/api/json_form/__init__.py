@@ -1,0 +1,1 @@
+"""Triton's JSON forms of requests and answers, to and from the messages of KServe v2."""

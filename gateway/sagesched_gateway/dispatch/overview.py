@@ -1,0 +1,66 @@
+"""Dispatch at a glance: the core's figures and its own in one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
+from sagesched_gateway.scheduling.scheduler import Scheduler
+
+_WEIGHT = 1 / 32  # of one request in the running means
+
+
+class UsualSize:
+    """Prompt and cap of the usual newcomer: running means over the latest thirty or so.
+
+    Attributes:
+        prompt_tokens: mean prompt, tokens.
+        max_tokens: mean cap, tokens.
+    """
+
+    def __init__(self) -> None:
+        self.prompt_tokens = 1.0
+        self.max_tokens = 1.0
+        self._num_seen = 0
+
+    def note(self, prompt_tokens: int, max_tokens: int) -> None:
+        """One more has come."""
+        self._num_seen += 1
+        weight = max(_WEIGHT, 1 / self._num_seen)
+        self.prompt_tokens += weight * (prompt_tokens - self.prompt_tokens)
+        self.max_tokens += weight * (max_tokens - self.max_tokens)
+
+
+def snapshot_of(
+    scheduler: Scheduler,
+    now: float,
+    *,
+    queued_bytes: int,
+    iteration_s: float,
+    draining: bool,
+    predictor: PredictorState,
+    counters: Mapping[str, int],
+) -> DispatchSnapshot:
+    """All of it in one."""
+    core = scheduler.snapshot()
+    return DispatchSnapshot(
+        queued=core.num_queued,
+        queued_bytes=queued_bytes,
+        in_flight=core.num_running,
+        policy=core.policy,
+        policy_note=core.policy_note or "",
+        backlog_s=core.backlog_s,
+        oldest_wait_s=0.0 if core.oldest_arrival_at is None else now - core.oldest_arrival_at,
+        time_to_start_all_s=core.time_to_start_all_s,
+        gamma=core.gamma,
+        slots=core.slots,
+        kv_blocks_reserved=core.reserved_blocks,
+        kv_blocks=core.kv_blocks,
+        iteration_s=iteration_s,
+        draining=draining,
+        predictor=predictor,
+        evictions=core.num_evictions,
+        discarded_tokens=core.discarded_tokens,
+        tenants=core.tenants,
+        counters=counters,
+    )

@@ -1,0 +1,140 @@
+"""`LearnedRoom`: how much fits into an engine that does not tell, learned from who had to wait inside.
+
+Additive increase, multiplicative decrease, one limit each for slots and for KV blocks. A request that was
+started with `taken` of a resource, itself included, and
+
+    waited:      limit = min(limit, taken) · `DECREASE`, for the resource that is to blame
+    did not:     after `patience` such starts near the limit (≥ `NEAR` of it), limit · `INCREASE`, at most
+                 what is known
+
+To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
+(which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
+slots. What is known for certain is not blamed while something is not.
+
+Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
+patience doubles each time, so that in the long run one request in hundreds pays for the probing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+DECREASE = 0.985
+INCREASE = 1.005
+LEAP = 1.1
+NEAR = 0.9
+FADE = 0.9995
+FIRST_PATIENCE = 6
+PATIENCE = 60
+MOST_PATIENCE = 960
+DISPROVED = 1.01
+DISPROVED_PATIENCE = 15
+DISPROVED_INCREASE = 1.03
+_AGAIN = 0.03
+
+
+class Limit:
+    """What fits of one resource.
+
+    Attributes:
+        known: what the engine or the settings say; None where they do not.
+        first: where to begin when nothing is known; infinity for no limit.
+        name: of the resource, for status.
+    """
+
+    __slots__ = ("_failed_at", "_patience", "_proven", "_since", "_value", "first", "known", "name")
+
+    def __init__(self, name: str, first: float) -> None:
+        self.name = name
+        self.known: float | None = None
+        self.first = first
+        self._value: float | None = None
+        self._proven = 0.0
+        self._since = 0
+        self._patience = PATIENCE
+        self._failed_at: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What may be taken now."""
+        value = self._value
+        if value is None:
+            value = self.first if self.known is None else self.known
+        return value if self.known is None else min(value, self.known)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether measured waits have set it below what is known, or nothing is known."""
+        return math.isfinite(self.value) and self.value != self.known
+
+    def strain(self, taken: float) -> float:
+        """How unusual so much of it is."""
+        return taken / self._proven if self._proven else math.inf
+
+    def worked(self, taken: float) -> None:
+        """A request was started with so much taken, and did not wait."""
+        self._proven = max(self._proven * FADE, taken)
+        value = self.value
+        if taken < NEAR * value or not math.isfinite(value) or value == self.known:
+            return
+        self._since += 1
+        patience, factor = self._pace(value)
+        if self._since >= patience:
+            self._since = 0
+            self._value = value * factor
+
+    def failed(self, taken: float) -> None:
+        """One waited."""
+        again = self._failed_at is not None and abs(taken - self._failed_at) < _AGAIN * self._failed_at
+        self._patience = min(2 * self._patience, MOST_PATIENCE) if again else PATIENCE
+        self._failed_at = taken
+        self._since = 0
+        self._value = max(min(self.value, taken) * DECREASE, 1.0)
+        self._proven = min(self._proven, self._value)
+
+    def _pace(self, value: float) -> tuple[int, float]:
+        """After how many starts to grow, and by which factor."""
+        failed_at = self._failed_at
+        if failed_at is None or value < failed_at / LEAP:
+            return FIRST_PATIENCE, LEAP
+        if value > failed_at * DISPROVED:
+            return DISPROVED_PATIENCE, DISPROVED_INCREASE
+        return self._patience, INCREASE
+
+    def forget(self) -> None:
+        """The engine is another one."""
+        self._value = None
+        self._proven = 0.0
+        self._since = 0
+        self._patience = PATIENCE
+        self._failed_at = None
+
+
+class LearnedRoom:
+    """Both limits of one engine.
+
+    Attributes:
+        slots: requests in flight.
+        blocks: KV blocks, as the ledger counts them.
+    """
+
+    def __init__(self) -> None:
+        self.slots = Limit("slots", math.inf)
+        self.blocks = Limit("kv", math.inf)
+
+    def measured(self, waited: bool, slots: float, blocks: float) -> None:
+        """A request started with so much taken has its first token."""
+        taken = ((self.slots, slots), (self.blocks, blocks))
+        if not waited:
+            for limit, amount in taken:
+                limit.worked(amount)
+            return
+        suspects: Sequence[tuple[Limit, float]] = [pair for pair in taken if pair[0].known is None] or taken
+        limit, amount = max(suspects, key=lambda pair: pair[0].strain(pair[1]))
+        limit.failed(amount)
+
+    def forget(self) -> None:
+        """The engine is another one."""
+        self.slots.forget()
+        self.blocks.forget()

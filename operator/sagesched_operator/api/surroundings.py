@@ -1,0 +1,97 @@
+"""`spec.observability`, `spec.security`, `spec.expose`: what stands around the pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sagesched_operator.api.fields import NAME, Rule, prop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservabilitySpec:
+    """Monitoring by the Prometheus operator."""
+
+    monitor: str = prop(
+        "`PodMonitor` where that kind exists, or nothing.", default="PodMonitor", enum=("PodMonitor", "None")
+    )
+    scrape_seconds: int = prop("Time between two readings.", default=15, minimum=5, maximum=300)
+    rules: bool = prop("Alerts of this pool as a PrometheusRule, where that kind exists.", default=True)
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!self.rules || self.monitor != 'None'",
+            "rules need the series that a monitor collects: set rules: false, or monitor: PodMonitor",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecuritySpec:
+    """Who may reach the pods, and what the pods may do."""
+
+    network_policy: str = prop(
+        "`Strict`: clients from `clientNamespaces` (the pool's own where none is given), metrics for the "
+        "operator and Prometheus alone, no way out but name service and, with a `uri` source, https. "
+        "`Open`: no policy.",
+        default="Strict",
+        enum=("Strict", "Open"),
+    )
+    client_namespaces: tuple[str, ...] = prop(
+        "Namespaces whose pods may call the gateway, besides the pool's own.",
+        default=(),
+        max_items=64,
+        items={"max_length": 63, "pattern": NAME},
+        x_kubernetes_list_type="set",
+    )
+    pod_security: str = prop(
+        "Level of the pod security standards that the pods keep. `Baseline` lets Triton write to its own "
+        "root file system and run as the image's user.",
+        default="Restricted",
+        enum=("Restricted", "Baseline"),
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.clientNamespaces) || size(self.clientNamespaces) == 0 || "
+            "self.networkPolicy == 'Strict'",
+            "clientNamespaces have no meaning with networkPolicy Open",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPickerRef:
+    """The picker that chooses among the pods of an InferencePool."""
+
+    name: str = prop("Its Service.", pattern=NAME, max_length=63)
+    port: int = prop("Its port.", default=9002, minimum=1, maximum=65535)
+    failure_mode: str = prop(
+        "What a gateway does while the picker is away.", default="FailClose", enum=("FailOpen", "FailClose")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferencePoolSpec:
+    """An InferencePool of the Gateway API over the pods."""
+
+    endpoint_picker: EndpointPickerRef = prop("The picker.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposeSpec:
+    """How clients find the pods."""
+
+    service_type: str = prop(
+        "Type of the pool's Service.", default="ClusterIP", enum=("ClusterIP", "NodePort", "LoadBalancer")
+    )
+    service_annotations: Mapping[str, str] = prop(
+        "Annotations of the Service, as load balancers want them.",
+        factory=dict,
+        max_properties=32,
+        items={"max_length": 4096},
+    )
+    inference_pool: InferencePoolSpec | None = prop(
+        "Make an InferencePool too, where that kind exists.", default=None
+    )

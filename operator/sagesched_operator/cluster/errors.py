@@ -1,0 +1,24 @@
+"""What can go wrong at the API server."""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """The API server refused, or could not be reached (`code` 0).
+
+    Attributes:
+        code: HTTP status, 0 where there was no answer.
+        reason: Kubernetes' word, `Conflict`, `Invalid`, ….
+        retry_after_s: when the server wants to be asked again; None where it does not say.
+    """
+
+    def __init__(self, code: int, reason: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_refusal(self) -> bool:
+        """The same request will be refused again: somebody has to act."""
+        return self.code in (400, 403, 404, 405, 413, 415, 422)

@@ -1,0 +1,109 @@
+"""Condition types and reasons: the whole vocabulary of a pool's status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CONDITIONS = {
+    "Ready": "Every pod wanted is there, of the current revision, and its gateway takes requests.",
+    "Progressing": "Pods are being made, replaced or removed.",
+    "Degraded": "True while something the pool should have does not work.",
+    "Stalled": "True while nothing goes on before somebody acts: the message says what.",
+    "ModelReady": "At least one pod serves the model.",
+    "ScalingActive": "An actuator scales the pool by a signal that is known.",
+    "PredictorCalibrated": "The predictor runs as asked for in every pod.",
+    "SchedulingDegraded": "True while another policy is in effect than the one asked for.",
+    "BacklogSaturated": "True while more work waits than the pods there may be can take in good time.",
+}
+"""Type → meaning."""
+
+REASONS = {
+    "AllReplicasReady": "Ready, ModelReady: all is well.",
+    "SomeReplicasReady": "ModelReady: some pods serve.",
+    "Suspended": "`spec.suspend` is set.",
+    "ScaledToZero": "`spec.replicas` is 0.",
+    "Starting": "Pods are on their way; the message names what the first one waits for.",
+    "RollingOut": "Pods of another revision are being replaced.",
+    "ScalingOut": "More pods are on their way.",
+    "ScalingIn": "Pods are finishing their requests before they go.",
+    "Settled": "Progressing: nothing to do.",
+    "WaitingForNode": "No node can take a pod: no free GPU, memory or matching label.",
+    "ImagePullFailed": "An image cannot be pulled.",
+    "ModelFetchFailed": "The init container that brings the model fails.",
+    "ContainerCrashing": "A container ends again and again.",
+    "EngineNotReady": "Triton or its model does not get ready.",
+    "RolloutTimedOut": "The Deployment made no progress for its deadline.",
+    "SpecRejected": "The API server refuses an object made from the spec.",
+    "FieldConflict": "Another manager owns a field, and keeps it.",
+    "NotAllowed": "The operator was installed without permission for what the spec asks.",
+    "KindMissing": "A kind that the spec asks for is not installed.",
+    "NoProblem": "Degraded, Stalled: nothing is wrong.",
+    "SettingsRefused": "A gateway refuses the settings it was given.",
+    "ScalingOff": "`scaling.actuator` is None.",
+    "ActuatorMissing": "The chosen actuator is not installed.",
+    "SignalKnown": "ScalingActive: the signal can be had.",
+    "SignalUnknown": "No gateway has told its load lately.",
+    "PredictorOff": "`predictor.mode` is None.",
+    "PredictorReady": "The predictor runs as asked for.",
+    "PredictorStarting": "The predictor is not ready in some pod.",
+    "DeviceFallback": "The predictor runs on another device than asked for.",
+    "PolicyAsConfigured": "The policy asked for is in effect.",
+    "PolicyFallback": "Another policy is in effect.",
+    "WithinTarget": "BacklogSaturated: the backlog is as targeted.",
+    "BacklogAboveTarget": "More predicted seconds wait for each pod than targeted, with all pods there may be.",
+    "NotKnown": "No gateway has reported yet.",
+}
+"""Reason → when it is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition.
+
+    Attributes:
+        type: of `CONDITIONS`.
+        status: True, False, or None for Unknown.
+        reason: of `REASONS`.
+        message: first cause, in words; holds nothing that changes by itself.
+    """
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.type in CONDITIONS, self.type
+        assert self.reason in REASONS, self.reason
+
+
+def merge(
+    before: Iterable[Mapping[str, Any]], now_true: Iterable[Condition], *, generation: int, now: str
+) -> list[dict[str, Any]]:
+    """Conditions as they are written: `lastTransitionTime` moves only with the status.
+
+    Args:
+        before: conditions as last written.
+        now_true: as they are.
+        generation: of the spec they speak of.
+        now: RFC 3339.
+    """
+    old = {condition["type"]: condition for condition in before}
+    result = []
+    for condition in now_true:
+        status = {True: "True", False: "False", None: "Unknown"}[condition.status]
+        earlier = old.get(condition.type, {})
+        since = earlier.get("lastTransitionTime", now) if earlier.get("status") == status else now
+        result.append(
+            {
+                "type": condition.type,
+                "status": status,
+                "reason": condition.reason,
+                "message": condition.message[:1024],
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return result

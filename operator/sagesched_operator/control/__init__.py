@@ -1,0 +1,1 @@
+"""What the operator does: reconcile pools, hear the gateways, lead, and answer scalers."""

@@ -1,0 +1,152 @@
+"""`Aggregator`: one loop that reads every gateway's `/status`, a bounded number at a time.
+
+Status of a pool is looked at again only when what its gateways say together has changed in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Hashable, Iterator
+
+import aiohttp
+
+from sagesched_gateway.status import StatusError, parse_status
+from sagesched_operator.api.lifecycle import ScalingSpec
+from sagesched_operator.api.pool import parse_pool
+from sagesched_operator.api.reading import SpecError
+from sagesched_operator.build.paths import METRICS
+from sagesched_operator.cluster.cache import Cache, PoolKey
+from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.pods import PodView, view
+from sagesched_operator.control.reports import Report, Reports, summarize
+from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
+from sagesched_operator.control.store import PoolStore
+
+_LOG = logging.getLogger(__name__)
+
+PERIOD_S = 5.0
+_AT_ONCE = 64
+_TIMEOUT_S = 3.0
+_MOST_BYTES = 1 << 20
+
+
+class Aggregator:
+    """Knows what the gateways last said."""
+
+    def __init__(
+        self,
+        pools: PoolStore,
+        pods: Cache,
+        metrics: OperatorMetrics,
+        on_change: Callable[[PoolKey], None],
+        *,
+        period_s: float = PERIOD_S,
+    ) -> None:
+        """Prepare; `run` does the work.
+
+        Args:
+            pools: all pools.
+            pods: of all pools.
+            metrics: counts the questions.
+            on_change: hears of pools whose gateways together say something else than before.
+            period_s: between two rounds.
+        """
+        self._pools = pools
+        self._pods = pods
+        self._metrics = metrics
+        self._on_change = on_change
+        self._period_s = period_s
+        self._reports: dict[str, Report] = {}
+        self._said: dict[PoolKey, Hashable] = {}
+
+    def reports(self) -> Reports:
+        """The latest, by uid of the pod."""
+        return self._reports
+
+    def signal(self, key: PoolKey) -> Signal:
+        """What scaling of a pool goes by.
+
+        Raises:
+            SignalUnknownError: it cannot be told.
+        """
+        known = self._pools.get(key)
+        if known is None:
+            raise SignalUnknownError(f"there is no pool {key[0]}/{key[1]}")
+        try:
+            scaling = parse_pool(known.body).spec.scaling
+        except SpecError as error:
+            raise SignalUnknownError(str(error)) from error
+        return self._signal(key, scaling)
+
+    def signals(self) -> Iterator[tuple[PoolKey, Signal]]:
+        """Of all pools that have one."""
+        for key in self._pods.pools():
+            try:
+                yield key, self.signal(key)
+            except SignalUnknownError:
+                continue
+
+    async def run(self) -> None:
+        """Ask in rounds until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        connector = aiohttp.TCPConnector(limit=_AT_ONCE)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            while True:
+                began_at = asyncio.get_running_loop().time()
+                await self.ask_all(session)
+                took_s = asyncio.get_running_loop().time() - began_at
+                await asyncio.sleep(max(self._period_s - took_s, 0.1))
+
+    async def ask_all(self, session: aiohttp.ClientSession) -> None:
+        """One round."""
+        by_pool = {key: self._pods_of(key) for key in self._pods.pools()}
+        asked = [pod for pods in by_pool.values() for pod in pods if pod.ip]
+        permits = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(self._ask(session, pod, permits) for pod in asked))
+        there = {pod.uid for pods in by_pool.values() for pod in pods}
+        self._reports = {uid: report for uid, report in self._reports.items() if uid in there}
+        for key, pods in by_pool.items():
+            said = self._in_words(key, pods)
+            if self._said.get(key) != said:
+                self._said[key] = said
+                self._on_change(key)
+        self._said = {key: said for key, said in self._said.items() if key in by_pool}
+
+    async def _ask(self, session: aiohttp.ClientSession, pod: PodView, permits: asyncio.Semaphore) -> None:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        async with permits:
+            try:
+                async with session.get(f"http://{host}:{METRICS}/status") as answer:
+                    answer.raise_for_status()
+                    text = await answer.content.read(_MOST_BYTES)
+                status = parse_status(json.loads(text))
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                self._metrics.reported("unreachable")
+            except (ValueError, StatusError):
+                self._metrics.reported("unreadable")
+            else:
+                self._metrics.reported("read")
+                self._reports[pod.uid] = Report(status, asyncio.get_running_loop().time())
+
+    def _pods_of(self, key: PoolKey) -> list[PodView]:
+        return [view(seen.body) for seen in self._pods.of(key)]
+
+    def _signal(self, key: PoolKey, scaling: ScalingSpec) -> Signal:
+        now = asyncio.get_running_loop().time()
+        return signal_of(scaling, self._pods_of(key), self._reports, now)
+
+    def _in_words(self, key: PoolKey, pods: list[PodView]) -> Hashable:
+        known = self._pools.get(key)
+        load: Hashable
+        try:
+            scaling = parse_pool(known.body).spec.scaling if known else ScalingSpec()
+            backlog_s = self._signal(key, scaling).backlog_per_pod_s
+            load = (
+                backlog_s > scaling.target_backlog_seconds,
+                backlog_s > scaling.target_backlog_seconds / 2,
+            )
+        except (SignalUnknownError, SpecError) as error:
+            load = str(error)
+        return summarize(pods, self._reports), load

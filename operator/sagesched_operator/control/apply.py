@@ -1,0 +1,196 @@
+"""`Applier`: the only writer of a pool's children. What is as wanted is not written again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagesched_operator.api.pool import Pool
+from sagesched_operator.build.desired import Desired
+from sagesched_operator.build.manifest import Manifest
+from sagesched_operator.build.settings import settings_digest
+from sagesched_operator.cluster.cache import PoolKey, Seen
+from sagesched_operator.cluster.client import Api
+from sagesched_operator.cluster.compare import first_difference
+from sagesched_operator.cluster.errors import ApiError
+from sagesched_operator.cluster.kinds import (
+    CHILDREN,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    OPTIONAL_CHILDREN,
+    POD,
+    Kind,
+)
+from sagesched_operator.control.children import Children
+from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.pods import PodView
+from sagesched_operator.control.reports import Reports
+from sagesched_operator.control.victims import deletion_costs
+from sagesched_operator.names import APPLIED_HASH, DELETION_COST, FIELD_MANAGER, SETTINGS_DIGEST
+
+_LOG = logging.getLogger(__name__)
+
+_KINDS = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL_CHILDREN)}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of applying.
+
+    Attributes:
+        num_writes: objects written or deleted.
+        troubles: (reason, message) of children that could not be had.
+        look_again_s: when to look again although nothing may happen until then; None for not.
+    """
+
+    num_writes: int = 0
+    troubles: list[tuple[str, str]] = field(default_factory=list)
+    look_again_s: float | None = None
+
+    def again(self, after_s: float) -> None:
+        """Look again, at the latest after so long."""
+        self.look_again_s = min(after_s, self.look_again_s or after_s)
+
+
+class Applier:
+    """Makes the children what they should be."""
+
+    def __init__(self, api: Api, children: Children, metrics: OperatorMetrics) -> None:
+        """Take the parts it works with."""
+        self._api = api
+        self._children = children
+        self._metrics = metrics
+        self._fights = Fights()
+
+    def is_missing_some(self, pool: Pool, desired: Desired) -> bool:
+        """Whether a child has to be made."""
+        key = (pool.namespace, pool.name)
+        return any(
+            self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"]) is None
+            for wanted in desired.objects
+        )
+
+    async def apply(self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports) -> Outcome:
+        """Write what differs, delete what is no longer wanted.
+
+        Args:
+            pool: whose children.
+            desired: what there should be.
+            pods: of the pool.
+            reports: of its gateways.
+
+        Raises:
+            ApiError: a request failed; what was written before it stays written.
+        """
+        outcome = Outcome()
+        key = (pool.namespace, pool.name)
+        for wanted in desired.objects:
+            live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
+            if wanted["kind"] == DEPLOYMENT.name and live is not None:
+                await self._mark_victims(wanted, live.body, pods, reports)
+            await self._bring_about(pool, wanted, live, outcome)
+        await self._prune(pool, desired, outcome)
+        await self._hasten(pool, desired, pods, reports)
+        return outcome
+
+    async def _bring_about(self, pool: Pool, wanted: Manifest, live: Seen | None, outcome: Outcome) -> None:
+        kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
+        if live is None:
+            await self._write(kind, wanted, outcome, force=False)
+            return
+        body = live.body
+        owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
+        if "deletionTimestamp" in body["metadata"] or (owners and pool.uid not in owners):
+            outcome.again(5.0)  # of a pool of the same name that is gone; the garbage collector comes for it
+            return
+        difference = first_difference(wanted, body)
+        if not difference:
+            return
+        is_drift = wanted["metadata"]["annotations"][APPLIED_HASH] == body["metadata"].get(
+            "annotations", {}
+        ).get(APPLIED_HASH)
+        now = asyncio.get_running_loop().time()
+        child = (kind.name, live.namespace, live.name)
+        pause_s = self._fights.pause_s(child, now) if is_drift else 0.0
+        if pause_s:
+            outcome.again(pause_s)
+            who = "" if live.manager in ("", FIELD_MANAGER) else f" by {live.manager}"
+            outcome.troubles.append(
+                ("FieldConflict", f"{kind.name} {name}: {difference} is changed again and again{who}")
+            )
+            return
+        if is_drift:
+            self._fights.repaired(child, now)
+            self._metrics.repaired(kind.name)
+            _LOG.info("%s %s/%s: %s put right", kind.name, live.namespace, name, difference)
+        await self._write(kind, wanted, outcome, force=True)
+
+    async def _write(self, kind: Kind, wanted: Manifest, outcome: Outcome, *, force: bool) -> None:
+        name = wanted["metadata"]["name"]
+        try:
+            body = await self._api.apply(kind, wanted, force=force)
+        except ApiError as error:
+            # Without force: something of that name is there and is somebody else's.
+            if error.code == 409 and not force:
+                outcome.troubles.append(
+                    ("FieldConflict", f"{kind.name} {name} exists and is not ours: {error}")
+                )
+                outcome.again(60.0)
+                return
+            raise
+        outcome.num_writes += 1
+        self._children.cache(kind.name).put(body, is_ours=True)
+
+    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome) -> None:
+        key = (pool.namespace, pool.name)
+        wanted = {(one["kind"], one["metadata"]["name"]) for one in desired.objects}
+        kept = self._kept_revisions(pool, key)
+        for kind, seen in self._children.of(key):
+            if (kind.name, seen.name) in wanted or (kind is CONTROLLER_REVISION and seen.name in kept):
+                continue
+            body = seen.body
+            owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
+            if pool.uid in owners and "deletionTimestamp" not in body["metadata"]:
+                await self._api.delete(kind, seen.namespace, seen.name, uid=seen.uid)
+                self._children.cache(kind.name).remove(body, is_ours=True)
+                outcome.num_writes += 1
+
+    def _kept_revisions(self, pool: Pool, key: PoolKey) -> set[str]:
+        """The newest past ones."""
+        revisions = self._children.cache(CONTROLLER_REVISION.name).of(key)
+        newest = sorted(revisions, key=lambda seen: -int(seen.body["revision"]))
+        return {seen.name for seen in newest[: pool.spec.rollout.revision_history + 1]}
+
+    async def _mark_victims(
+        self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView], reports: Reports
+    ) -> None:
+        num_going = max(int(live["spec"].get("replicas", 0)) - int(wanted["spec"]["replicas"]), 0)
+        if not num_going:
+            return
+        for name, cost in deletion_costs(pods, reports, num_going).items():
+            await self._annotate(wanted["metadata"]["namespace"], name, DELETION_COST, cost)
+
+    async def _hasten(self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports) -> None:
+        """Kubelet looks at a pod's mounts when the pod changes, else only about once a minute."""
+        digest = settings_digest(desired.settings)
+        for pod in pods:
+            report = reports.get(pod.uid)
+            if report is None or pod.is_ending or pod.settings_digest == digest:
+                continue
+            if report.status.config.file_digest not in ("", digest):
+                await self._annotate(pool.namespace, pod.name, SETTINGS_DIGEST, digest)
+
+    async def _annotate(self, namespace: str, name: str, annotation: str, value: str | None) -> None:
+        try:
+            body = await self._api.merge(
+                POD, namespace, name, {"metadata": {"annotations": {annotation: value}}}
+            )
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        else:
+            self._children.cache(POD.name).put(body, is_ours=True)

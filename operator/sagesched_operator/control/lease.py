@@ -1,0 +1,144 @@
+"""`Elector`: one replica of several acts, by a Lease.
+
+A leader that cannot renew stops acting before another may begin: it gives up after `RENEW_S` without success,
+others wait `LEASE_S`. Clocks of two machines are never compared: how long a lease has not changed is measured
+by the clock of the one who watches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from sagesched_operator.cluster.client import Api
+from sagesched_operator.cluster.errors import ApiError
+from sagesched_operator.cluster.kinds import LEASE
+
+_LOG = logging.getLogger(__name__)
+
+LEASE_S = 15
+RENEW_S = 10.0
+TRY_S = 4.0
+
+
+class LostError(Exception):
+    """Another replica may be leading from now on."""
+
+
+class Elector:
+    """Takes the lease, keeps it, gives it back.
+
+    Attributes:
+        leads: set while this replica is the leader.
+    """
+
+    def __init__(self, api: Api, namespace: str, name: str, identity: str) -> None:
+        """Prepare; `run` does the work.
+
+        Args:
+            api: to ask.
+            namespace, name: of the Lease.
+            identity: of this replica, unique.
+        """
+        self.leads = asyncio.Event()
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._held: dict[str, Any] | None = None
+        self._is_anothers = False
+
+    async def run(self) -> None:
+        """Wait for the lease, then keep it.
+
+        Raises:
+            LostError: it was held and is lost.
+        """
+        while not await self._try():
+            await asyncio.sleep(TRY_S)
+        _LOG.info("leading")
+        self.leads.set()
+        loop = asyncio.get_running_loop()
+        renewed_at = loop.time()
+        while True:
+            await asyncio.sleep(TRY_S)
+            try:
+                async with asyncio.timeout(max(renewed_at + RENEW_S - loop.time(), 0.0)):
+                    is_ours = await self._try()
+            except TimeoutError:
+                is_ours = False
+            if is_ours:
+                renewed_at = loop.time()
+            elif loop.time() - renewed_at >= RENEW_S or self._is_anothers:
+                self.leads.clear()
+                raise LostError("the lease was lost; this replica ends, and comes back as a waiting one")
+
+    async def release(self) -> None:
+        """Let another replica lead at once."""
+        if not self.leads.is_set():
+            return
+        self.leads.clear()
+        try:
+            lease = await self._api.read(LEASE, self._namespace, self._name)
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._api.replace(LEASE, self._namespace, self._name, lease)
+        except ApiError as error:
+            _LOG.info("lease not given back: %s", error)
+
+    async def _try(self) -> bool:
+        """Take or renew the lease; whether it is ours now."""
+        try:
+            # A leader knows the lease as it wrote it, and need not read it to renew.
+            lease = self._held or await self._api.read(LEASE, self._namespace, self._name)
+        except ApiError as error:
+            return error.code == 404 and await self._create()
+        self._held = None
+        holder = lease["spec"].get("holderIdentity", "")
+        self._is_anothers = holder not in ("", self._identity)
+        if self._is_anothers and not self._has_expired(lease):
+            return False
+        spec = lease["spec"]
+        if holder != self._identity:
+            spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        spec |= {"holderIdentity": self._identity, "leaseDurationSeconds": LEASE_S, "renewTime": _now()}
+        try:
+            self._held = await self._api.replace(LEASE, self._namespace, self._name, lease)
+        except ApiError:
+            return False  # somebody else was quicker, or the server is away
+        self._is_anothers = False
+        return True
+
+    async def _create(self) -> bool:
+        spec: dict[str, Any] = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": LEASE_S,
+            "acquireTime": _now(),
+            "renewTime": _now(),
+            "leaseTransitions": 0,
+        }
+        body = {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.name,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": spec,
+        }
+        try:
+            await self._api.create(LEASE, self._namespace, body)
+        except ApiError:
+            return False
+        return True
+
+    def _has_expired(self, lease: dict[str, Any]) -> bool:
+        now = asyncio.get_running_loop().time()
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen[0]:
+            self._seen = (version, now)
+        return now - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds", LEASE_S))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

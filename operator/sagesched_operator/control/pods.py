@@ -1,0 +1,110 @@
+"""`PodView`: what matters of a pod, and why it is not ready. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
+
+_PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
+_BRINGING_MODEL = ("fetch-model", "copy-model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """One pod.
+
+    Attributes:
+        name, uid: of its metadata.
+        ip: empty until it has one.
+        is_ready: all containers that have a readiness probe pass it.
+        is_ending: being deleted.
+        settings_digest: last given as annotation to hasten kubelet.
+        deletion_cost: annotation; empty where there is none.
+        reason, message: why it is not ready, in the words of conditions; empty where it is.
+    """
+
+    name: str
+    uid: str
+    ip: str
+    is_ready: bool
+    is_ending: bool
+    settings_digest: str = ""
+    deletion_cost: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+def trim(body: dict[str, Any]) -> Mapping[str, Any]:
+    """What is kept of a pod in memory."""
+    metadata, status = body["metadata"], body.get("status", {})
+    wanted = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
+    return {
+        "metadata": {name: metadata[name] for name in wanted if name in metadata},
+        "status": {
+            name: status[name]
+            for name in ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
+            if name in status
+        },
+    }
+
+
+def view(body: Mapping[str, Any]) -> PodView:
+    """A pod as the operator sees it."""
+    metadata, status = body["metadata"], body.get("status", {})
+    annotations = metadata.get("annotations", {})
+    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
+    is_ready = conditions.get("Ready", {}).get("status") == "True"
+    reason, message = ("", "") if is_ready else _why(conditions, status)
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        ip=status.get("podIP", ""),
+        is_ready=is_ready,
+        is_ending="deletionTimestamp" in metadata,
+        settings_digest=annotations.get(SETTINGS_DIGEST, ""),
+        deletion_cost=annotations.get(DELETION_COST, ""),
+        reason=reason,
+        message=message,
+    )
+
+
+def _why(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]) -> tuple[str, str]:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        told = scheduled.get("message", "")
+        what = "waiting for a GPU" if "gpu" in told.lower() else "no node can take a pod"
+        return "WaitingForNode", f"{what}: {told}".rstrip(": ")
+    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        found = _trouble(container)
+        if found:
+            return found
+    return _step(status.get("initContainerStatuses", ()))
+
+
+def _trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
+    name = container["name"]
+    waiting = container.get("state", {}).get("waiting", {})
+    if waiting.get("reason") in _PULLING:
+        return (
+            "ImagePullFailed",
+            f"image {container.get('image', '')} of {name} cannot be pulled: {waiting['reason']}",
+        )
+    if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        return "ContainerCrashing", f"container {name} cannot be started: {waiting.get('message', '')}"
+    ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
+    if not ended or not ended.get("exitCode") or container.get("ready"):
+        return None
+    how = f"ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    if name in _BRINGING_MODEL:
+        return "ModelFetchFailed", f"container {name} {how}: is the model where spec.model.source says?"
+    return "ContainerCrashing", f"container {name} {how}"
+
+
+def _step(initializing: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    for container in initializing:
+        if container["name"] in _BRINGING_MODEL and "running" in container.get("state", {}):
+            return "Starting", f"bringing the model ({container['name']})"
+    return "Starting", "pods are starting"

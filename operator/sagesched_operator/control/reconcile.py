@@ -1,0 +1,194 @@
+"""`Reconciler`: one look at a pool: observe, build, apply, status. The same whatever the occasion was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sagesched_gateway.settings.config import ConfigError
+from sagesched_operator.api.pool import Pool, parse_pool
+from sagesched_operator.api.reading import SpecError
+from sagesched_operator.build.desired import Desired, build
+from sagesched_operator.build.surroundings import Installation
+from sagesched_operator.cluster.cache import PoolKey
+from sagesched_operator.cluster.client import Api
+from sagesched_operator.cluster.errors import ApiError
+from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL
+from sagesched_operator.control import status as statuses
+from sagesched_operator.control.apply import Applier, Outcome
+from sagesched_operator.control.children import Children
+from sagesched_operator.control.events import Events
+from sagesched_operator.control.pods import PodView, view
+from sagesched_operator.control.reports import Reports, summarize
+from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
+from sagesched_operator.control.store import KnownPool, PoolStore
+
+_LOG = logging.getLogger(__name__)
+
+_REFUSED_AGAIN_S = 300.0
+"""What the API server refused is tried again after so long even if nothing seems to have changed."""
+
+
+class Reconciler:
+    """Looks at pools."""
+
+    def __init__(
+        self,
+        api: Api,
+        pools: PoolStore,
+        children: Children,
+        applier: Applier,
+        reports: Callable[[], Reports],
+        installation: Installation,
+    ) -> None:
+        """Take the parts it works with.
+
+        Args:
+            api: for status and events.
+            pools: all of them.
+            children: as they are.
+            applier: writes them.
+            reports: the gateways' latest.
+            installation: the operator's.
+        """
+        self._api = api
+        self._pools = pools
+        self._children = children
+        self._applier = applier
+        self._reports = reports
+        self._installation = installation
+        self._events = Events(api)
+        self._settled: dict[PoolKey, str] = {}
+
+    async def reconcile(self, key: PoolKey) -> Outcome:
+        """One look.
+
+        Returns:
+            What was written, and when to look again.
+
+        Raises:
+            ApiError: the API server is in the way for now; try again.
+        """
+        known = self._pools.get(key)
+        if known is None:
+            self._settled.pop(key, None)
+            return Outcome()
+        body = known.body
+        if "deletionTimestamp" in body["metadata"]:
+            return Outcome()
+        pods = [view(seen.body) for seen in self._children.cache(POD.name).of(key)]
+        stalled, desired, outcome = None, None, Outcome()
+        try:
+            pool = parse_pool(body)
+        except SpecError as error:
+            return await self._write_unreadable(body, str(error))
+        try:
+            desired = self._build(pool)
+            if desired.forbidden:
+                stalled = ("NotAllowed", desired.forbidden)
+            elif await self._is_gone(known, key, pool, desired):
+                return Outcome()
+            else:
+                outcome = await self._applier.apply(pool, desired, pods, self._reports())
+        except ConfigError as error:
+            stalled = ("SpecRejected", f"the gateway's settings would be refused: {error}")
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            stalled = ("NotAllowed" if error.code == 403 else "SpecRejected", _shortened(str(error)))
+            outcome.again(_REFUSED_AGAIN_S)
+        troubles = list(outcome.troubles)
+        troubles += [
+            ("KindMissing", f"{kind} is not installed; {asked_by} asks for it")
+            for kind, asked_by in (desired.missing if desired else ())
+        ]
+        deployment = self._children.cache(DEPLOYMENT.name).find(key, pool.name)
+        observed = statuses.Observed(
+            deployment=None if deployment is None else deployment.body,
+            pods=[view(seen.body) for seen in self._children.cache(POD.name).of(key)],
+            summary=summarize(pods, self._reports()),
+            signal=self._signal(pool, pods),
+            stalled=stalled,
+            troubles=troubles,
+        )
+        wanted = statuses.compute(pool, desired, observed, self._installation, now=_now())
+        if await self._write_status(body, wanted):
+            outcome.num_writes += 1
+        self._settled[key] = known.uid
+        return outcome
+
+    def _build(self, pool: Pool) -> Desired:
+        key = (pool.namespace, pool.name)
+        revisions = self._children.cache(CONTROLLER_REVISION.name).of(key)
+        numbers = {seen.name.removeprefix(f"{pool.name}-"): int(seen.body["revision"]) for seen in revisions}
+        return build(pool, self._installation, self._children.capabilities, revision_numbers=numbers)
+
+    async def _is_gone(self, known: KnownPool, key: PoolKey, pool: Pool, desired: Desired) -> bool:
+        """Whether the pool was deleted without our hearing of it.
+
+        A watch that was interrupted for long may miss the end of a pool; the garbage collector then removes
+        children that we would make again for ever.
+        """
+        if self._settled.get(key) != known.uid or not self._applier.is_missing_some(pool, desired):
+            return False
+        live = await self._api.find(POOL, *key)
+        if live is None:
+            self._pools.remove(key, known.uid)
+            return True
+        if live["metadata"]["uid"] == known.uid and "deletionTimestamp" not in live["metadata"]:
+            return False
+        self._pools.put(live)
+        return True
+
+    def _signal(self, pool: Pool, pods: list[PodView]) -> Signal | str:
+        now = asyncio.get_running_loop().time()
+        try:
+            return signal_of(pool.spec.scaling, pods, self._reports(), now)
+        except SignalUnknownError as error:
+            return str(error)
+
+    async def _write_status(self, body: dict[str, Any], wanted: dict[str, Any]) -> bool:
+        before = body.get("status") or {}
+        if before == wanted:
+            return False
+        metadata = body["metadata"]
+        change = {
+            "apiVersion": body["apiVersion"],
+            "kind": body["kind"],
+            "metadata": {
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+            "status": wanted,
+        }
+        try:
+            written = await self._api.apply(POOL, change, force=True, subresource="status")
+        except ApiError as error:
+            if error.code in (404, 409):  # deleted, or made anew, meanwhile
+                return False
+            raise
+        self._pools.put(written, is_ours=True)
+        await self._events.tell(body, before.get("conditions", ()), wanted["conditions"])
+        return True
+
+    async def _write_unreadable(self, body: dict[str, Any], problem: str) -> Outcome:
+        """The resource fits the API server's schema but not this operator's: another release's CRD."""
+        status = dict(body.get("status") or {})
+        conditions = statuses.stalled_conditions(status, body["metadata"]["generation"], problem, _now())
+        status |= {"observedGeneration": body["metadata"]["generation"], "conditions": conditions}
+        outcome = Outcome()
+        if await self._write_status(body, status):
+            outcome.num_writes += 1
+        return outcome
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= 600 else message[:597] + "..."

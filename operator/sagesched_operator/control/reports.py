@@ -1,0 +1,99 @@
+"""What the gateways of a pool report, put together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sagesched_gateway.status import GatewayStatus
+from sagesched_operator.control.pods import PodView
+
+_SIZES = ((100_000, "100k+"), (10_000, "10k+"), (1_000, "1k+"), (100, "100+"), (1, "1+"))
+MIXED = "mixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One gateway's status, and when it was read (monotonic seconds)."""
+
+    status: GatewayStatus
+    read_at: float
+
+
+Reports = Mapping[str, Report]
+"""By uid of the pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A pool's gateways together, in words and buckets that seldom change.
+
+    Attributes:
+        num_reporting: ready pods whose report is fresh.
+        policy: in effect; `mixed` where pods differ.
+        fallback: why another policy is in effect than configured; empty where none is.
+        digests: of the settings that the gateways' files hold.
+        refused: why a gateway refuses its settings.
+        predictor_mode, provider: as `policy`.
+        history: bucket of the smallest history.
+        predictor_trouble: (reason, message) of the first predictor that is not as asked for.
+        not_ready: why a gateway takes no requests.
+    """
+
+    num_reporting: int = 0
+    policy: str = ""
+    fallback: str = ""
+    digests: frozenset[str] = frozenset()
+    refused: str = ""
+    predictor_mode: str = ""
+    provider: str = ""
+    history: str = ""
+    predictor_trouble: tuple[str, str] = ("", "")
+    not_ready: str = ""
+
+
+def summarize(pods: Iterable[PodView], reports: Reports) -> Summary:
+    """Put the reports of pods that are not ending together."""
+    told = [(pod, reports[pod.uid].status) for pod in pods if pod.uid in reports and not pod.is_ending]
+    statuses = [status for _, status in told]
+    working = [status for pod, status in told if pod.is_ready]
+    return Summary(
+        num_reporting=len(working),
+        policy=_common(status.policy for status in working),
+        fallback=next(filter(None, map(_fallback, working)), ""),
+        digests=frozenset(status.config.file_digest for status in statuses),
+        refused=next((status.config.error for status in statuses if status.config.error), ""),
+        predictor_mode=_common(status.predictor.mode for status in working),
+        provider=_common(status.predictor.provider or "" for status in working),
+        history=_bucket([status.predictor.history for status in working]),
+        predictor_trouble=next(filter(None, map(_predictor_trouble, working)), ("", "")),
+        not_ready=next((status.reason for status in statuses if not status.ready), ""),
+    )
+
+
+def _common(values: Iterable[str]) -> str:
+    found = set(values)
+    return found.pop() if len(found) == 1 else (MIXED if found else "")
+
+
+def _fallback(status: GatewayStatus) -> str:
+    if not status.configured_policy or status.policy == status.configured_policy:
+        return ""
+    return f"policy {status.policy} in effect instead of {status.configured_policy}"
+
+
+def _predictor_trouble(status: GatewayStatus) -> tuple[str, str] | None:
+    predictor = status.predictor
+    if predictor.mode == "None":
+        return None
+    if predictor.fallback:
+        return "DeviceFallback", f"the predictor runs on {predictor.provider}: {predictor.fallback}"
+    if predictor.state != "ready":
+        return "PredictorStarting", f"the predictor is {predictor.state}"
+    return None
+
+
+def _bucket(sizes: Sequence[int]) -> str:
+    if not sizes:
+        return ""
+    return next((name for least, name in _SIZES if min(sizes) >= least), "0")

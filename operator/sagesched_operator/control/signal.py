@@ -1,0 +1,86 @@
+"""How many pods a pool wants, from what its gateways say. Pure.
+
+    wanted = Σ in-flight ÷ slots   (pods' worth of work in the engines)
+           + extra                 (pods that the backlog is worth, credit for warming pods taken off)
+
+    extra  = max(x · r ÷ (r + w), min(x, w)),   x = Σ backlog seconds ÷ targetBacklogSeconds,
+             r pods ready, w pods warming up
+
+What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their way
+take their share of the backlog when they come: without that credit a scaler asks for them again and again; and
+while the backlog still needs them, they are not sent away again. Beside that, one pod more while the oldest
+request waits too long and none is on its way. What is not known is never taken for 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sagesched_operator.api.lifecycle import ScalingSpec
+from sagesched_operator.control.pods import PodView
+from sagesched_operator.control.reports import Reports
+
+FRESH_S = 60.0
+"""An older report says nothing any more."""
+
+_LEAST_KNOWN = 0.5
+
+
+class SignalUnknownError(Exception):
+    """The load cannot be told; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What scaling goes by.
+
+    Attributes:
+        wanted: pods, a fraction.
+        backlog_s: predicted seconds waiting in the whole pool.
+        backlog_per_pod_s: the same for each ready pod.
+    """
+
+    wanted: float
+    backlog_s: float
+    backlog_per_pod_s: float
+
+
+def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, now: float) -> Signal:
+    """The signal.
+
+    Args:
+        scaling: targets.
+        pods: of the pool.
+        reports: of their gateways.
+        now: monotonic seconds.
+
+    Raises:
+        SignalUnknownError: no pod is ready, or too few of the ready ones have reported lately.
+    """
+    here = [pod for pod in pods if not pod.is_ending]
+    ready = [pod for pod in here if pod.is_ready]
+    known = [
+        reports[pod.uid].status
+        for pod in ready
+        if pod.uid in reports and now - reports[pod.uid].read_at <= FRESH_S
+    ]
+    if not ready:
+        raise SignalUnknownError("no pod is ready")
+    if len(known) < _LEAST_KNOWN * len(ready):
+        raise SignalUnknownError(
+            f"{len(known)} of {len(ready)} gateways have reported within {FRESH_S:.0f} s"
+        )
+    scale = len(ready) / len(known)
+    warming = len(here) - len(ready)
+    busy = scale * sum(
+        min(status.queue.in_flight / status.engine.slots, 1.0) for status in known if status.engine.slots
+    )
+    backlog_s = scale * sum(status.queue.backlog_s for status in known)
+    worth = backlog_s / scaling.target_backlog_seconds
+    extra = max(worth * len(ready) / (len(ready) + warming), min(worth, float(warming)))
+    wanted = busy + extra
+    oldest_s = max(status.queue.oldest_wait_s for status in known)
+    if oldest_s > scaling.max_wait_seconds and not warming:
+        wanted = max(wanted, len(ready) + 1.0)
+    return Signal(wanted=wanted, backlog_s=backlog_s, backlog_per_pod_s=backlog_s / len(ready))

@@ -1,0 +1,70 @@
+"""`PoolStore`: the pools as kopf tells them. kopf watches, and that is all: it writes nothing to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagesched_operator.cluster.cache import PoolKey
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPool:
+    """A pool as last heard of.
+
+    Attributes:
+        uid: its own.
+        version: resource version.
+        text: the resource as JSON.
+    """
+
+    uid: str
+    version: int
+    text: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The resource."""
+        result: dict[str, Any] = json.loads(self.text)
+        return result
+
+
+class PoolStore:
+    """All pools, by namespace and name."""
+
+    def __init__(self, on_change: Callable[[PoolKey], None]) -> None:
+        """An empty one; `on_change` hears of each news that did not come from us."""
+        self._pools: dict[PoolKey, KnownPool] = {}
+        self._on_change = on_change
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    def keys(self) -> Iterator[PoolKey]:
+        """Of all pools."""
+        return iter(list(self._pools))
+
+    def get(self, key: PoolKey) -> KnownPool | None:
+        """One pool."""
+        return self._pools.get(key)
+
+    def put(self, body: Mapping[str, Any], *, is_ours: bool = False) -> None:
+        """A pool as it is now; older news are dropped."""
+        metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+        key, version = (metadata["namespace"], metadata["name"]), int(metadata["resourceVersion"])
+        before = self._pools.get(key)
+        if before is not None and before.uid == metadata["uid"] and version <= before.version:
+            return
+        text = json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode()
+        self._pools[key] = KnownPool(metadata["uid"], version, text)
+        if not is_ours:
+            self._on_change(key)
+
+    def remove(self, key: PoolKey, uid: str) -> None:
+        """A pool is gone."""
+        before = self._pools.get(key)
+        if before is not None and before.uid == uid:
+            del self._pools[key]
+            self._on_change(key)

@@ -1,0 +1,84 @@
+"""The switchboard: everything kopf calls, and all it is used for: hearing of pools.
+
+kopf keeps nothing on the pools: there are no create, update or delete handlers, hence no finalizers, no
+progress and no last-handled state. What a pool needs is told by comparing, not by what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from sagesched_operator.api.pool import GROUP, PLURAL, VERSION
+from sagesched_operator.control.store import PoolStore
+
+
+def registry_of(pools: PoolStore, kubeconfig: Path | None) -> kopf.OperatorRegistry:
+    """The handlers.
+
+    Args:
+        pools: told of every pool.
+        kubeconfig: how to log in; None as the pod that we run in.
+    """
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if kubeconfig is None:
+            return kopf.login_with_service_account(**kwargs)
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def pool_changed(event: Any, **_: Any) -> None:
+        body = event["object"]
+        if event["type"] == "DELETED":
+            metadata = body["metadata"]
+            pools.remove((metadata["namespace"], metadata["name"]), metadata["uid"])
+        else:
+            pools.put(body)
+
+    return registry
+
+
+def settings_of() -> kopf.OperatorSettings:
+    """Kopf's settings, each with its reason."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # it need not see the cluster's namespaces and kinds
+    settings.posting.enabled = False  # events are ours
+    settings.peering.standalone = True  # leadership is by a Lease
+    settings.watching.server_timeout = 600
+    settings.watching.reconnect_backoff = 1.0
+    settings.networking.error_backoffs = (1, 2, 3, 5, 8, 13, 21)
+    return settings
+
+
+async def watch_pools(
+    pools: PoolStore,
+    kubeconfig: Path | None,
+    namespaces: Sequence[str],
+    *,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Follow the pools by kopf until told to stop.
+
+    Args:
+        pools: told of every pool.
+        kubeconfig: see `registry_of`.
+        namespaces: to look into; none for the whole cluster.
+        stop: ends it.
+        ready: set once it follows.
+    """
+    await kopf.operator(
+        registry=registry_of(pools, kubeconfig),
+        settings=settings_of(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop,
+        ready_flag=ready,
+    )

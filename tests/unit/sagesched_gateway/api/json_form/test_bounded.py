@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sagesched_gateway.api.json_form.bounded import parse_json
+from sagesched_gateway.errors import InvalidRequestError
+
+
+@pytest.mark.parametrize("text", ["1", "[]", "{}", "[[[]]]", '{"a":{"b":[1,"[[[[["]}}', "[1,[2,[3]],[],{}]"])
+def test_what_is_flat_enough_is_read(text):
+    assert parse_json(text.encode(), 3) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["[[[[]]]]", '{"a":{"b":{"c":{}}}}', "[1,[2,[3,[4]]]]", "[" * 200_000])
+def test_what_is_nested_deeper_is_refused(text):
+    with pytest.raises(InvalidRequestError):
+        parse_json(text.encode(), 3)
+
+
+def test_a_body_of_the_greatest_depth_python_takes_is_refused_in_words():
+    with pytest.raises(InvalidRequestError, match="nested deeper than 64 levels"):
+        parse_json(b"[" * 900 + b"]" * 900, 64)
+
+
+def test_a_key_that_comes_twice_is_found_quickly_among_many():
+    keys = ",".join(f'"{number}":1' for number in range(200_000))
+    with pytest.raises(InvalidRequestError, match="'199999' already exists"):
+        parse_json(f'{{{keys},"199999":2}}'.encode(), 64)
