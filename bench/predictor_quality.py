@@ -74,7 +74,7 @@ def split(lines: Sequence[Actual], fold: int, num_observed: int) -> tuple[list[A
     """Lines observed, in a shuffled order, and the lines of the fold, which are asked for."""
     folds = np.array([fold_of(line.example.features.prompt) for line in lines])
     others = np.random.default_rng(fold).permutation(np.flatnonzero(folds != fold))[:num_observed]
-    return [lines[i] for i in others], [lines[i] for i in np.flatnonzero(folds == fold)]
+    return [lines[int(i)] for i in others], [lines[int(i)] for i in np.flatnonzero(folds == fold)]
 
 
 def scored(

@@ -31,6 +31,7 @@ from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.runtime import PROVIDERS
 
 BATCHES = (1, 8, 16)
@@ -60,11 +61,12 @@ class _Fixed:
         self.filling = True
         self._rng = np.random.default_rng(0)
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
         if not self.filling:
             return self.encoder.embed(texts)
         vectors = self._rng.normal(size=(len(texts), self.encoder.dimension)).astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: FloatMatrix = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
 
 def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor, Encoder]:
