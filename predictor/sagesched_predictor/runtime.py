@@ -37,8 +37,6 @@ def start_session(path: Path, *, device: str, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Denormals appear in the tails of softmax and cost a hundred times an ordinary product.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
     except Exception as error:  # the runtime's exceptions share no public base class
