@@ -42,8 +42,8 @@ class Bench:
             dict(zip(prompts, pooled_layers(prompts, cache_root() / "training", threads), strict=True)),
         )
 
-    def fit(self, fold: int, *, without_model: str = "", seed: int = 0) -> Fitted:
-        """Fit on all other folds, and without any answer of one model if named."""
+    def fit(self, *folds: int, without_model: str = "", seed: int = 0) -> Fitted:
+        """Fit without these folds, and without any answer of one model if named."""
         material = self.material
         if without_model:
             kept = [i for i, e in enumerate(material.examples) if e.model != without_model]
@@ -53,15 +53,16 @@ class Bench:
                 material.rows[kept],
                 material.folds[kept],
             )
-        return material.fit(FitOptions(seed=seed), without_fold=fold, on_step=lambda step, loss: None)
-
-    def predictor(self, fitted: Fitted) -> Predictor:
-        """A predictor that has observed nothing."""
-        return Predictor(_LookUp(fitted, self.pooled), History(DIMENSION), Prior(_FittedHead(fitted)))
+        return material.fit(FitOptions(seed=seed), without_folds=folds, on_step=lambda step, loss: None)
 
     def examples(self, fold: int) -> list[TrainingExample]:
         """What `fit` trains on."""
         return [e for e, f in zip(self.material.examples, self.material.folds, strict=True) if f != fold]
+
+
+def predictor_of(fitted: Fitted, pooled: dict[str, FloatMatrix]) -> Predictor:
+    """A predictor that has observed nothing, for prompts whose pooled layers are known."""
+    return Predictor(_LookUp(fitted, pooled), History(DIMENSION), Prior(_FittedHead(fitted)))
 
 
 class _LookUp:

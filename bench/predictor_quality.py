@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from castillo import DEFAULT_MODEL, LengthRow, default_data_folder, read_castillo
-from fold_predictor import Bench
+from fold_predictor import Bench, predictor_of
 from tfidf_ridge import TfIdfRidge
 
 from sagesched_predictor.dataset import Example
@@ -82,7 +82,7 @@ def scored(
 ) -> dict[str, Any]:
     """The figures of `sagesched-predictor evaluate` for one split."""
     seen, asked = split(lines, fold, num_observed)
-    return evaluate(bench.predictor(fitted), [*seen, *asked], adapt=len(seen))
+    return evaluate(predictor_of(fitted, bench.pooled), [*seen, *asked], adapt=len(seen))
 
 
 def baseline(ridge: TfIdfRidge, lines: Sequence[Actual], fold: int, num_observed: int) -> float:

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{arguments.distribution}, seeds {arguments.seeds}, data {digest}, "
         f"tail weight {arguments.tail_weight}, {platform.machine()}, {time.perf_counter() - began_at:.0f} s"
     )
-    print(_table(results, arguments.base))
+    print(table(results, arguments.base))
     if arguments.json:
         rows = [
             {"seed": seed, "runs": [run.as_json() for run in runs]}
@@ -180,13 +180,13 @@ def _knowledge(
 _artifact = cache(open_artifact)  # seeds share prompts, and the encoder is the slow part
 
 
-def _table(results: Sequence[Sequence[RunFigures]], base: str) -> str:
+def table(results: Sequence[Sequence[RunFigures]], base: str) -> str:
     title = f"{'policy':14} {'mean TTLT / ' + base:>24} {'p99 TTLT / ' + base:>24}"
     lines = [f"{title} {'mean s':>8} {'evicted':>8} {'batch':>6} {'KV':>6} {'engine wait p99':>16}"]
     bases = [runs[0] for runs in results]
     for runs in zip(*results, strict=True):
-        mean = _interval([a.mean_ttlt_s / b.mean_ttlt_s for a, b in zip(runs, bases, strict=True)])
-        p99 = _interval([a.p99_ttlt_s / b.p99_ttlt_s for a, b in zip(runs, bases, strict=True)])
+        mean = interval([a.mean_ttlt_s / b.mean_ttlt_s for a, b in zip(runs, bases, strict=True)])
+        p99 = interval([a.p99_ttlt_s / b.p99_ttlt_s for a, b in zip(runs, bases, strict=True)])
         lines.append(
             f"{runs[0].policy:14} {mean:>24} {p99:>24} {_mean(run.mean_ttlt_s for run in runs):8.2f} "
             f"{_mean(run.evictions for run in runs):8.0f} {_mean(run.backlog_batch for run in runs):6.1f} "
@@ -200,7 +200,7 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _interval(ratios: Sequence[float]) -> str:
+def interval(ratios: Sequence[float]) -> str:
     """Mean over seeds and its 95 % interval."""
     mean = float(np.mean(ratios))
     if len(ratios) < 2:

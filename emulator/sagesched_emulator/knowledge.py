@@ -152,8 +152,14 @@ class OpenArtifact:
 def learned(artifact: OpenArtifact, warm: Sequence[Record], *, seed: int, model: str = UNNAMED) -> Learned:
     """A fresh predictor that has seen one answer to each of the `warm` records, drawn by the seed."""
     predictor = Predictor(artifact.embeddings, History(artifact.dimension), artifact.prior)
+    observe_records(predictor, warm, seed=seed, model=model)
+    return Learned(predictor, model)
+
+
+def observe_records(predictor: Predictor, records: Sequence[Record], *, seed: int, model: str) -> None:
+    """Let a predictor observe one answer to each record, drawn by the seed, as of this model."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    for record in warm:
+    for record in records:
         samples = record.output_samples
         length = record.output_tokens or samples[int(rng.integers(len(samples)))]
         features = PromptFeatures(
@@ -165,7 +171,6 @@ def learned(artifact: OpenArtifact, warm: Sequence[Record], *, seed: int, model:
         cut = min(length, record.max_tokens)
         is_censored = record.censored or cut >= record.max_tokens
         predictor.observe(features, Outcome(output_tokens=cut, censored=is_censored))
-    return Learned(predictor, model)
 
 
 def knows_other_answers(trace: Trace) -> bool:

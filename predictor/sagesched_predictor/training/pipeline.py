@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,10 @@ class Material:
     folds: np.ndarray
 
     def fit(
-        self, options: FitOptions, *, without_fold: int, on_step: Callable[[int, float], object]
+        self, options: FitOptions, *, without_folds: Collection[int], on_step: Callable[[int, float], object]
     ) -> Fitted:
         """Fit on every other fold."""
-        chosen = [int(i) for i in np.flatnonzero(self.folds != without_fold)]
+        chosen = [i for i, fold in enumerate(self.folds.tolist()) if fold not in without_folds]
         if not chosen:
             raise DatasetError("every prompt is held out; add more data")
         rows = [int(self.rows[i]) for i in chosen]
@@ -132,7 +132,7 @@ def train(
     options, progress = options or FitOptions(), progress or Progress()
     examples = [example for path in paths for example in read_examples(path)]
     material = prepare(examples, threads, progress.pooled)
-    fitted = material.fit(options, without_fold=HELD_OUT_FOLD, on_step=progress.step)
+    fitted = material.fit(options, without_folds={HELD_OUT_FOLD}, on_step=progress.step)
     models = named_models(fitted.models)
     card = {**_card(material, options, models), "figures": figures(fitted, material)}
     try:

@@ -65,7 +65,7 @@ def test_the_exported_networks_say_what_the_fitted_ones_say(
     trained: Path, toy_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     material = prepare(read_examples(toy_file), 1)
-    fitted = material.fit(FEW_STEPS, without_fold=HELD_OUT_FOLD, on_step=lambda step, loss: None)
+    fitted = material.fit(FEW_STEPS, without_folds={HELD_OUT_FOLD}, on_step=lambda step, loss: None)
     artifact = EncoderArtifact.load(trained)
     examples = material.examples[:6]
     embeddings = fitted.embed(material.table[material.rows[:6]])
