@@ -134,3 +134,17 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
         main(["run", "--help"])
     assert ended.value.code == 0
     assert "examples:" in capsys.readouterr().out
+
+
+def test_prompts_that_were_observed_are_not_replayed(
+    prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    run = f"run --data {prompts} --requests 20 --policy sagesched --policy wspt --json {out}"
+    assert main(f"{run} --adapt 20".split()) == 0
+    written = json.loads(out.read_text())
+    assert written["trace"]["observed_before"] == 20
+    assert [one["completed"] for one in written["runs"]] == [20, 20]
+    capsys.readouterr()
+    assert main(f"{run} --adapt 30".split()) == 2
+    assert "observing 30 prompts leaves none of 30" in capsys.readouterr().err

@@ -111,3 +111,17 @@ def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
     assert all(min(lengths[i] for i in group) >= 0.75 * max(lengths[i] for i in group) for group in groups)
     assert groups[0] == [1, 3]
     assert batches([]) == []
+
+
+def test_a_kept_binding_gives_the_same_as_a_plain_run(encoder_folder: Path) -> None:
+    plain, bound = (Encoder(EncoderArtifact.load(encoder_folder)) for _ in range(2))
+    bound._run_network = runtime.BoundRun(bound._session)
+    for texts in (["a short one"], ["one", "two words and more of them", "three"], ["again"]):
+        assert np.array_equal(bound.embed(texts), plain.embed(texts))
+
+
+def test_longer_prompts_than_it_was_trained_for_are_cut_whatever_is_asked(encoder_folder: Path) -> None:
+    artifact = EncoderArtifact.load(encoder_folder)
+    text = "word " * 1000
+    wide, narrow = (Encoder(artifact, EncoderOptions(max_prompt_tokens=n)) for n in (512, 128))
+    assert np.array_equal(wide.embed([text]), narrow.embed([text]))
