@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from castillo import DEFAULT_MODEL, default_data_folder
-from predictor_quality import LookUp, Prompts, load_prompts, tau
+from embedded_prompts import LookUp, Prompts, load_prompts, tau
 
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History

@@ -96,7 +96,7 @@ def shipped_folder(device: str) -> Path:
         raise PredictorError(
             f"the shipped predictor needs {error.name}: install the extra `export`, or name an artifact"
         ) from error
-    return export_encoder(precision="int8" if device == "CPU" else "fp32")
+    return export_encoder(precision="int8" if device == "CPU" else "fp16")
 
 
 def _warmed(history: History, file: Path, fingerprint: str) -> list[str]:

@@ -20,7 +20,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--precision", choices=("int8", "fp32"), default="int8", help="int8 for CPUs (default), fp32 for GPUs"
+        "--precision",
+        choices=("int8", "fp16", "fp32"),
+        default="int8",
+        help="int8 for CPUs (default), fp16 for GPUs",
     )
     parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="a sentence encoder's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it; needed with --from")

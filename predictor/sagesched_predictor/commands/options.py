@@ -41,7 +41,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
 
 def artifact_of(parsed: argparse.Namespace) -> EncoderArtifact:
     """The artifact that `--artifact` names, or the shipped one, put together where it was not yet."""
-    folder = parsed.artifact or exported("int8" if parsed.device == "CPU" else "fp32")
+    folder = parsed.artifact or exported("int8" if parsed.device == "CPU" else "fp16")
     return EncoderArtifact.load(folder)
 
 

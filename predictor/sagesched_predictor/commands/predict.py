@@ -38,7 +38,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> None:
-    prompt = sys.stdin.read()
     artifact = artifact_of(parsed)
     encoder = Encoder(artifact, encoder_options(parsed))
     if encoder.fallback:
@@ -46,6 +45,7 @@ def _run(parsed: argparse.Namespace) -> None:
     history = History(encoder.dimension)
     if parsed.history is not None:
         load_history(history, parsed.history, encoder.fingerprint)
+    prompt = sys.stdin.read()
     features = PromptFeatures(
         prompt=prompt,
         prompt_tokens=parsed.prompt_tokens

@@ -147,7 +147,7 @@ def _read_source(folder: Path, source: Source) -> Iterator[TrainingExample]:
                 key = (*prompt_key, row["model"], row.get("temp") or row.get("temperature") or "", str(cap))
                 lengths[key] += [max(1, length) for length in tokens]
                 about.setdefault(key, (name, cap, row))
-    except (OSError, lzma.LZMAError, KeyError, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{folder}: cannot be read: {error!r}") from error
     for key, samples in lengths.items():
         name, cap, row = about[key]

@@ -13,8 +13,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import onnx
-
 from sagesched_predictor.artifact import (
     ENCODER_FILE,
     HEAD_FILE,
@@ -25,14 +23,14 @@ from sagesched_predictor.artifact import (
 from sagesched_predictor.errors import ArtifactError
 from sagesched_predictor.training.minilm_graph import OPSET
 from sagesched_predictor.training.parts import SHIPPED, Parts, write_card
-from sagesched_predictor.training.quantization import quantize
+from sagesched_predictor.training.quantization import write_network
 from sagesched_predictor.training.trunk_graph import build_trained_encoder
 from sagesched_predictor.training.weights import DISTRIBUTION, WeightSource
 
 # Raise it whenever the exported bytes change.
 EXPORTER_VERSION = 2
-PRECISIONS = ("int8", "fp32")
-# On CPUs twice as fast, and predictions are as good; a GPU runs only fp32.
+PRECISIONS = ("int8", "fp16", "fp32")
+# On CPUs twice as fast, and predictions are as good; a GPU has no int8 kernels for it.
 DEFAULT_PRECISION = "int8"
 
 
@@ -49,7 +47,7 @@ def export_encoder(
 
     Args:
         root: cache folder; `cache_root()` when left out.
-        precision: "int8" (matrix products in 8-bit integers, for CPUs) or "fp32" (needed on GPUs).
+        precision: "int8" (matrix products in 8-bit integers, for CPUs), "fp16" (for GPUs) or "fp32".
         parts: what training made; the shipped ones when left out.
 
     Returns:
@@ -93,12 +91,8 @@ def compose(
         model = build_trained_encoder(source.weights(), source.config(), parts.trunk)
     except (KeyError, ValueError) as error:
         raise ArtifactError(f"the weights in {source.folder} cannot be exported: {error}") from error
-    if precision == "int8":
-        quantize(
-            model, folder / ENCODER_FILE, [n.name for n in model.graph.node if n.name.startswith("trunk.")]
-        )
-    else:
-        onnx.save(model, folder / ENCODER_FILE)
+    trunk = [node.name for node in model.graph.node if node.name.startswith("trunk.")]
+    write_network(model, folder / ENCODER_FILE, precision, keep=trunk)
     shutil.copyfile(source.tokenizer_path, folder / TOKENIZER_FILE)
     shutil.copyfile(parts.folder / HEAD_FILE, folder / HEAD_FILE)
     names = (ENCODER_FILE, TOKENIZER_FILE, HEAD_FILE)

@@ -22,6 +22,10 @@ from sagesched_predictor.training.network import FloatMatrix, Parameters
 from sagesched_predictor.training.shape import FEATURE_LIMIT, PROJECTED
 
 WARM_UP_STEPS = 200
+# Share of the widest direction's variance below which a direction is not whitened further.
+SMALLEST_DIRECTION = 0.005
+# Of all answers, those that count as the population's instead of their model's.
+POPULATION_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +92,11 @@ class Fitted:
         self, embeddings: FloatMatrix, features: FloatMatrix, model: str | None = None
     ) -> tuple[FloatMatrix, FloatMatrix]:
         """Log quantiles and representation as the exported head gives them."""
-        population, representation = (
-            np.asarray(part)
-            for part in network.quantiles(self.parameters, embeddings, self.standardised(features))
-        )
-        if model is None or model not in self.models:
-            return population, representation
-        number = self.models.index(model) + 1
-        slope = self.parameters["shift_slope"][number]
-        shift = self.parameters["shift"][number] + representation @ slope
-        return population + shift[:, None], representation
+        common, representation = network.quantiles(self.parameters, embeddings, self.standardised(features))
+        number = 0 if model is None or model not in self.models else self.models.index(model) + 1
+        models = np.full((len(embeddings), 1), number)
+        quantiles = network.of_models(self.parameters, common, representation, models)[:, 0]
+        return np.asarray(quantiles), np.asarray(representation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +141,12 @@ def fit(
     def batch() -> dict[str, Any]:
         chosen = rng.choice(len(requests), options.batch, p=shares)
         answers = np.stack([_drawn(requests[i].answers, options.answers, rng) for i in chosen])
+        for_all = rng.random(answers.shape[:2]) < POPULATION_SHARE
         return {
             "pooled": standardised[chosen],
             "projected": projected[chosen],
             "features": features[chosen],
-            "model": answers[:, :, 0].astype(np.int32),
+            "model": np.where(for_all, 0, answers[:, :, 0]).astype(np.int32),
             "log_length": answers[:, :, 1],
             "is_cut": answers[:, :, 2],
         }
@@ -186,7 +186,9 @@ def _statistics(pooled: FloatMatrix, vectors: FloatMatrix) -> dict[str, FloatMat
     # An eigenvector's sign is arbitrary; fixing it makes two runs comparable.
     directions *= np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
     projection = np.zeros((pooled.shape[1], PROJECTED))
-    projection[:, : len(order)] = directions / np.sqrt(np.maximum(values[order], 1e-6))
+    # Directions in which hardly anything differs would be blown up to nothing but the encoder's rounding.
+    floor = SMALLEST_DIRECTION * max(float(values[order[0]]), 1.0)
+    projection[:, : len(order)] = directions / np.sqrt(np.maximum(values[order], floor))
     spread = vectors.std(0)
     varies = spread > 1e-6
     arrays = {

@@ -11,7 +11,13 @@ from onnx import TensorProto, helper
 
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.training.minilm_graph import Graph
-from sagesched_predictor.training.shape import DIMENSION, EMBEDDING_SCALE, FEATURE_LIMIT, REPRESENTATION
+from sagesched_predictor.training.shape import (
+    DIMENSION,
+    EMBEDDING_SCALE,
+    FEATURE_LIMIT,
+    MIDDLE,
+    REPRESENTATION,
+)
 from sagesched_predictor.training.trunk_graph import Array, columns, model_of
 
 if TYPE_CHECKING:
@@ -46,17 +52,21 @@ def build_head(fitted: Fitted, models: Mapping[str, str]) -> onnx.ModelProto:
     rises = graph.node("Softplus", [columns(graph, raw, 1, len(LEVELS), "raw_rises")], "rises")
     summed = graph.node("CumSum", [rises, graph.constant("axis", np.int64(1))], "summed")
     above = graph.node("Add", [lowest, summed], "above")
-    population = graph.node("Concat", [lowest, above], "population", axis=1)
-    slopes = graph.constant("slopes", parameters["shift_slope"][numbers])
-    slope = graph.node("Gather", [slopes, "model"], "slope")
-    products = graph.node("Mul", [slope, representation], "products")
-    along = graph.node(
-        "ReduceSum", [products, graph.constant("last", np.array([1], dtype=np.int64))], "along", keepdims=1
-    )
-    offset = graph.node(
-        "Gather", [graph.constant("offsets", parameters["shift"][numbers][:, None]), "model"], "offset"
-    )
-    graph.node("Add", [population, graph.node("Add", [along, offset], "shift")], "log_quantiles")
+    common = graph.node("Concat", [lowest, above], "common", axis=1)
+    middle = columns(graph, common, MIDDLE, MIDDLE + 1, "middle")
+    own = {
+        "slope": parameters["shift_slope"][numbers],
+        "offset": parameters["shift"][numbers][:, None],
+        "width": np.exp(parameters["width"][numbers])[:, None],
+    }
+    for name, table in own.items():
+        graph.node("Gather", [graph.constant(f"{name}s", table), "model"], name)
+    products = graph.node("Mul", ["slope", representation], "products")
+    last = graph.constant("last", np.array([1], dtype=np.int64))
+    along = graph.node("ReduceSum", [products, last], "along", keepdims=1)
+    shifted = graph.node("Add", [middle, graph.node("Add", [along, "offset"], "shift")], "shifted")
+    spread = graph.node("Mul", ["width", graph.node("Sub", [common, middle], "gaps")], "spread")
+    graph.node("Add", [shifted, spread], "log_quantiles")
     inputs = [
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", DIMENSION]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", num_features]),

@@ -3,11 +3,13 @@
     trunk   t = tanh(W2 gelu(W1 pooled)),  c = a fixed whitened projection of `pooled`
             embedding = [t, c / 2] / |[t, c / 2]|
     head    r = tanh(W4 gelu(W3 [embedding, features]))
-            log quantiles = W5 r, made increasing, + shift of the model: a_m + b_m · r
+            q = W5 r, made increasing, with median q_50
+            log quantiles = q_50 + a_m + b_m · r + exp(w_m) (q - q_50)
 
 `t` is made to tell lengths apart over many models and tasks. `c` keeps what else differs between prompts, so
-that a pool's own traffic can teach what the prior never saw. Models share everything but their shift; a model
-that was not trained with gets none.
+that a pool's own traffic can teach what the prior never saw. Models share everything but shift a, slope b and
+width w. Number 0 is the population: a share of all answers count as its, whoever gave them, so that it learns
+to be as wide as models differ. A model that was not trained with gets it.
 
 The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
 bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).
@@ -28,6 +30,7 @@ from sagesched_predictor.training.shape import (
     EMBEDDING_SCALE,
     HEAD_HIDDEN,
     HIDDEN,
+    MIDDLE,
     NORM_FLOOR,
     PROJECTED_WEIGHT,
     REPRESENTATION,
@@ -37,11 +40,12 @@ from sagesched_predictor.training.shape import (
 FloatMatrix = npt.NDArray[np.float32]
 Parameters = dict[str, Any]
 
+PENALTIES = {"shift_slope": 1.0, "shift": 0.1, "width": 0.1}
 _LEVELS = jnp.asarray(LEVELS, dtype=jnp.float32)
 
 
 def initial(rng: np.random.Generator, num_pooled: int, num_features: int, num_models: int) -> Parameters:
-    """Random parameters; shifts of models, and the population's beside them, start at none."""
+    """Random parameters; models, and the population before them, start alike."""
 
     def dense(inputs: int, outputs: int, gain: float = 1.0) -> FloatMatrix:
         weights: FloatMatrix = (rng.normal(size=(inputs, outputs)) * gain / np.sqrt(inputs)).astype(
@@ -66,6 +70,7 @@ def initial(rng: np.random.Generator, num_pooled: int, num_features: int, num_mo
         "out_bias": np.concatenate([np.array([3.0], dtype=np.float32), steps]),
         "shift": zeros(num_models + 1),
         "shift_slope": zeros(num_models + 1, REPRESENTATION),
+        "width": zeros(num_models + 1),
     }
 
 
@@ -85,7 +90,7 @@ def embed(parameters: Parameters, pooled: Any, projected: Any, key: Any = None, 
 def quantiles(
     parameters: Parameters, embeddings: Any, features: Any, key: Any = None, dropout: float = 0.0
 ) -> tuple[Any, Any]:
-    """Log quantiles of the population (n, levels), and the representation (n, REPRESENTATION)."""
+    """Log quantiles before anything of a model (n, levels), and the representation (n, REPRESENTATION)."""
     inputs = jnp.concatenate([EMBEDDING_SCALE * embeddings, features], axis=1)
     if key is not None:
         inputs = _dropped(inputs, key, dropout)
@@ -94,6 +99,15 @@ def quantiles(
     raw = representation @ parameters["out"] + parameters["out_bias"]
     rises = jnp.cumsum(jax.nn.softplus(raw[:, 1:]), axis=1)
     return jnp.concatenate([raw[:, :1], raw[:, :1] + rises], axis=1), representation
+
+
+def of_models(parameters: Parameters, common: Any, representation: Any, models: Any) -> Any:
+    """Log quantiles of models (n, k, levels) from those before anything of a model; `models` is (n, k)."""
+    middle = common[:, None, MIDDLE : MIDDLE + 1]
+    slope = jnp.einsum("nkr,nr->nk", parameters["shift_slope"][models], representation)
+    shift = (parameters["shift"][models] + slope)[:, :, None]
+    width = jnp.exp(parameters["width"][models])[:, :, None]
+    return middle + shift + width * (common[:, None, :] - middle)
 
 
 def loss(
@@ -106,17 +120,16 @@ def loss(
         batch: `pooled`, `projected`, `features` (n, ...); `model` int, `log_length`, `is_cut` (n, answers).
         key: of the dropout.
         dropout: share of inputs left out.
-        shift_penalty: weight of the models' shifts.
+        shift_penalty: weight of what is a model's own.
     """
     first, second = jax.random.split(key)
     embeddings = embed(parameters, batch["pooled"], batch["projected"], first, dropout)
-    population, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
-    slopes = parameters["shift_slope"][batch["model"]]
-    shift = parameters["shift"][batch["model"]] + jnp.einsum("nar,nr->na", slopes, representation)
-    error = batch["log_length"][:, :, None] - population[:, None, :] - shift[:, :, None]
+    common, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
+    predicted = of_models(parameters, common, representation, batch["model"])
+    error = batch["log_length"][:, :, None] - predicted
     pinball = jnp.maximum(_LEVELS * error, (_LEVELS - 1) * error)
     pinball = jnp.where((batch["is_cut"][:, :, None] > 0) & (error <= 0), 0.0, pinball)
-    penalty = (parameters["shift_slope"] ** 2).sum() + 0.1 * (parameters["shift"] ** 2).sum()
+    penalty = sum((parameters[name] ** 2).sum() * weight for name, weight in PENALTIES.items())
     return pinball.mean() + shift_penalty * penalty
 
 

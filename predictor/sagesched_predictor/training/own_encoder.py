@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import onnx
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -14,7 +13,7 @@ from sagesched_predictor.artifact import ENCODER_FILE, TOKENIZER_FILE, file_sha2
 from sagesched_predictor.errors import ArtifactError
 from sagesched_predictor.training.minilm_graph import OPSET, build_sentence_encoder
 from sagesched_predictor.training.parts import write_card
-from sagesched_predictor.training.quantization import quantize
+from sagesched_predictor.training.quantization import write_network
 
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 # Prefix of the tensors' names where the encoder was saved inside a larger model.
@@ -27,7 +26,7 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
     Args:
         source: folder with `config.json`, `model.safetensors`, `tokenizer.json` of a BERT.
         out: folder to write; made when missing.
-        precision: "int8" or "fp32".
+        precision: "int8", "fp16" or "fp32".
 
     Raises:
         ArtifactError: a file is missing, the architecture is another, or `out` cannot be written.
@@ -46,10 +45,7 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
         raise ArtifactError(f"{source}: cannot be exported: {error}") from error
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if precision == "int8":
-            quantize(model, out / ENCODER_FILE)
-        else:
-            onnx.save(model, out / ENCODER_FILE)
+        write_network(model, out / ENCODER_FILE, precision)
         shutil.copyfile(source / "tokenizer.json", out / TOKENIZER_FILE)
         card = {
             "kind": "sentence-encoder",

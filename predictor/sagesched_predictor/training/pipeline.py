@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from sagesched_predictor.training.trunk_graph import NUM_LAYERS, trunk_of
 # A set with fewer held-out requests than this gives no figure worth printing.
 MIN_SCORED = 30
 MAX_SCORED = 2_000
+# What training alone made, inside the artifact's folder: all that has to be kept to put it together again.
+PARTS_FOLDER = "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ class Material:
     folds: np.ndarray
 
     def fit(
-        self, options: FitOptions, *, without_fold: int, on_step: Callable[[int, float], object]
+        self, options: FitOptions, *, without_folds: Collection[int], on_step: Callable[[int, float], object]
     ) -> Fitted:
         """Fit on every other fold."""
-        chosen = [int(i) for i in np.flatnonzero(self.folds != without_fold)]
+        chosen = [i for i, fold in enumerate(self.folds.tolist()) if fold not in without_folds]
         if not chosen:
             raise DatasetError("every prompt is held out; add more data")
         rows = [int(self.rows[i]) for i in chosen]
@@ -111,7 +113,7 @@ def train(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a predictor and write it as an artifact, trained parts beside the encoder.
+    """Train a predictor and write it as an artifact, with its trained parts in `parts/`.
 
     Args:
         paths: folders of the data pack, JSONL files, or both.
@@ -130,13 +132,14 @@ def train(
     options, progress = options or FitOptions(), progress or Progress()
     examples = [example for path in paths for example in read_examples(path)]
     material = prepare(examples, threads, progress.pooled)
-    fitted = material.fit(options, without_fold=HELD_OUT_FOLD, on_step=progress.step)
+    fitted = material.fit(options, without_folds={HELD_OUT_FOLD}, on_step=progress.step)
     models = named_models(fitted.models)
     card = {**_card(material, options, models), "figures": figures(fitted, material)}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_parts(out, trunk_of(fitted), build_head(fitted, models).SerializeToString(), card)
-        compose(Parts.load(out), out)
+        parts = out / PARTS_FOLDER
+        parts.mkdir(parents=True, exist_ok=True)
+        write_parts(parts, trunk_of(fitted), build_head(fitted, models).SerializeToString(), card)
+        compose(Parts.load(parts), out)
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return card

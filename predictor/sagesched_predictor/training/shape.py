@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sagesched_predictor.prior import LEVELS
+
 HIDDEN = 256
 TRAITS = 64
 PROJECTED = 64
@@ -15,3 +17,5 @@ EMBEDDING_SCALE = 8.0
 NORM_FLOOR = 1e-6
 # A feature further out than this many standard deviations counts as this far.
 FEATURE_LIMIT = 4.0
+# Where the median stands among the levels.
+MIDDLE = LEVELS.index(0.5)

@@ -1,7 +1,7 @@
 """The trained encoder as an ONNX graph: pooled layers of a BERT, and the trunk on top of them.
 
 The encoder stops after three of MiniLM's six layers: what the later ones add is about meaning across
-sentences, costs as much again, and told lengths no better (docs/decisions/0016-a-trained-prior.md).
+sentences, costs as much again, and told lengths no better (docs/decisions/0019-a-trained-prior.md).
 """
 
 from __future__ import annotations
