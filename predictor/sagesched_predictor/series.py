@@ -137,7 +137,7 @@ class Series:
             said[:, _HEAD] = self._head.predict(prompts.embeddings, prompts.vectors, prompts.offsets())
             sizes[:, _HEAD] = HEAD_SHARE * num_records
         found: list[Neighbourhood] = []
-        if num_records >= MIN_LENGTHS:
+        if np.count_nonzero(~self.ring.censored) >= MIN_LENGTHS:
             found = nearest(self.ring, prompts.embeddings, self._min_similarity)
             said[:, _HISTORY] = [
                 _spoken(one, tokens) for one, tokens in zip(found, prompts.prompt_tokens, strict=True)
