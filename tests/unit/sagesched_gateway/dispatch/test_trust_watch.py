@@ -97,20 +97,20 @@ def test_twice_as_long_is_rescaled_and_told_but_still_ordered(caplog: pytest.Log
     assert any("not calibrated: m: of the last" in message for message in caplog.messages)
 
 
-async def test_a_gateway_whose_predictions_are_nonsense_serves_in_order_of_arrival() -> None:
+async def test_a_gateway_whose_predictions_mislead_serves_in_order_of_arrival() -> None:
     bench = Bench(policy="sagesched")
     rng = np.random.default_rng(1)
-    running = bench.dispatcher.generate(a_message("first", max_tokens=10_000))
-    for number in range(YOUNG_ANSWERS + 450):
-        prompt = f"prompt {number}"
+    running, running_tokens = bench.dispatcher.generate(a_message("first", max_tokens=10_000)), 5
+    for number in range(YOUNG_ANSWERS + 200):
+        prompt, tokens = f"prompt {number}", int(rng.integers(1, 900))
         waiting = bench.dispatcher.generate(a_message(prompt, max_tokens=10_000))
-        bench.predictor.answer(prompt, *rng.lognormal(5 + rng.normal(), 0.5, size=8))
-        bench.upstream.calls.pop().token(int(rng.integers(1, 900)), final=True)
+        bench.predictor.answer(prompt, *rng.lognormal(np.log(1000 - tokens), 0.3, size=8))
+        bench.upstream.calls.pop().token(running_tokens, final=True)
         async for _ in running:
             pass
         while not bench.upstream.calls:
             await ticks(1)
-        running = waiting
+        running, running_tokens = waiting, tokens
         bench.predictor.asked.clear()
     state = bench.dispatcher.snapshot()
     assert state.policy == "fcfs"
