@@ -66,6 +66,7 @@ class Story:
         self._now = 0
 
     def run(self, num_requests: int) -> None:
+        """Let so many requests start."""
         before = (True, True)
         for number in range(num_requests):
             if len(self._running) == self.slots:
@@ -104,10 +105,12 @@ class Story:
         self.done.append(request)
 
     def order(self, first: int, last: int) -> float:
+        """Tau of what was used for the requests with these numbers."""
         chosen = [one for one in self.done if first <= one.number < last]
         return tau(np.array([one.predicted for one in chosen]), np.array([one.tokens for one in chosen]))
 
     def coverage(self, first: int, last: int) -> float:
+        """Share of the requests with these numbers that the 90 % interval held."""
         return float(np.mean([one.inside for one in self.done if first <= one.number < last]))
 
 
@@ -158,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{first_told(story, warm, lambda calibrated, _: not calibrated)} requests; 90 % intervals held "
             f"{story.coverage(warm - 300, warm):.2f} before, {story.coverage(warm, warm + 100):.2f} in the "
             f"first 100, {story.coverage(warm + 200, warm + 500):.2f} in 200 to 500; tau "
-            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} in 200 to 500; "
-            f"order given up: {first_told(story, 0, lambda _, useful: not useful)}"
+            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} in 200 to "
+            f"500; order given up: {first_told(story, 0, lambda _, useful: not useful)}"
         )
     for seed in range(parsed.seeds):
         mended = warm + 800

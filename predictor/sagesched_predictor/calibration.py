@@ -5,7 +5,7 @@ as at least so long as they are by now (`survival.py`). Answers that have ended 
 whenever something changes, which is exactly when it matters.
 
 - Every answer's place in its predicted distribution, u = F(length), would be uniform. Coverage of the 50, 80
-  and 90 % intervals and the mean of u are estimated over the last `WINDOW` requests; calibration is lost
+  and 90 % intervals and the mean of u are estimated over the last `window` requests; calibration is lost
   where one of them is off by more than the tolerance and what chance allows.
 - Then predictions are rescaled on the logarithmic scale: shifted by the median of ln(length / predicted
   median) over the last `RESCALE_WINDOW` requests, and stretched so that 80 % intervals hold 80 % of them (the
@@ -71,24 +71,27 @@ class _Entry:
     middle: float = field(init=False)
     up: float = field(init=False)
     down: float = field(init=False)
+    _steps: tuple[tuple[LengthDistribution, FloatArray], ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._steps = tuple(
+            (one, np.concatenate([[0.0], np.cumsum(one.weights)])) for one in (self.raw, self.used)
+        )
         low, self.middle, high = (float(np.log(self.raw.quantile(q))) for q in (0.1, 0.5, 0.9))
         self.up, self.down = max(high - self.middle, NARROWEST), max(self.middle - low, NARROWEST)
 
     def note(self, tokens: int) -> None:
         """Its length is, or has come to, `tokens`."""
         self.tokens = tokens
-        self.places = (self._place(self.raw), self._place(self.used))
+        self.places = (self._place(_RAW), self._place(_USED))
 
-    def _place(self, distribution: LengthDistribution) -> float:
+    def _place(self, which: int) -> float:
         """F(length): the middle of the step that it falls on; for a least length, all that is below it."""
-        first = int(np.searchsorted(distribution.tokens, self.tokens))
-        below = float(distribution.weights[:first].sum())
-        is_on_step = first < distribution.tokens.size and distribution.tokens[first] == self.tokens
-        if self.censored or not is_on_step:
-            return below
-        return below + float(distribution.weights[first]) / 2
+        distribution, below = self._steps[which]
+        first = int(distribution.tokens.searchsorted(self.tokens))
+        if self.censored or first == distribution.tokens.size or distribution.tokens[first] != self.tokens:
+            return float(below[first])
+        return float(below[first] + below[first + 1]) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,15 @@ class Calibration:
         verdict: as last assessed.
     """
 
-    def __init__(self, tolerance: float = 0.05) -> None:
+    def __init__(self, tolerance: float = 0.05, window: int = WINDOW) -> None:
         """Start with trust.
 
         Args:
             tolerance: how far coverage may be off, as a share of all answers.
+            window: requests that are looked at.
         """
         self._tolerance = tolerance
+        self._window = window
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._since_assessed = 0
         self.verdict = Verdict()
@@ -137,7 +142,7 @@ class Calibration:
             used: as rescaled.
         """
         self._entries[request_id] = _Entry(raw, used)
-        while len(self._entries) > WINDOW:
+        while len(self._entries) > self._window:
             self._entries.popitem(last=False)
 
     def ended(self, request_id: str, tokens: int, *, censored: bool) -> bool:

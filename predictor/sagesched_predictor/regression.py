@@ -132,12 +132,12 @@ class Solver:
             ridge: noise of a record in units of a kernel's variance.
         """
         scaled = features.astype(np.float64) * np.sqrt(weights)[:, None]
-        normal: FloatArray = scaled.T @ scaled
+        normal = (scaled.T @ scaled).astype(np.float64, copy=False)
         between = features[landmarks, :-2].astype(np.float64)
         normal[:-2, :-2] += ridge * (between + between.T) / 2
         normal[np.diag_indices_from(normal)] += JITTER * len(features)
         normal[-1, -1] += LINE_RIDGE
-        inverse: FloatArray = np.linalg.inv(normal)
+        inverse = np.linalg.inv(normal).astype(np.float64, copy=False)
         leverages = np.clip(np.einsum("ij,ij->i", scaled @ inverse, scaled), 0.0, HIGHEST_LEVERAGE)
         return cls(scaled, inverse, leverages)
 

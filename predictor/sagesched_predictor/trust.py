@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sagesched_predictor.calibration import Calibration
+from sagesched_predictor.calibration import WINDOW, Calibration
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.rescale import UNCHANGED, Rescale
 from sagesched_predictor.usefulness import Usefulness
@@ -45,8 +45,8 @@ class TrustReport:
 
 
 class _Model:
-    def __init__(self, tolerance: float) -> None:
-        self.calibration = Calibration(tolerance)
+    def __init__(self, tolerance: float, window: int) -> None:
+        self.calibration = Calibration(tolerance, window)
         self.usefulness = Usefulness()
         self.num_ended = 0
 
@@ -58,9 +58,10 @@ class Trust:
         report: as last assessed.
     """
 
-    def __init__(self, tolerance: float = 0.05) -> None:
-        """Start with trust; `tolerance` as in `Calibration`."""
+    def __init__(self, tolerance: float = 0.05, window: int = WINDOW) -> None:
+        """Start with trust; arguments as in `Calibration`."""
         self._tolerance = tolerance
+        self._window = window
         self._models: OrderedDict[str, _Model] = OrderedDict()
         self._running: dict[str, tuple[str, float]] = {}
         self.report = TrustReport()
@@ -104,9 +105,13 @@ class Trust:
         self.report = self._reported()
         return True
 
+    def forget(self, request_id: str) -> None:
+        """A request is gone, and nobody knows how long its answer was."""
+        self._running.pop(request_id, None)
+
     def _of(self, model: str) -> _Model:
         if model not in self._models:
-            self._models[model] = _Model(self._tolerance)
+            self._models[model] = _Model(self._tolerance, self._window)
             while len(self._models) > MAX_MODELS:
                 self._models.popitem(last=False)
         self._models.move_to_end(model)
