@@ -130,7 +130,8 @@ def main_model(bench: Bench, fits: Sequence[Fitted], lines: Sequence[Actual], mo
             figures[f"{num} observed, tf-idf ridge tau"].append(baseline(ridge, lines, fold, num))
             for name, group in found["by_dataset"].items():
                 by_set[f"{name}, {num} observed, tau"].append(group["kendall_tau"])
-            add(figures, f"{num} observed, name unknown", scored(bench, fitted, unknown, fold, num))
+            if num < OBSERVED[-1]:
+                add(figures, f"{num} observed, name unknown", scored(bench, fitted, unknown, fold, num))
         figures["other answers tau"].append(found["kendall_ceiling"])
         asked = split(lines, fold, 0)[1]
         tokens = [line.example.features.prompt_tokens for line in asked]

@@ -95,7 +95,8 @@ class Fitted:
         common, representation = network.quantiles(self.parameters, embeddings, self.standardised(features))
         number = 0 if model is None or model not in self.models else self.models.index(model) + 1
         models = np.full((len(embeddings), 1), number)
-        quantiles = network.of_models(self.parameters, common, representation, models)[:, 0]
+        width = self.parameters["width"]
+        quantiles = network.of_models(self.parameters, common, representation, models, width)[:, 0]
         return np.asarray(quantiles), np.asarray(representation)
 
 
