@@ -52,7 +52,7 @@ REASONS = {
     "PolicyAsConfigured": "The policy asked for is in effect.",
     "PolicyFallback": "Another policy is in effect.",
     "WithinTarget": "BacklogSaturated: the backlog is as targeted.",
-    "BacklogAboveTarget": "More predicted seconds wait for each pod than targeted, with all pods there may be.",
+    "BacklogAboveTarget": "More predicted seconds wait per pod than targeted, with all pods there may be.",
     "NotKnown": "No gateway has reported yet.",
 }
 """Reason → when it is given."""

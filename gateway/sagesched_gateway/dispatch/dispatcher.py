@@ -19,6 +19,7 @@ from typing import Any
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.features import features_of
+from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
@@ -275,6 +276,8 @@ class Dispatcher:
             self._loop.time(),
             queued_bytes=self._waiting.bytes,
             iteration_s=self._capacity.current.iteration_s,
+            strangers=self._capacity.sense.strangers,
+            metrics_stale=self._capacity.sense.is_stale,
             draining=self._is_draining,
             predictor=self._predictor.state(),
             trust=self._trust.report,
@@ -370,6 +373,11 @@ class Dispatcher:
         live = self._live[refusal.job_id]
         live.outcome = error.word
         self._settle(live, error)
+
+    def ours(self) -> Ours:
+        """What we have in the engine, as the core counts it."""
+        core = self._scheduler.snapshot()
+        return Ours(core.num_running, core.reserved_blocks)
 
     def capacity_changed(self) -> None:
         """The capacity model has a new value."""

@@ -50,8 +50,17 @@ class PoolSpec:
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || self.predictor.mode != 'None'",
+            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || "
+            "self.predictor.mode != 'None'",
             "this policy orders by predictions: choose another predictor.mode than None, or policy fcfs",
+        ),
+        Rule(
+            "!(self.scheduling.policy in ['amax', 'amin']) || self.runtime.kvPolicy == 'MaxUtilization'",
+            "amax and amin need an engine that grows KV as it goes: choose runtime.kvPolicy MaxUtilization",
+        ),
+        Rule(
+            "self.scheduling.bands.sheddableBelow == 0 || has(self.gateway.queue.seconds)",
+            "bands.sheddableBelow takes effect at gateway.queue.seconds: set that too",
         ),
     )
 

@@ -31,7 +31,7 @@ class Summary:
     Attributes:
         num_reporting: ready pods whose report is fresh.
         policy: in effect; `mixed` where pods differ.
-        fallback: why another policy is in effect than configured; empty where none is.
+        fallback: why another policy is in effect than configured, or why it cannot work as it should.
         digests: of the settings that the gateways' files hold.
         refused: why a gateway refuses its settings.
         predictor_mode, provider: as `policy`.
@@ -78,7 +78,7 @@ def _common(values: Iterable[str]) -> str:
 
 def _fallback(status: GatewayStatus) -> str:
     if not status.configured_policy or status.policy == status.configured_policy:
-        return ""
+        return status.policy_note
     return f"policy {status.policy} in effect instead of {status.configured_policy}"
 
 

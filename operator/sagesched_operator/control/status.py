@@ -181,9 +181,9 @@ def _going_on(pool: Pool, observed: Observed, counts: _Counts) -> tuple[str, str
     if first is None:
         return what
     if first.reason != "Starting":
-        return first.reason, f"{what[1]}: {first.message}"
+        return first.reason, first.message
     if observed.summary.not_ready:
-        return "EngineNotReady", f"{what[1]}: {observed.summary.not_ready}"
+        return "EngineNotReady", observed.summary.not_ready
     return what[0], f"{what[1]}: {first.message}" if first.message != what[1] else what[1]
 
 

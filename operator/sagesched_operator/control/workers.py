@@ -70,4 +70,4 @@ class Workers:
 
 def _wait_s(failures: int) -> float:
     first, most = _BACKOFF_S
-    return min(most, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+    return min(most, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
