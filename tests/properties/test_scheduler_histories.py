@@ -50,6 +50,7 @@ pressures = st.builds(
 engines = st.builds(
     EngineCapacity,
     slots=st.integers(1, 6),
+    knows_slots=st.booleans(),
     kv_blocks=st.one_of(st.none(), st.integers(8, 60)),
     block_tokens=st.sampled_from([8, 16]),
     max_num_tokens=st.sampled_from([64, 256]),
@@ -57,6 +58,8 @@ engines = st.builds(
     iteration_s=st.sampled_from([0.005, 0.01, 0.02]),
     lookahead=st.sampled_from([None, 0, 1]),
     kv_headroom_iterations=st.sampled_from([None, 0.0, 4.0]),
+    kv_caution_iterations=st.sampled_from([0.0, 8.0]),
+    generation=st.integers(0, 1),
 )
 
 
@@ -94,6 +97,7 @@ class Histories(RuleBasedStateMachine):
         prediction=st.one_of(st.none(), predictions),
         age=st.sampled_from([0.0, 0.0, 0.5]),
         awaits=st.booleans(),
+        streams=st.booleans(),
         tenant=st.sampled_from(["", "a", "b"]),
         priority=st.sampled_from([-1, 0, 0, 1]),
         deadline=st.sampled_from([None, None, 0.2, 5.0]),
@@ -106,6 +110,7 @@ class Histories(RuleBasedStateMachine):
         prediction: LengthDistribution | None,
         age: float,
         awaits: bool,
+        streams: bool,
         tenant: str,
         priority: int,
         deadline: float | None,
@@ -122,6 +127,7 @@ class Histories(RuleBasedStateMachine):
                 max_tokens=max_tokens,
                 distribution=prediction,
                 awaits_prediction=awaits,
+                streams=streams,
                 tenant=tenant,
                 priority=priority,
                 deadline_at=None if deadline is None else self.now + deadline,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_predictor.trust import TrustReport
 
 _WEIGHT = 1 / 32  # of one request in the running means
 
@@ -36,9 +38,11 @@ def snapshot_of(
     now: float,
     *,
     queued_bytes: int,
-    iteration_s: float,
+    capacity: CapacityModel,
     draining: bool,
     predictor: PredictorState,
+    trust: TrustReport,
+    policy_reason: str,
     counters: Mapping[str, int],
 ) -> DispatchSnapshot:
     """All of it in one."""
@@ -56,9 +60,15 @@ def snapshot_of(
         slots=core.slots,
         kv_blocks_reserved=core.reserved_blocks,
         kv_blocks=core.kv_blocks,
-        iteration_s=iteration_s,
+        kv_blocks_usable=core.kv_blocks_usable,
+        iteration_s=capacity.current.iteration_s,
+        strangers=capacity.sense.strangers,
+        metrics_stale=capacity.sense.is_stale,
+        engine_waits=core.num_waits_inside,
         draining=draining,
         predictor=predictor,
+        trust=trust,
+        policy_reason=policy_reason,
         evictions=core.num_evictions,
         discarded_tokens=core.discarded_tokens,
         tenants=core.tenants,
