@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sagesched_gateway.settings.config import GatewayConfig
-from sagesched_gateway.settings.sections.engine import KV_POLICIES
 from sagesched_gateway.settings.config_file import ConfigFileError, load_config
+from sagesched_gateway.settings.sections.engine import KV_POLICIES
 
 _Command = Callable[[argparse.Namespace], int]
 

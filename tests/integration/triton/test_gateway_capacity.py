@@ -35,7 +35,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> LiveBench:
     records = [r for r in generate(600, 3) if r.output_tokens is not None and r.output_tokens < 250]
     engine = profile("kv-bound")
     trace = draw_trace(records, profile=engine, rho=4.0, num_requests=120, seed=3)
-    return LiveBench(trace, tmp_path_factory.mktemp("capacity"), 0.75, arrivals_s=4.0)
+    return LiveBench(trace, tmp_path_factory.mktemp("capacity"), 0.75, True, arrivals_s=4.0)
 
 
 @pytest.mark.parametrize(
