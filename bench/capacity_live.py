@@ -67,7 +67,7 @@ class LiveBench:
         trace: what is sent.
         folder: for logs; exists.
         time_scale: wall seconds per engine second.
-        own_prompts: they are generated, so the emulated model's tokenizer counts them as the engine does; else
+        own_prompts: they are generated, so that the emulated tokenizer counts them as the engine does; else
             the gateway learns from the engine's counts, where it tells them.
         arrivals_s: engine seconds within which all is sent, so that nearly all the run is backlog.
     """
