@@ -12,6 +12,8 @@ run bench/workload_fit.py
 run bench/core_speed.py
 run bench/predictor_quality.py
 run bench/predictor_latency.py
+run bench/predictor_replay.py --jobs 2
+run bench/predictor_replay.py --jobs 2 --frozen
 run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --policy direct \
     --policy fcfs --policy ssjf --policy sagesched --policy gittins-boost
@@ -26,4 +28,9 @@ run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2
 run bench/reload_under_load.py
 run bench/per_message.py
+run bench/amin_amax.py
+run bench/amin_amax.py --live --requests 300 --rho 1.3
+run bench/isolation.py --load 0.6
+run bench/deadlines.py
+run bench/burst.py
 run bench/storm.py

@@ -11,7 +11,7 @@ from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettin
 DIRECT = "direct"
 """The pseudo policy without a scheduler."""
 
-BLIND = frozenset({DIRECT, "fcfs"})
+BLIND = frozenset({DIRECT, "fcfs", "wspt"})
 """Policies whose order lengths cannot change, so that predicting for them would only take time."""
 
 

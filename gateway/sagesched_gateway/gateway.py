@@ -43,6 +43,7 @@ from sagesched_gateway.parts import (
     queue_limits_of,
     refuse_both_runtimes,
     tokenizer_of,
+    trust_of,
 )
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
@@ -124,6 +125,8 @@ class Gateway:
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
                 until_back=lambda: self._watch.until_ready(),
+                trust=trust_of(config.predictor.calibration),
+                separates_tenants=config.predictor.history.by_tenant,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,

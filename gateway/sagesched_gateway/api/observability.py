@@ -130,6 +130,7 @@ class _Observability:
             draining=state.draining,
             policy=state.policy,
             policy_note=state.policy_note,
+            policy_reason=state.policy_reason,
             configured_policy=settings.config.scheduling.policy,
             config_digest=settings.digest,
             config=ConfigStatus(
@@ -178,7 +179,7 @@ def _engine(state: DispatchSnapshot) -> EngineStatus:
 
 
 def _predictor(state: DispatchSnapshot) -> PredictorStatus:
-    predictor = state.predictor
+    predictor, trust = state.predictor, state.trust
     return PredictorStatus(
         mode=predictor.mode,
         state=predictor.state,
@@ -186,4 +187,13 @@ def _predictor(state: DispatchSnapshot) -> PredictorStatus:
         fallback=predictor.fallback,
         history=predictor.history,
         restarts=predictor.restarts,
+        problem=predictor.problem,
+        calibrated=trust.calibrated,
+        useful=trust.useful,
+        reason=trust.reason,
+        coverage_50=trust.coverage.get(0.5),
+        coverage_80=trust.coverage.get(0.8),
+        coverage_90=trust.coverage.get(0.9),
+        rescale=trust.rescale.factor,
+        concordance=trust.concordance,
     )

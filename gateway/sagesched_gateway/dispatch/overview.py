@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_predictor.trust import TrustReport
 
 _WEIGHT = 1 / 32  # of one request in the running means
 
@@ -40,6 +41,8 @@ def snapshot_of(
     capacity: CapacityModel,
     draining: bool,
     predictor: PredictorState,
+    trust: TrustReport,
+    policy_reason: str,
     counters: Mapping[str, int],
 ) -> DispatchSnapshot:
     """All of it in one."""
@@ -64,6 +67,8 @@ def snapshot_of(
         engine_waits=core.num_waits_inside,
         draining=draining,
         predictor=predictor,
+        trust=trust,
+        policy_reason=policy_reason,
         evictions=core.num_evictions,
         discarded_tokens=core.discarded_tokens,
         tenants=core.tenants,

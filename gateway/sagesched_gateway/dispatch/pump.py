@@ -105,6 +105,9 @@ class Pump:
         live.noted_at = self._core.now()
         live.noted_tokens = live.output_tokens
         live.generation.ttft_s = live.noted_at - live.arrival_at
+        if not live.request.streams and live.output_tokens > 1 and live.started_at is not None:
+            # A whole answer tells the time between its tokens, too, if its prefill is not much of it.
+            self._capacity.saw_gaps(live.noted_at - live.started_at, live.output_tokens)
         self._telemetry.first_token(live.generation.ttft_s)
         self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
         asyncio.get_running_loop().call_later(PREDICT_AFTER_S, self._predict_running, live)

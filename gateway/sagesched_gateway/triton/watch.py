@@ -87,6 +87,7 @@ class TritonWatch:
             if not ServerReadyResponse.FromString(answer).ready:
                 self._fingerprint = None
                 return "Triton is not ready yet"
+            self._client.prepare()
             fingerprint = await self._catalog.fingerprint()
             if fingerprint != self._fingerprint:
                 await self._catalog.load()

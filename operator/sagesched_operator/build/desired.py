@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sagesched_gateway.settings.config import GatewayConfig
-
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.claim_template import claim_template
 from sagesched_operator.build.config_map import config_map
