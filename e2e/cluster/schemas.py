@@ -27,7 +27,7 @@ def write_schemas(cluster: ControlPlane, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     paths = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3"))["paths"]
     for path in paths:
-        if path == "api/v1" or path.startswith("apis/") and path.count("/") == 2:
+        if path == "api/v1" or (path.startswith("apis/") and path.count("/") == 2):
             document = json.loads(cluster.kubectl("get", "--raw", f"/openapi/v3/{path}"))
             _write_kinds(document.get("components", {}).get("schemas", {}), folder)
     return folder

@@ -1,7 +1,8 @@
 """`CapacityWatch`: asks the engine how it is, often while requests wait, now and then while it has room.
 
-While it idles it is not asked at all. With room to spare nothing depends on the answer, and asking costs both
-processes time that a first token could use.
+With room to spare nothing depends on the answer, and asking costs both processes milliseconds that a first
+token could use: then it is asked when it has been busy for a while, or has become idle. While it idles it is
+not asked at all.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ RELAXED_PERIOD_S = 1.0
 
 TICK_S = 0.05
 """How soon a change between these is noticed; a look at two numbers of our own."""
+
+SETTLED_TICKS = 3
+"""Busy for so long, it is no longer about a first token alone."""
 
 
 class CapacityWatch:
@@ -67,16 +71,19 @@ class CapacityWatch:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()
         looked_at = -RELAXED_PERIOD_S
-        is_unbroken = False  # it was busy at each tick since the last look
+        num_busy = 0  # ticks in a row at which it was busy
+        is_unbroken = has_worked = False  # at each tick, at any tick since the last look
         while True:
-            busy = self._is_busy()
-            is_unbroken = is_unbroken and busy
-            period_s = PERIOD_S if self._is_full() or not is_unbroken else RELAXED_PERIOD_S
-            if busy and loop.time() >= looked_at + period_s:
+            busy, full = self._is_busy(), self._is_full()
+            num_busy = num_busy + 1 if busy else 0
+            is_unbroken, has_worked = is_unbroken and busy, has_worked or busy
+            is_convenient = full or not busy or num_busy >= SETTLED_TICKS
+            period_s = PERIOD_S if full or (busy and not is_unbroken) else RELAXED_PERIOD_S
+            if has_worked and is_convenient and loop.time() >= looked_at + period_s:
                 looked_at = loop.time()
                 if await self._look(busy=is_unbroken):
                     self._changed()
-                is_unbroken = True
+                is_unbroken, has_worked = busy, False
             await asyncio.sleep(TICK_S)
 
     async def _look(self, *, busy: bool) -> bool:

@@ -88,6 +88,22 @@ async def test_an_engine_with_room_is_left_in_peace(watched, monkeypatch):
     task.cancel()
 
 
+async def test_a_request_alone_is_not_disturbed_and_looked_for_when_it_has_ended(watched, monkeypatch):
+    monkeypatch.setattr(capacity_watch, "SETTLED_TICKS", 10**6)
+    watched.probe.gauges_now = EngineGauges(max_requests=7)
+    watched.busy = True
+    task = asyncio.create_task(watched.watch.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 0
+    watched.busy = False
+    await until(lambda: watched.changes)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 1
+    task.cancel()
+
+
 async def test_time_counts_as_work_only_without_a_break_since_the_last_look(watched, monkeypatch):
     seen = []
     monkeypatch.setattr(
