@@ -266,8 +266,8 @@ class GpuSpec:
 
     sharing: str = prop(
         "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all "
-        "with NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where the "
-        "API server has them.",
+        "with NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where "
+        "the API server has them.",
         default="Auto",
         enum=("Auto", "Claim", "Visible"),
     )

@@ -1,6 +1,6 @@
 """The gateway: a native sidecar, started before Triton and ended after it.
 
-Its probes never kill a queue: there is no liveness probe, and readiness only takes the pod out of the Service.
+Its probes never kill a queue: there is no liveness probe; readiness only takes the pod out of the Service.
 """
 
 from __future__ import annotations

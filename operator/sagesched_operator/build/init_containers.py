@@ -1,4 +1,4 @@
-"""Init containers: bring the model, then lay out Triton's repository with the engine's configuration changed."""
+"""Init containers: bring the model; lay out Triton's repository with the engine's configuration changed."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagesched_gateway.settings.config import GatewayConfig
-
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.gateway_container import gateway_container
 from sagesched_operator.build.gpu import pod_claims

@@ -11,7 +11,6 @@ from sagesched_gateway.settings.config import (
     to_mapping,
 )
 from sagesched_gateway.settings.reloadable import take_reloadable
-
 from sagesched_operator.api.gateway import AUTO, EvictionSpec, IntervalSpec
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import hash_of
@@ -43,7 +42,7 @@ def settings_of(pool: Pool, installation: Installation) -> GatewayConfig:
         "tenants": _tenants(pool),
         "engine": engine,
         "predictor": {"mode": predictor.mode, "device": predictor.device} | _learning(pool, installation),
-        "profiles": {name: profile for name in _MODELS.get(profile, ())},
+        "profiles": dict.fromkeys(_MODELS.get(profile, ()), profile),
         "limits": {
             "queuedRequests": gateway.queue.requests,
             "queuedBytes": gateway.queue.bytes,
