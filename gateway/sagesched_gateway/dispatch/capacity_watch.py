@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
+from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.ports import EngineProbe
 from sagesched_gateway.errors import GatewayError
 
@@ -40,6 +41,7 @@ class CapacityWatch:
         *,
         is_busy: Callable[[], bool],
         is_full: Callable[[], bool],
+        ours: Callable[[], Ours],
         changed: Callable[[], None],
     ) -> None:
         """Prepare.
@@ -49,23 +51,29 @@ class CapacityWatch:
             model: is told.
             is_busy: whether requests are in the engine now.
             is_full: whether requests wait for it.
+            ours: what this gateway has in it now.
             changed: called when the model has a new capacity.
         """
         self._probe = probe
         self._model = model
         self._is_busy = is_busy
         self._is_full = is_full
+        self._ours = ours
         self._changed = changed
+        self._was_stale = False
+        self._num_strangers = 0
 
     async def read_limits(self) -> None:
-        """Ask configuration and metrics once, at the start and whenever Triton came back.
+        """Ask configuration and metrics once, at the start and whenever Triton came back with another engine.
 
         Raises:
             UpstreamUnavailableError: Triton cannot be asked.
         """
-        limits_changed = self._model.told_limits(await self._probe.limits())
-        if await self._look(busy=False) or limits_changed:
-            self._changed()
+        limits = await self._probe.limits()
+        self._model.restarted()
+        self._model.told_limits(limits)
+        await self._look(busy=False)
+        self._changed()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -94,4 +102,27 @@ class CapacityWatch:
             return False
         if gauges is None:
             return False
-        return self._model.saw_gauges(gauges, asyncio.get_running_loop().time(), busy=busy)
+        now = asyncio.get_running_loop().time()
+        has_changed = self._model.saw_gauges(gauges, now, busy=busy, ours=self._ours())
+        self._tell_doubts()
+        return has_changed
+
+    def _tell_doubts(self) -> None:
+        """Log what is odd about the gauges, once when it begins and once when it ends."""
+        sense = self._model.sense
+        if sense.is_stale != self._was_stale:
+            self._was_stale = sense.is_stale
+            if sense.is_stale:
+                _LOG.warning("the engine's metrics stand still while it works; measured waits count instead")
+            else:
+                _LOG.info("the engine's metrics move again")
+        if sense.strangers != self._num_strangers:
+            if not self._num_strangers:
+                _LOG.warning(
+                    "the engine holds %d requests that did not come through here: others reach it directly, "
+                    "or its metrics count too much; they are counted in",
+                    sense.strangers,
+                )
+            elif not sense.strangers:
+                _LOG.info("all requests in the engine came through here again")
+            self._num_strangers = sense.strangers
