@@ -73,7 +73,7 @@ def build(
     Raises:
         ConfigError: the gateway's settings that follow from the spec are refused by its schema.
     """
-    settings = settings_of(pool, installation)
+    settings = settings_of(pool)
     sharing = sharing_of(pool, capabilities)
     template = pod_template(pool, settings, installation, sharing)
     revision = revision_of(template)
