@@ -8,7 +8,7 @@ export SAGESCHED_CACHE := $(CACHE)
 INSTALLED := .venv/installed
 DATASET ?=
 
-.PHONY: install cluster-tools demo test lint format bench manifests docs clean
+.PHONY: install cluster-tools demo test lint format golden crds bench manifests docs clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED) cluster-tools ## install everything into .venv; Triton, the encoder and Kubernetes' programs into the cache
@@ -50,7 +50,14 @@ bench: $(INSTALLED) ## every published figure; needs the data pack (SAGESCHED_DA
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@bash bench/all.sh
 
-manifests: $(INSTALLED) cluster-tools ## the chart's copy of the CRD, and plain manifests for kustomize
+golden: $(INSTALLED) ## the files that show what each field of a pool does to its objects
+	@GOLDEN_WRITE=1 $(BIN)/pytest -q tests/unit/sagesched_operator/test_golden.py
+
+crds: $(INSTALLED) ## the CustomResourceDefinition, from the code
+	@mkdir -p build
+	@$(BIN)/sagesched-operator crd >build/crd.yaml && mv build/crd.yaml crds/llmservingpools.yaml
+
+manifests: crds cluster-tools ## the chart's copy of the CRD, and plain manifests for kustomize
 	@$(BIN)/python charts/render.py
 
 docs: $(INSTALLED) ## the reference pages that follow from the code

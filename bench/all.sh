@@ -12,6 +12,8 @@ run bench/workload_fit.py
 run bench/core_speed.py
 run bench/predictor_quality.py
 run bench/predictor_latency.py
+run bench/predictor_replay.py --jobs 2
+run bench/predictor_replay.py --jobs 2 --frozen
 run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --policy direct \
     --policy fcfs --policy ssjf --policy sagesched --policy gittins-boost

@@ -23,7 +23,7 @@ from sagesched_emulator.demo.scenario import Scenario
 from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.demo.warmup import ANSWERED_FILE, find_encoder
 from sagesched_emulator.figures import ratio
-from sagesched_emulator.knowledge import learned, open_encoder
+from sagesched_emulator.knowledge import learned, open_artifact
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, run_figures
@@ -35,11 +35,11 @@ def virtual_runs(scenario: Scenario, options: Options, names: Sequence[str]) -> 
     """Replay the scenario's trace, each run with a predictor that starts as the live ones did."""
     assert scenario.drawn is not None
     warm = read_dataset(scenario.plan.folder / ANSWERED_FILE)
-    embeddings, dimension = open_encoder(find_encoder())
+    artifact = open_artifact(find_encoder())
     runs = []
     for name in names:
         settings = ReplaySettings(policy=PolicySettings(name=name), stream_interval=options.stream_interval)
-        knowledge = learned(embeddings, dimension, warm, seed=options.seed)
+        knowledge = learned(artifact, warm, seed=options.seed)
         runs.append(run_figures(replay(scenario.drawn, profile(options.profile), settings, knowledge)))
     return runs
 

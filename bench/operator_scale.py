@@ -50,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             operator.stop()
         figures |= _restart(plane, config, Path(folder) / "second.log", options.pools)
-    print(
-        f"{options.pools} pools; {platform.machine()}, {os.cpu_count()} CPUs shared with the API server and etcd"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs shared with the API server and etcd"
+    print(f"{options.pools} pools; {machine}")
     for name, value in figures.items():
         print(f"{name:<44} {value}")
     return 0

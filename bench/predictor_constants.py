@@ -6,7 +6,7 @@ No prompt and no model of the reported figures takes part: everything that has a
 in CASTILLO is left out. What remains are three mixtures, each with several kinds of task, as a server would
 see them: AlpacaEval, grade-school maths, code reasoning and commonsense (ZeroEval), CASTILLO's other prompts;
 twice with different models, and once CASTILLO alone. Figures are Kendall's tau with a length that nobody saw;
-see `predictor_quality.py`, and crps. Widths were taken by the best mean of tau, broadening and prior by crps
+see `embedded_prompts.py`, and crps. Widths were taken by the best mean of tau, broadening and prior by crps
 where tau is as good as the same.
 """
 
@@ -23,10 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from castillo import DEFAULT_MODEL, LengthRow, default_data_folder, read_castillo
-from predictor_quality import Prompts, Split, cached_embeddings, crps, split_by_prompt, split_by_sample, tau
+from embedded_prompts import Prompts, Split, cached_embeddings, crps, split_by_prompt, split_by_sample, tau
 
 from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.history import History
 from sagesched_predictor.kernel import DEFAULT_SHAPE, KernelShape, kernel_weights
 from sagesched_predictor.training.export import export_encoder
 
@@ -93,24 +92,17 @@ def mixture(rows: Sequence[LengthRow], encoder_folder: Path, threads: int) -> Pr
 
 def scores(prompts: Prompts, split: Split, shapes: Sequence[KernelShape]) -> list[tuple[float, float]]:
     """Tau and crps share of each shape on one split."""
-    history = History(prompts.embeddings.shape[1])
-    for number, length in zip(split.seen, split.seen_lengths, strict=True):
-        history.ring("").append(
-            prompts.embeddings[number],
-            output_tokens=int(length),
-            prompt_tokens=int(prompts.prompt_tokens[number]),
-            censored=bool(length >= MAX_TOKENS),
-        )
-    found = history.search("", prompts.embeddings[split.asked])
-    gaps = [
-        np.log(f.prompt_tokens / prompts.prompt_tokens[n]) for f, n in zip(found, split.asked, strict=True)
-    ]
+    known = split.seen_lengths < MAX_TOKENS
+    seen, lengths = split.seen[known], split.seen_lengths[known]
+    cosines = prompts.embeddings[split.asked] @ prompts.embeddings[seen].T
+    tokens = prompts.prompt_tokens
+    gaps = [np.log(tokens[seen] / tokens[number]) for number in split.asked]
     truth = np.minimum(split.truth, MAX_TOKENS).astype(np.float64)
 
     def score(shape: KernelShape) -> tuple[float, float]:
         ways = [
-            LengthDistribution.from_samples(f.output_tokens, kernel_weights(f.similarities, gap, shape))
-            for f, gap in zip(found, gaps, strict=True)
+            LengthDistribution.from_samples(lengths, kernel_weights(row, gap, shape))
+            for row, gap in zip(cosines, gaps, strict=True)
         ]
         distance = float(np.mean([crps(way, x) for way, x in zip(ways, truth, strict=True)]))
         return tau(np.array([way.mean for way in ways]), truth), distance / float(truth.mean())

@@ -5,7 +5,8 @@
 
 Encoder: `Encoder.embed` on prompts of `--tokens` tokens each (tokenizing included), by precision, threads and
 batch. Wall time is what a request waits; CPU time is what the rest of the pod does without, and is the
-steadier of the two on a busy machine. Search: from a ready embedding to a distribution, over a full history.
+steadier of the two on a busy machine. Search and heads: from a ready embedding to a distribution, with the
+prior, a full history and an online head fitted to it. The last table is a whole prediction, one thread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.ring import FloatMatrix
@@ -58,7 +60,7 @@ class Timing:
         return f"{self.wall_median:10.2f}{self.wall_p99:10.2f}{self.cpu_median:10.2f}"
 
 
-class OneVector:
+class Embedded:
     """Stands in for the encoder where only what follows it is timed: a new direction for every prompt."""
 
     def __init__(self, dimension: int) -> None:
@@ -68,6 +70,16 @@ class OneVector:
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         """Random unit vectors."""
         return random_unit_vectors(self._rng, len(texts), self._dimension)
+
+
+class Switched(Embedded):
+    """Random vectors until the history is full, the encoder's after that."""
+
+    encoder: Encoder | None = None
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        """Unit vectors."""
+        return super().embed(texts) if self.encoder is None else self.encoder.embed(texts)
 
 
 def random_unit_vectors(rng: np.random.Generator, num: int, dimension: int) -> FloatMatrix:
@@ -105,35 +117,48 @@ def time_encoder(tokens: int, rounds: int) -> None:
                 print(f"{precision:>10s}{threads:8d}{batch:7d}{timing}", flush=True)
 
 
-def time_search(num_records: int, rounds: int) -> None:
-    print(f"\nsearch and distribution, {num_records} records\n{'batch':>25s}{HEADINGS}")
-    dimension = 384
-    rng = np.random.default_rng(0)
-    history = History(dimension, size=num_records)
-    lengths = np.maximum(1, rng.lognormal(5.5, 0.9, size=num_records)).astype(int)
-    for vector, length in zip(random_unit_vectors(rng, num_records, dimension), lengths, strict=True):
-        history.ring("").append(vector, output_tokens=int(length), prompt_tokens=50, censored=False)
-    predictor = Predictor(OneVector(dimension), history)
+def a_full_predictor(embedder: Embedded, artifact: EncoderArtifact, num_records: int) -> Predictor:
+    predictor = Predictor(embedder, History(artifact.dimension, size=num_records), load_prior(artifact))
+    lengths = np.random.default_rng(0).lognormal(5.5, 0.9, size=num_records)
+    for number, length in enumerate(lengths):
+        features = PromptFeatures(prompt=f"{' '.join(WORDS)} {number}", prompt_tokens=50)
+        predictor.observe(features, Outcome(output_tokens=max(1, int(length)), censored=False))
+    return predictor
+
+
+def time_search(artifact: EncoderArtifact, num_records: int, rounds: int) -> None:
+    print(f"\nsearch, prior and online head, {num_records} records\n{'batch':>25s}{HEADINGS}")
+    predictor = a_full_predictor(Embedded(artifact.dimension), artifact, num_records)
+    numbers = iter(range(10**9))
+
+    def prompts(batch: int) -> list[PromptFeatures]:
+        return [
+            PromptFeatures(prompt=f"{next(numbers)} {' '.join(WORDS)}", prompt_tokens=40)
+            for _ in range(batch)
+        ]
+
     for batch in BATCHES:
-        numbers = iter(range(10**9))
-        timing = timed(
-            lambda b=batch, n=numbers: predictor.predict(  # type: ignore[misc]
-                [PromptFeatures(prompt=str(next(n)), prompt_tokens=40) for _ in range(b)]
-            ),
-            batch,
-            5 * rounds,
-        )
+        timing = timed(lambda b=batch: predictor.predict(prompts(b)), batch, 5 * rounds)  # type: ignore[misc]
         print(f"{batch:25d}{timing}")
-    number = iter(range(10**9))
-    observed = timed(
-        lambda: predictor.observe(
-            PromptFeatures(prompt=str(next(number)), prompt_tokens=40),
-            Outcome(output_tokens=9, censored=False),
-        ),
-        1,
-        5 * rounds,
-    )
+    outcome = Outcome(output_tokens=9, censored=False)
+    observed = timed(lambda: predictor.observe(prompts(1)[0], outcome), 1, 5 * rounds)
     print(f"{'observe':>25s}{observed}")
+
+
+def time_whole(artifact: EncoderArtifact, tokens: int, num_records: int, rounds: int) -> None:
+    print(f"\na whole prediction, prompts of {tokens} tokens, one thread\n{'batch':>25s}{HEADINGS}")
+    embedder = Switched(artifact.dimension)
+    predictor = a_full_predictor(embedder, artifact, num_records)
+    embedder.encoder = Encoder(artifact, EncoderOptions(threads=1))
+    rng = np.random.default_rng(0)
+
+    def prompts(batch: int) -> list[PromptFeatures]:
+        texts = [" ".join(rng.choice(WORDS, size=tokens - 2)) for _ in range(batch)]
+        return [PromptFeatures(prompt=text, prompt_tokens=tokens) for text in texts]
+
+    for batch in BATCHES:
+        timing = timed(lambda b=batch: predictor.predict(prompts(b)), batch, 5 * rounds)  # type: ignore[misc]
+        print(f"{batch:25d}{timing}", flush=True)
 
 
 HEADINGS = f"{'wall p50':>10s}{'wall p99':>10s}{'cpu p50':>10s}"
@@ -144,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--tokens", type=int, nargs="+", default=[32, 128], help="prompt lengths, at most 256"
+        "--tokens", type=int, nargs="+", default=[32, 128], help="prompt lengths, at most 128"
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--records", type=int, default=10_000)
@@ -152,7 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{platform.processor() or platform.machine()}, milliseconds per prompt, {parsed.rounds} rounds")
     for tokens in parsed.tokens:
         time_encoder(tokens, parsed.rounds)
-    time_search(parsed.records, parsed.rounds)
+    artifact = EncoderArtifact.load(export_encoder())
+    time_search(artifact, parsed.records, parsed.rounds)
+    time_whole(artifact, 128, parsed.records, parsed.rounds)
 
 
 if __name__ == "__main__":

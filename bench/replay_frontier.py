@@ -2,10 +2,10 @@
 
     python bench/castillo.py --seed 0 --out castillo.jsonl
     python bench/replay_frontier.py --data castillo.jsonl --rho 1.05 --requests 3000 --seeds 0-9
-    python bench/replay_frontier.py --data castillo.jsonl --distribution predictor --warm-prompts 1500
+    python bench/replay_frontier.py --data castillo.jsonl --distribution predictor --adapt 1500
 
 A seed decides lines, true lengths and arrivals; all policies of a seed get the same trace, so a ratio is
-taken within a seed and the interval (Student's t) is over seeds. With `--warm-prompts N` the predictor has
+taken within a seed and the interval (Student's t) is over seeds. With `--adapt N` the predictor has
 seen N prompts that are then not measured.
 """
 
@@ -25,8 +25,17 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from sagesched_emulator.adaptation import set_apart
 from sagesched_emulator.dataset import Record, read_dataset
-from sagesched_emulator.knowledge import KINDS, Ignorance, Knowledge, OtherAnswers, learned, open_encoder
+from sagesched_emulator.knowledge import (
+    KINDS,
+    Ignorance,
+    Knowledge,
+    OtherAnswers,
+    learned,
+    model_of,
+    open_artifact,
+)
 from sagesched_emulator.profiles import EngineProfile, profile
 from sagesched_emulator.replay import BLIND, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, run_figures
@@ -55,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{arguments.distribution}, seeds {arguments.seeds}, data {digest}, "
         f"tail weight {arguments.tail_weight}, {platform.machine()}, {time.perf_counter() - began_at:.0f} s"
     )
-    print(_table(results, arguments.base))
+    print(table(results, arguments.base))
     if arguments.json:
         rows = [
             {"seed": seed, "runs": [run.as_json() for run in runs]}
@@ -85,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tail-weight", type=float, default=1.0, help="of gittins-boost (default: %(default)s)"
     )
     parser.add_argument(
-        "--warm-prompts", type=int, default=0, metavar="N", help="prompts that the predictor has seen"
+        "--adapt", type=int, default=0, metavar="N", help="prompts that the predictor observes first"
     )
-    parser.add_argument("--encoder", type=Path, help="exported encoder of the predictor")
+    parser.add_argument("--artifact", type=Path, help="predictor to use (default: the shipped one)")
     parser.add_argument(
         "--stream-interval", type=int, default=16, help="stream each K-th token (default: %(default)s)"
     )
@@ -123,14 +132,14 @@ def _one_seed(
     arguments: argparse.Namespace, records: Sequence[Record], policies: Sequence[str], seed: int
 ) -> list[RunFigures]:
     engine = profile(arguments.engine)
-    measured, warm = _split(records, arguments.warm_prompts, seed)
+    measured, warm = set_apart(records, arguments.adapt, seed)
     trace = draw_trace(
         measured,
         profile=engine,
         rho=arguments.rho,
         num_requests=arguments.requests,
         seed=seed,
-        repeats=not arguments.warm_prompts,
+        repeats=not arguments.adapt,
     )
     make_knowledge = _knowledge(arguments, trace, warm, seed)
     return [_one_run(arguments, trace, engine, policy, make_knowledge) for policy in policies]
@@ -153,21 +162,6 @@ def _one_run(
     return run_figures(replay(trace, engine, gateway, knowledge))
 
 
-def _split(records: Sequence[Record], num_warm: int, seed: int) -> tuple[list[Record], list[Record]]:
-    """Records to measure and records to warm up with; no prompt is in both."""
-    if not num_warm:
-        return list(records), []
-    prompts = list(dict.fromkeys(record.prompt for record in records))
-    if num_warm >= len(prompts):
-        raise ValueError(f"--warm-prompts {num_warm} leaves none of {len(prompts)} prompts to measure")
-    np.random.default_rng([seed, 2]).shuffle(prompts)
-    warm_prompts = set(prompts[:num_warm])
-    return (
-        [record for record in records if record.prompt not in warm_prompts],
-        [record for record in records if record.prompt in warm_prompts],
-    )
-
-
 def _knowledge(
     arguments: argparse.Namespace, trace: Trace, warm: Sequence[Record], seed: int
 ) -> Callable[[], Knowledge]:
@@ -175,21 +169,24 @@ def _knowledge(
         return Ignorance
     if arguments.distribution == "true":
         return OtherAnswers
-    embeddings, dimension = _encoder(arguments.encoder)
-    embeddings.prepare([r.prompt for r in warm] + [r.prompt for r in trace.requests], lambda num: None)
-    return lambda: learned(embeddings, dimension, warm, seed=seed)
+    artifact = _artifact(arguments.artifact)
+    artifact.embeddings.prepare(
+        [r.prompt for r in warm] + [r.prompt for r in trace.requests], lambda num: None
+    )
+    model = model_of([*warm, *trace.requests])
+    return lambda: learned(artifact, warm, seed=seed, model=model)
 
 
-_encoder = cache(open_encoder)  # seeds share prompts, and the encoder is the slow part
+_artifact = cache(open_artifact)  # seeds share prompts, and the encoder is the slow part
 
 
-def _table(results: Sequence[Sequence[RunFigures]], base: str) -> str:
+def table(results: Sequence[Sequence[RunFigures]], base: str) -> str:
     title = f"{'policy':14} {'mean TTLT / ' + base:>24} {'p99 TTLT / ' + base:>24}"
     lines = [f"{title} {'mean s':>8} {'evicted':>8} {'batch':>6} {'KV':>6} {'engine wait p99':>16}"]
     bases = [runs[0] for runs in results]
     for runs in zip(*results, strict=True):
-        mean = _interval([a.mean_ttlt_s / b.mean_ttlt_s for a, b in zip(runs, bases, strict=True)])
-        p99 = _interval([a.p99_ttlt_s / b.p99_ttlt_s for a, b in zip(runs, bases, strict=True)])
+        mean = interval([a.mean_ttlt_s / b.mean_ttlt_s for a, b in zip(runs, bases, strict=True)])
+        p99 = interval([a.p99_ttlt_s / b.p99_ttlt_s for a, b in zip(runs, bases, strict=True)])
         lines.append(
             f"{runs[0].policy:14} {mean:>24} {p99:>24} {_mean(run.mean_ttlt_s for run in runs):8.2f} "
             f"{_mean(run.evictions for run in runs):8.0f} {_mean(run.backlog_batch for run in runs):6.1f} "
@@ -203,7 +200,7 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _interval(ratios: Sequence[float]) -> str:
+def interval(ratios: Sequence[float]) -> str:
     """Mean over seeds and its 95 % interval."""
     mean = float(np.mean(ratios))
     if len(ratios) < 2:

@@ -60,7 +60,10 @@ def _write_kinds(schemas: dict[str, Any], folder: Path) -> None:
             group = kind["group"].split(".")[0]
             file = "-".join(part for part in (kind["kind"], group, kind["version"]) if part).lower()
             needed = {each: strict[each] for each in _closure(name, strict)}
-            whole = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": needed}
+            whole: dict[str, Any] = {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "definitions": needed,
+            }
             whole["allOf"] = [{"$ref": f"#/definitions/{name}"}]
             (folder / f"{file}.json").write_text(json.dumps(whole))
 

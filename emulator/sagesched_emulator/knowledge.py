@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from sagesched_emulator.dataset import Record
 from sagesched_emulator.trace import Trace, TraceRequest, prompt_tokens_of
 from sagesched_predictor import LengthDistribution, Outcome, PromptFeatures
 from sagesched_predictor.history import History
-from sagesched_predictor.predictor import Embedder, Predictor
+from sagesched_predictor.predictor import Embedder, Predictor, PriorQuantiles
 from sagesched_predictor.ring import FloatMatrix
 
 KINDS = ("true", "predictor", "none")
@@ -71,27 +72,42 @@ class OtherAnswers(Ignorance):
 class Learned:
     """`predictor`: the product's own."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        """Use, and go on teaching, this predictor."""
+    def __init__(self, predictor: Predictor, model: str) -> None:
+        """Use, and go on teaching, this predictor; all answers count as of this model."""
         self._predictor = predictor
+        self._model = model
 
     def pool(self) -> LengthDistribution | None:
         """The lengths of the whole history."""
-        return self._predictor.pool(_MODEL).news()
+        return self._predictor.pool(self._model).news()
 
     def predict(self, request: TraceRequest) -> LengthDistribution | None:
         """Lengths of answers to similar prompts."""
-        (prediction,) = self._predictor.predict([_features(request)])
+        (prediction,) = self._predictor.predict([self._features(request)])
         return prediction.distribution
 
     def observe(self, request: TraceRequest) -> LengthDistribution | None:
         """Add the answer to the history."""
         outcome = Outcome(output_tokens=request.output_tokens, censored=request.censored)
-        self._predictor.observe(_features(request), outcome)
-        return self._predictor.pool(_MODEL).news()
+        self._predictor.observe(self._features(request), outcome)
+        return self._predictor.pool(self._model).news()
+
+    def _features(self, request: TraceRequest) -> PromptFeatures:
+        return PromptFeatures(
+            prompt=request.prompt,
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.max_tokens,
+            model=self._model,
+        )
 
 
-_MODEL = "replayed"  # one engine serves one model, whatever the lines call it
+UNNAMED = "replayed"
+
+
+def model_of(lines: Iterable[Record | TraceRequest]) -> str:
+    """The one model that all lines name; `UNNAMED` where they differ, since one engine serves one model."""
+    names = {line.model for line in lines}
+    return names.pop() or UNNAMED if len(names) == 1 else UNNAMED
 
 
 class RememberedEmbeddings:
@@ -118,23 +134,43 @@ class RememberedEmbeddings:
             on_embedded(len(batch))
 
 
-def learned(embeddings: Embedder, dimension: int, warm: Sequence[Record], *, seed: int) -> Learned:
+@dataclass(frozen=True, slots=True)
+class OpenArtifact:
+    """A predictor's networks, ready to run.
+
+    Attributes:
+        embeddings: its encoder.
+        dimension: length of its vectors.
+        prior: its head; None where it has none.
+    """
+
+    embeddings: RememberedEmbeddings
+    dimension: int
+    prior: PriorQuantiles | None = None
+
+
+def learned(artifact: OpenArtifact, warm: Sequence[Record], *, seed: int, model: str = UNNAMED) -> Learned:
     """A fresh predictor that has seen one answer to each of the `warm` records, drawn by the seed."""
-    predictor = Predictor(embeddings, History(dimension))
+    predictor = Predictor(artifact.embeddings, History(artifact.dimension), artifact.prior)
+    observe_records(predictor, warm, seed=seed, model=model)
+    return Learned(predictor, model)
+
+
+def observe_records(predictor: Predictor, records: Sequence[Record], *, seed: int, model: str) -> None:
+    """Let a predictor observe one answer to each record, drawn by the seed, as of this model."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    for record in warm:
+    for record in records:
         samples = record.output_samples
         length = record.output_tokens or samples[int(rng.integers(len(samples)))]
         features = PromptFeatures(
             prompt=record.prompt,
             prompt_tokens=prompt_tokens_of(record),
             max_tokens=record.max_tokens,
-            model=_MODEL,
+            model=model,
         )
         cut = min(length, record.max_tokens)
         is_censored = record.censored or cut >= record.max_tokens
         predictor.observe(features, Outcome(output_tokens=cut, censored=is_censored))
-    return Learned(predictor)
 
 
 def knows_other_answers(trace: Trace) -> bool:
@@ -142,32 +178,24 @@ def knows_other_answers(trace: Trace) -> bool:
     return any(request.known is not None for request in trace.requests)
 
 
-def open_encoder(folder: Path | None) -> tuple[RememberedEmbeddings, int]:
-    """The sentence encoder, and the length of its vectors.
+def open_artifact(folder: Path | None) -> OpenArtifact:
+    """The predictor's networks.
 
     Args:
-        folder: an exported encoder; None makes or finds one in the cache.
+        folder: an artifact; None makes or finds the shipped one in the cache.
 
     Raises:
-        PredictorError: the encoder cannot be made or used.
+        PredictorError: the artifact cannot be made or used.
     """
     # Imported here, since only this kind of knowledge needs the ONNX runtime, and the exporter its own extra.
     from sagesched_predictor.artifact import EncoderArtifact
     from sagesched_predictor.encoder import Encoder, EncoderOptions
+    from sagesched_predictor.head import load_prior
 
     if folder is None:
         from sagesched_predictor.training.export import export_encoder
 
         folder = export_encoder()
-    options = EncoderOptions(threads=min(MAX_THREADS, os.cpu_count() or 1))
-    encoder = Encoder(EncoderArtifact.load(folder), options)
-    return RememberedEmbeddings(encoder), encoder.dimension
-
-
-def _features(request: TraceRequest) -> PromptFeatures:
-    return PromptFeatures(
-        prompt=request.prompt,
-        prompt_tokens=request.prompt_tokens,
-        max_tokens=request.max_tokens,
-        model=_MODEL,
-    )
+    artifact = EncoderArtifact.load(folder)
+    encoder = Encoder(artifact, EncoderOptions(threads=min(MAX_THREADS, os.cpu_count() or 1)))
+    return OpenArtifact(RememberedEmbeddings(encoder), encoder.dimension, load_prior(artifact))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sagesched_emulator.dataset import read_dataset
+from sagesched_emulator.adaptation import set_apart
+from sagesched_emulator.comparison import REPLAYED
+from sagesched_emulator.dataset import Record, read_dataset
 from sagesched_emulator.knowledge import (
     KINDS,
     Ignorance,
@@ -18,20 +20,19 @@ from sagesched_emulator.knowledge import (
     OtherAnswers,
     knows_other_answers,
     learned,
-    open_encoder,
+    model_of,
+    open_artifact,
 )
-from sagesched_emulator.profiles import PROFILES, EngineProfile, profile
+from sagesched_emulator.profiles import PROFILES, profile
 from sagesched_emulator.replay import BLIND, DIRECT, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, frontier_table, run_figures
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
-from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.errors import PredictorError
 
 DEFAULT_POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")
 DEFAULT_REQUESTS = 3000
-WARM_SEED_OFFSET = 1_000_003  # generated warm-up prompts are never those that are measured
 
 DESCRIPTION = """\
 Send a trace through the scheduler of the gateway and an emulated engine, in virtual time: thousands of
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"repeat for several: {', '.join([*POLICIES, DIRECT])} (no gateway); "
+        help=f"repeat for several: {', '.join([*REPLAYED, DIRECT])} (no gateway); "
         f"default: {', '.join(DEFAULT_POLICIES)}",
     )
     policy.add_argument("--tail-weight", type=float, default=1.0, metavar="C", help="of gittins-boost")
@@ -102,7 +103,16 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument(
         "--warm", type=Path, metavar="FILE", help="dataset that the predictor has seen before"
     )
-    policy.add_argument("--encoder", type=Path, metavar="FOLDER", help="exported encoder of the predictor")
+    policy.add_argument(
+        "--adapt",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the predictor first observes one answer to each of N prompts, which are then not replayed",
+    )
+    policy.add_argument(
+        "--artifact", type=Path, metavar="FOLDER", help="predictor to use (default: the shipped one)"
+    )
     policy.add_argument(
         "--kv-headroom",
         type=float,
@@ -119,8 +129,16 @@ def _run(arguments: argparse.Namespace) -> int:
     policies = _policies(arguments)
     all_blind = all(settings.name in BLIND for settings in policies)
     needs_prompts = arguments.distribution == "predictor" and not all_blind
-    trace = _trace(arguments, engine, needs_prompts)
-    make_knowledge = Ignorance if all_blind else _knowledge(arguments, trace)
+    replayed, observed = _records(arguments, needs_prompts)
+    trace = draw_trace(
+        replayed,
+        profile=engine,
+        rho=arguments.rho,
+        num_requests=arguments.requests,
+        seed=arguments.seed,
+        repeats=arguments.data is not None,
+    )
+    make_knowledge = Ignorance if all_blind else _knowledge(arguments, trace, observed)
     runs = []
     for settings in policies:
         with tqdm(
@@ -142,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _policies(arguments: argparse.Namespace) -> list[PolicySettings]:
     names = list(dict.fromkeys(arguments.policy or DEFAULT_POLICIES))
-    known = [*POLICIES, DIRECT]
+    known = [*REPLAYED, DIRECT]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown policy {name!r}, one of {', '.join(known)}")
@@ -152,25 +170,23 @@ def _policies(arguments: argparse.Namespace) -> list[PolicySettings]:
     ]
 
 
-def _trace(arguments: argparse.Namespace, engine: EngineProfile, needs_prompts: bool) -> Trace:
+def _records(arguments: argparse.Namespace, needs_prompts: bool) -> tuple[list[Record], list[Record]]:
+    """Lines to replay, and lines to observe before."""
+    if arguments.adapt < 0:
+        raise ValueError(f"--adapt must be at least 0, got {arguments.adapt}")
     if arguments.data is None:
-        records = generate(max(arguments.requests, 1), arguments.seed)
+        records = generate(max(arguments.requests, 1) + arguments.adapt, arguments.seed)
     else:
         records = read_dataset(arguments.data, needs_prompts=needs_prompts)
-    return draw_trace(
-        records,
-        profile=engine,
-        rho=arguments.rho,
-        num_requests=arguments.requests,
-        seed=arguments.seed,
-        repeats=arguments.data is not None,
-    )
+    return set_apart(records, arguments.adapt, arguments.seed)
 
 
-def _knowledge(arguments: argparse.Namespace, trace: Trace) -> Callable[[], Knowledge]:
+def _knowledge(
+    arguments: argparse.Namespace, trace: Trace, observed: Sequence[Record]
+) -> Callable[[], Knowledge]:
     """Makes what each run knows; fresh for each, since a predictor learns."""
-    if arguments.distribution != "predictor" and (arguments.warm or arguments.encoder):
-        raise ValueError("--warm and --encoder are for --distribution predictor")
+    if arguments.distribution != "predictor" and (arguments.warm or arguments.artifact or arguments.adapt):
+        raise ValueError("--warm, --adapt and --artifact are for --distribution predictor")
     if arguments.distribution == "none":
         return Ignorance
     if arguments.distribution == "true":
@@ -179,12 +195,13 @@ def _knowledge(arguments: argparse.Namespace, trace: Trace) -> Callable[[], Know
                 "--distribution true needs two 'output_samples' or more; use predictor or none with this file"
             )
         return OtherAnswers
-    warm = read_dataset(arguments.warm) if arguments.warm else []
-    embeddings, dimension = open_encoder(arguments.encoder)
+    warm = [*(read_dataset(arguments.warm) if arguments.warm else []), *observed]
+    artifact = open_artifact(arguments.artifact)
     prompts = [record.prompt for record in warm] + [request.prompt for request in trace.requests]
     with tqdm(total=len(set(prompts)), desc="prompts", unit="prompt", leave=False, disable=None) as bar:
-        embeddings.prepare(prompts, bar.update)
-    return lambda: learned(embeddings, dimension, warm, seed=arguments.seed)
+        artifact.embeddings.prepare(prompts, bar.update)
+    model = model_of([*warm, *trace.requests])
+    return lambda: learned(artifact, warm, seed=arguments.seed, model=model)
 
 
 def _title(arguments: argparse.Namespace, trace: Trace) -> str:
@@ -205,6 +222,7 @@ def _summary(arguments: argparse.Namespace, trace: Trace, runs: Sequence[RunFigu
             "seed": trace.seed,
             "span_s": trace.span_s,
             "distribution": arguments.distribution,
+            "observed_before": arguments.adapt,
             "tail_weight": arguments.tail_weight,
         },
         "runs": [run.as_json() for run in runs],

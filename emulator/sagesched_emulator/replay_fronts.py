@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from sagesched_emulator.comparison import REPLAYED
 from sagesched_emulator.iteration import Emission
 from sagesched_emulator.knowledge import Knowledge
 from sagesched_emulator.replay_run import ReplaySettings, Served
@@ -119,7 +120,9 @@ class Gateway:
         self._settings = settings
         self._knowledge = knowledge
         self._iteration_s = capacity.iteration_s
-        self._scheduler = Scheduler(settings.policy, self._capacity, pressure=settings.pressure)
+        self._scheduler = Scheduler(
+            settings.policy, self._capacity, policies=REPLAYED, pressure=settings.pressure
+        )
         self._wake_at: float | None = None
         self._evicting: set[str] = set()
         pool = knowledge.pool()

@@ -43,6 +43,7 @@ from sagesched_gateway.parts import (
     queue_limits_of,
     refuse_both_runtimes,
     tokenizer_of,
+    trust_of,
 )
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
@@ -123,6 +124,8 @@ class Gateway:
                 pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
+                trust=trust_of(config.predictor.calibration),
+                separates_tenants=config.predictor.history.by_tenant,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,
@@ -139,6 +142,7 @@ class Gateway:
             capacity,
             is_busy=lambda: self.dispatcher.num_live > 0,
             is_full=lambda: self.dispatcher.num_waiting > 0,
+            ours=self.dispatcher.ours,
             changed=self.dispatcher.capacity_changed,
         )
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)

@@ -28,7 +28,7 @@ LATENCY_BUCKETS_S = (
 PREDICTION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 TOKEN_BUCKETS = tuple(float(2**power) for power in range(16))
 
-PREDICTION_SOURCES = frozenset({"history", "pool", "none"})
+PREDICTION_SOURCES = frozenset({"prior", "head", "history", "pool", "none"})
 PREDICTION_FAILURES = frozenset({"timeout", "error", "down", "overload"})
 
 
@@ -103,7 +103,7 @@ class GatewayMetrics:
         )
         self._predictions = self._counter(
             "sagesched_predictor_predictions",
-            "Predictions made, by what they rest on: history, pool or none.",
+            "Predictions made, by what counts most in them: prior, head, history, pool or none.",
             "source",
         )
         self._prediction_failures = self._counter(
@@ -201,6 +201,7 @@ class SnapshotCollector(Collector):
         yield from self._queue(state)
         yield from _engine(state)
         yield from _predictor(state.predictor)
+        yield from _trust(state)
         yield from _config(self._settings)
         yield _gauge(
             "sagesched_gateway_triton_metrics_up",
@@ -312,6 +313,28 @@ def _engine(state: DispatchSnapshot) -> Iterable[Metric]:
         "KV blocks that the gateway counts for requests in flight.",
         state.kv_blocks_reserved,
     )
+    if state.kv_blocks_usable is not None:
+        yield _gauge(
+            "sagesched_gateway_engine_kv_blocks_usable",
+            "KV blocks that requests may fill: learned from measured waits where the engine does not tell, "
+            "or where it tells too much.",
+            state.kv_blocks_usable,
+        )
+    yield _gauge(
+        "sagesched_gateway_engine_foreign_requests",
+        "Requests inside the engine that did not come through this gateway.",
+        state.strangers,
+    )
+    yield _gauge(
+        "sagesched_gateway_engine_metrics_stale",
+        "1 while the engine's metrics stand still although it works.",
+        state.metrics_stale,
+    )
+    yield CounterMetricFamily(
+        "sagesched_gateway_engine_waits",
+        "Requests that had to wait inside the engine, judged by their first token.",
+        value=state.engine_waits,
+    )
     yield _gauge(
         "sagesched_gateway_engine_iteration_seconds",
         "Duration of one engine iteration as now measured.",
@@ -338,6 +361,43 @@ def _predictor(state: PredictorState) -> Iterable[Metric]:
         "sagesched_predictor",
         "Mode of the predictor and ONNX Runtime's execution provider.",
         {"mode": state.mode, "provider": state.provider or ""},
+    )
+
+
+def _trust(state: DispatchSnapshot) -> Iterable[Metric]:
+    trust = state.trust
+    yield _gauge(
+        "sagesched_predictor_calibrated",
+        "1 while predicted intervals hold what they promise, or too few answers have ended to tell.",
+        trust.calibrated,
+    )
+    yield _gauge(
+        "sagesched_predictor_useful", "1 while the predicted order is worth following.", trust.useful
+    )
+    yield _gauge(
+        "sagesched_predictor_rescale",
+        "What predicted lengths are multiplied by; 1 where they are used as they come.",
+        trust.rescale.factor,
+    )
+    coverage = GaugeMetricFamily(
+        "sagesched_predictor_coverage_ratio",
+        "Share of recent answers inside the predicted interval of that many percent, as used; running ones "
+        "count as at least so long as they are.",
+        labels=["interval"],
+    )
+    for interval, share in trust.coverage.items():
+        coverage.add_metric([f"{100 * interval:.0f}"], share)
+    yield coverage
+    if trust.concordance is not None:
+        yield _gauge(
+            "sagesched_predictor_concordance",
+            "Agreement of predicted and real order of recent answers, -1 to 1, about Kendall's tau.",
+            trust.concordance,
+        )
+    yield _gauge(
+        "sagesched_gateway_policy_fallback",
+        "1 while fcfs is in effect instead of the configured policy: the predicted order does not help.",
+        bool(state.policy_reason),
     )
 
 

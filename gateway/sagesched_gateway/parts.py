@@ -19,9 +19,10 @@ from sagesched_gateway.scheduling.settings import (
 from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.sections.engine import EngineConfig
 from sagesched_gateway.settings.sections.limits import LimitsConfig
-from sagesched_gateway.settings.sections.predictor import PredictorConfig
+from sagesched_gateway.settings.sections.predictor import CalibrationConfig, PredictorConfig
 from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
 from sagesched_gateway.tokenizer import ModelTokenizer
+from sagesched_predictor.trust import Trust
 
 
 class StartError(Exception):
@@ -110,6 +111,11 @@ def tokenizer_of(path: str | None) -> ModelTokenizer | None:
         raise StartError(str(error)) from error
 
 
+def trust_of(config: CalibrationConfig) -> Trust:
+    """When predictions count as off."""
+    return Trust(config.tolerance, config.window)
+
+
 def predictor_of(config: PredictorConfig) -> PredictionProcess | NoPrediction:
     """The predictor's process, or none."""
     if config.mode == "None":
@@ -117,8 +123,15 @@ def predictor_of(config: PredictorConfig) -> PredictionProcess | NoPrediction:
     history = config.history
     settings = {
         "encoder": config.encoder,
+        "prior": config.mode != "HistoryOnly",
         "device": config.device,
-        "history": {"size": history.size, "min_similarity": history.min_similarity, "file": history.file},
+        "history": {
+            "size": history.size,
+            "min_similarity": history.min_similarity,
+            "file": history.file,
+            "snapshot": history.snapshot,
+            "retention_days": history.retention_days,
+        },
     }
     options = WorkerOptions(
         settings=settings, timeout_s=config.timeout_s, mode=config.mode, history_size=history.size

@@ -52,6 +52,9 @@ class GenerationRequest:
         hidden_outputs: output tensors that only the gateway asked for; stripped from responses.
         wants_empty_final: the caller opted in to a final response without outputs.
         metadata: passed on to Triton.
+        temperature: that the caller asks for; 0 is greedy; None where the message does not tell.
+        top_p: as temperature.
+        wants_json: the answer must follow a schema or grammar.
     """
 
     upstream_id: str
@@ -69,6 +72,22 @@ class GenerationRequest:
     hidden_outputs: frozenset[str] = frozenset()
     wants_empty_final: bool = False
     metadata: Metadata = ()
+    temperature: float | None = None
+    top_p: float | None = None
+    wants_json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """The chat that a prompt was rendered from.
+
+    Attributes:
+        system_prompt: what the assistant was told to be.
+        text: the rest: what was said so far.
+    """
+
+    system_prompt: str = ""
+    text: str = ""
 
 
 class Chunk(NamedTuple):

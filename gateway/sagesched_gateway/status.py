@@ -96,13 +96,21 @@ class EngineStatus:
         slots: places in the running batch.
         kv_blocks: size of the KV pool in blocks; None where unknown.
         kv_blocks_reserved: blocks counted for what is in flight.
+        kv_blocks_usable: blocks that may be filled, by what is known and measured; None for any number.
         iteration_s: duration of one engine iteration as now measured.
+        foreign_requests: inside the engine without having come through here.
+        metrics_stale: its metrics stand still although it works.
+        waits: requests so far that had to wait inside it.
     """
 
     slots: int = 0
     kv_blocks: int | None = None
     kv_blocks_reserved: int = 0
+    kv_blocks_usable: int | None = None
     iteration_s: float = 0.0
+    foreign_requests: int = 0
+    metrics_stale: bool = False
+    waits: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +118,21 @@ class PredictorStatus:
     """The predictor.
 
     Attributes:
-        mode: `HistoryOnly` or `None`.
+        mode: `Shipped`, `Artifact`, `HistoryOnly` or `None`.
         state: `starting`, `ready`, `restarting` or `off`.
         provider: ONNX Runtime's execution provider in use, or None.
         fallback: why another provider than the asked one is used, or None.
         history: records in the history.
         restarts: how often its process was started again.
+        problem: what it last had to do without, for example a history file; empty where nothing.
+        calibrated: predicted intervals hold what they promise, or too few answers have ended to tell.
+        useful: the predicted order is worth following.
+        reason: what is wrong with either, in words; empty where nothing is.
+        coverage_50: share of recent answers inside the 50 % interval as used; None while too few have ended.
+        coverage_80: as `coverage_50`, of the 80 % interval.
+        coverage_90: as `coverage_50`, of the 90 % interval.
+        rescale: what predicted lengths are multiplied by; 1 where they are used as they come.
+        concordance: agreement of predicted and real order, about Kendall's tau; None while too few ended.
     """
 
     mode: str = "None"
@@ -124,6 +141,15 @@ class PredictorStatus:
     fallback: str | None = None
     history: int = 0
     restarts: int = 0
+    problem: str = ""
+    calibrated: bool = True
+    useful: bool = True
+    reason: str = ""
+    coverage_50: float | None = None
+    coverage_80: float | None = None
+    coverage_90: float | None = None
+    rescale: float = 1.0
+    concordance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +179,7 @@ class GatewayStatus:
         draining: it is shutting down.
         policy: name of the policy in effect.
         policy_note: why the policy cannot work on this engine as it should; empty where it can.
+        policy_reason: why this is not the configured one, in words; empty where it is.
         configured_policy: name of the policy asked for.
         config_digest: SHA-256 of the settings in effect (`sagesched_gateway.settings.config.digest`).
         config: the file they came from.
@@ -167,6 +194,7 @@ class GatewayStatus:
     draining: bool = False
     policy: str
     policy_note: str = ""
+    policy_reason: str = ""
     configured_policy: str = ""
     config_digest: str = ""
     config: ConfigStatus = ConfigStatus()

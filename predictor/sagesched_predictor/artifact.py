@@ -69,6 +69,12 @@ class EncoderArtifact:
         return self.folder / ENCODER_FILE
 
     @property
+    def max_prompt_tokens(self) -> int:
+        """Longest prompt that the encoder was trained for, in its own tokens; 0 when the card names none."""
+        limit = self.card.get("max_prompt_tokens", 0)
+        return limit if isinstance(limit, int) else 0
+
+    @property
     def has_head(self) -> bool:
         """Whether there is a head, so that the artifact predicts without a history."""
         return HEAD_FILE in self.card.get("sha256", {})

@@ -37,7 +37,8 @@ def weights_of(sizes: FloatArray, merits: FloatArray) -> FloatArray:
         merits: logarithms of the factors, shape (sources,).
     """
     raw = sizes * np.exp(merits)
-    return raw / raw.sum(axis=-1, keepdims=True)
+    weights: FloatArray = raw / raw.sum(axis=-1, keepdims=True)
+    return weights
 
 
 class Blend:

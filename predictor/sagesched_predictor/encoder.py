@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.errors import EncoderError
-from sagesched_predictor.runtime import PROVIDERS, fallback_reason, start_session
+from sagesched_predictor.runtime import PROVIDERS, BoundRun, PlainRun, fallback_reason, start_session
 from sagesched_predictor.tokenizer import PromptTokenizer
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -60,9 +60,10 @@ class Encoder:
         if options.device == "GPU" and artifact.card.get("precision") == "int8":
             raise EncoderError(
                 "an int8 encoder would run on the CPU whatever the device; "
-                "export one for the GPU with `sagesched-predictor export --precision fp32`"
+                "export one for the GPU with `sagesched-predictor export --precision fp16`"
             )
-        self._tokenizer = PromptTokenizer(artifact.tokenizer_path, options.max_prompt_tokens)
+        limit = min(options.max_prompt_tokens, artifact.max_prompt_tokens or options.max_prompt_tokens)
+        self._tokenizer = PromptTokenizer(artifact.tokenizer_path, limit)
         self._session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
         width = self._session.get_outputs()[0].shape[-1]
         if width != artifact.dimension:
@@ -70,6 +71,9 @@ class Encoder:
                 f"{artifact.encoder_path}: embeddings of {width}, the card says {artifact.dimension}"
             )
         self.provider = str(self._session.get_providers()[0])
+        self._run_network = (
+            BoundRun(self._session) if self.provider == PROVIDERS["GPU"] else PlainRun(self._session)
+        )
         self.fallback = fallback_reason(options.device, self.provider)
         self.fingerprint = artifact.fingerprint
         self.dimension = artifact.dimension
@@ -94,7 +98,7 @@ class Encoder:
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
         try:
-            (embedding,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            embedding = self._run_network({"input_ids": ids, "attention_mask": mask})
         except Exception as error:  # the runtime's exceptions share no public base class
             raise EncoderError(f"the encoder failed on a batch of {ids.shape}: {error}") from error
         return np.asarray(embedding, dtype=np.float32)

@@ -61,6 +61,11 @@ class History:
         return sum(len(ring) for ring in self._rings.values())
 
     @property
+    def num_appended(self) -> int:
+        """Grows by one with every record added; nothing else changes it, but a series that is given up."""
+        return sum(ring.num_appended for ring in self._rings.values())
+
+    @property
     def keys(self) -> list[SeriesKey]:
         """Series with records, the one that was longest not added to first."""
         return [key for key, ring in self._rings.items() if len(ring)]

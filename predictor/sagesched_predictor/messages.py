@@ -65,18 +65,36 @@ def _parsed(message: dict[str, Any], request_id: str) -> Predict | Observe:
         prompt_tokens=_count(message, "prompt_tokens"),
         max_tokens=_count(message, "max_tokens"),
         model=_text(message, "model"),
+        temperature=_number(message, "temperature"),
+        top_p=_number(message, "top_p"),
+        system_prompt=_text(message, "system_prompt", ""),
+        has_tools=_flag(message, "has_tools", False),
+        wants_json=_flag(message, "wants_json", False),
+        thinking=_flag(message, "thinking", False),
+        tenant=_text(message, "tenant", ""),
     )
     if operation == "predict":
         return Predict(request_id, features)
-    censored = message.get("censored")
-    if not isinstance(censored, bool):
-        raise MessageError("censored: true or false is needed")
-    outcome = Outcome(output_tokens=_count(message, "output_tokens"), censored=censored)
+    outcome = Outcome(output_tokens=_count(message, "output_tokens"), censored=_flag(message, "censored"))
     return Observe(request_id, features, outcome)
 
 
-def _text(message: dict[str, Any], name: str) -> str:
+def _flag(message: dict[str, Any], name: str, default: bool | None = None) -> bool:
+    value = message.get(name, default)
+    if not isinstance(value, bool):
+        raise MessageError(f"{name}: true or false is needed")
+    return value
+
+
+def _number(message: dict[str, Any], name: str) -> float | None:
     value = message.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise MessageError(f"{name}: a number is needed")
+    return None if value is None else float(value)
+
+
+def _text(message: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = message.get(name, default)
     if not isinstance(value, str):
         raise MessageError(f"{name}: a string is needed")
     return value
@@ -89,11 +107,30 @@ def _count(message: dict[str, Any], name: str) -> int:
     return value
 
 
-def ready_line(provider: str, fallback: str | None, num_records: int, pool: Pairs | None) -> str:
+def ready_line(
+    provider: str,
+    fallback: str | None,
+    num_records: int,
+    pool: Pairs | None,
+    *,
+    has_prior: bool = False,
+) -> str:
     """The first line of a worker."""
     return json.dumps(
-        {"op": "ready", "provider": provider, "fallback": fallback, "history": num_records, "pool": pool}
+        {
+            "op": "ready",
+            "provider": provider,
+            "fallback": fallback,
+            "history": num_records,
+            "pool": pool,
+            "prior": has_prior,
+        }
     )
+
+
+def note_line(message: str) -> str:
+    """Something went wrong that no request suffers from; somebody should know."""
+    return json.dumps({"op": "note", "message": message})
 
 
 def prediction_line(request_id: str, prediction: Prediction, seconds: float) -> str:

@@ -36,6 +36,8 @@ RESIDUAL_HALF_LIFE = 500
 # The size of residuals needs more smoothing than their sign.
 SCALE_RIDGE = 10.0
 MAX_SCALE_LANDMARKS = 256
+# Residuals of older records have next to no weight any more.
+MAX_JUDGED = 2_500
 SMALLEST_RESIDUAL = 0.05
 SMALLEST_SCALE, LARGEST_SCALE = 0.05, 3.0
 NUM_ROUNDS = 3
@@ -59,6 +61,16 @@ class Answers:
     censored: BoolArray
     offsets: FloatArray
 
+    def part(self, rows: slice | BoolArray | npt.NDArray[np.intp]) -> Answers:
+        """Some of them."""
+        return Answers(
+            embeddings=self.embeddings[rows],
+            vectors=self.vectors[rows],
+            log_tokens=self.log_tokens[rows],
+            censored=self.censored[rows],
+            offsets=self.offsets[rows],
+        )
+
 
 class OnlineHead:
     """A fitted head; never changed, only replaced.
@@ -77,27 +89,26 @@ class OnlineHead:
             seed: of the choice of landmarks.
         """
         self.num_records = n = len(answers.log_tokens)
-        weights = _recency(n, HALF_LIFE)
-        landmarks = np.random.default_rng(seed).permutation(n)[:MAX_LANDMARKS]
-        self._features, solver = _prepared(answers, landmarks, weights, RIDGE)
-        few = landmarks[:MAX_SCALE_LANDMARKS]
-        self._scale_features, scale_solver = _prepared(answers, few, weights, SCALE_RIDGE)
-        recency = _recency(n, RESIDUAL_HALF_LIFE)
-        floors = answers.log_tokens - answers.offsets
+        judged = slice(max(0, n - MAX_JUDGED), n)
+        recent, rng = answers.part(judged), np.random.default_rng(seed)
+        self._features, solver = _prepared(answers, MAX_LANDMARKS, RIDGE, rng)
+        self._scale_features, scale_solver = _prepared(recent, MAX_SCALE_LANDMARKS, SCALE_RIDGE, rng)
+        recency = _recency(len(recent.log_tokens), RESIDUAL_HALF_LIFE)
+        floors, cut = answers.log_tokens - answers.offsets, answers.censored
         targets = floors.copy()
-        cut = answers.censored
         for _ in range(NUM_ROUNDS if cut.any() else 1):
-            self._mean = solver.solve(targets, weights)
-            expected = solver.left_out(targets, weights, self._mean)
-            sizes = np.log(np.abs(targets - expected) + SMALLEST_RESIDUAL)
+            self._mean = solver.solve(targets)
+            expected = solver.left_out(targets, self._mean)
+            sizes = np.log(np.abs(targets - expected) + SMALLEST_RESIDUAL)[judged]
             self._middle_size = float(sizes.mean())
-            self._size = scale_solver.solve(sizes - self._middle_size, weights)
-            left_out = scale_solver.left_out(sizes - self._middle_size, weights, self._size)
+            self._size = scale_solver.solve(sizes - self._middle_size)
+            left_out = scale_solver.left_out(sizes - self._middle_size, self._size)
             scales = _scales(left_out + self._middle_size)
-            residuals, mass = product_limit((floors - expected) / scales, cut, recency)
+            residuals, mass = product_limit((floors - expected)[judged] / scales, cut[judged], recency)
             if cut.any():
-                least = (floors - expected)[cut] / scales[cut]
-                targets[cut] = expected[cut] + scales[cut] * expected_above(residuals, mass, least)
+                scales = self._scale(answers.part(cut))
+                least = (floors - expected)[cut] / scales
+                targets[cut] = expected[cut] + scales * expected_above(residuals, mass, least)
         self.standard_quantiles = quantiles(residuals, mass, levels)
 
     def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, offsets: FloatArray) -> FloatArray:
@@ -113,18 +124,21 @@ class OnlineHead:
         scales = _scales(sizes + self._middle_size)
         return middles[:, None] + scales[:, None] * self.standard_quantiles
 
+    def _scale(self, answers: Answers) -> FloatArray:
+        """How wide the distribution of each is."""
+        sizes = self._scale_features(answers.embeddings, answers.vectors, answers.offsets) @ self._size
+        return _scales(sizes + self._middle_size)
+
 
 def _prepared(
-    answers: Answers, landmarks: npt.NDArray[np.intp], weights: FloatArray, ridge: float
+    answers: Answers, most_landmarks: int, ridge: float, rng: np.random.Generator
 ) -> tuple[KernelFeatures, Solver]:
-    features = KernelFeatures(
-        Standard.of(answers.vectors),
-        answers.embeddings[landmarks],
-        answers.vectors[landmarks],
-        answers.offsets[landmarks],
-    )
+    n = len(answers.log_tokens)
+    landmarks = rng.permutation(n)[:most_landmarks]
+    some = answers.part(landmarks)
+    features = KernelFeatures(Standard.of(answers.vectors), some.embeddings, some.vectors, some.offsets)
     seen = features(answers.embeddings, answers.vectors, answers.offsets)
-    return features, Solver.make(seen, landmarks, weights, ridge)
+    return features, Solver(seen, landmarks, _recency(n, HALF_LIFE), ridge, min(n, MAX_JUDGED))
 
 
 def _recency(n: int, half_life: float) -> FloatArray:

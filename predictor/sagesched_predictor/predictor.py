@@ -1,8 +1,8 @@
 """`Predictor`: predict before an answer, observe after it; a façade over encoder, prior and series.
 
 A request belongs to a series (model, sampling regime, tenant where asked), and each series learns from its
-own answers alone (`series.py`). Until it has any, the learned prior speaks; without a prior, the lengths of the
-model's other answers; without these, nobody.
+own answers alone (`series.py`). Until it has any, the learned prior speaks; without a prior, the lengths of
+the model's other answers; without these, nobody.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series import (
     MIDDLE,
-    HeadInTheMaking,
+    FittedHere,
     Opinions,
     Prompts,
     Series,
@@ -79,7 +79,7 @@ class Predictor:
         history: History,
         prior: PriorQuantiles | None = None,
         *,
-        start_fit: StartFit = HeadInTheMaking,
+        start_fit: StartFit = FittedHere,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Go on from a history as it is.

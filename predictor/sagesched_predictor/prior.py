@@ -56,7 +56,7 @@ class Prior:
     def __init__(self, head: Head) -> None:
         """Speak through this head."""
         self._head = head
-        self._numbers = {model: number for number, model in enumerate(head.models, start=1)}
+        self._numbers = {comparable_model(name): number for number, name in enumerate(head.models, start=1)}
         self.representation_size = head.representation_size
 
     def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, models: Sequence[str]) -> FloatMatrix:
@@ -70,7 +70,9 @@ class Prior:
         Returns:
             float32 (n, len(LEVELS)).
         """
-        numbers = np.array([self._numbers.get(model, POPULATION) for model in models], dtype=np.int64)
+        numbers = np.array(
+            [self._numbers.get(comparable_model(model), POPULATION) for model in models], dtype=np.int64
+        )
         quantiles, _ = self._head.run(embeddings, vectors, numbers)
         if self._head.levels != LEVELS:
             quantiles = np.stack([np.interp(LEVELS, self._head.levels, row) for row in quantiles])
@@ -89,7 +91,12 @@ class Prior:
 
     def knows(self, model: str) -> bool:
         """Whether this model was among those that the prior was trained with."""
-        return model in self._numbers
+        return comparable_model(model) in self._numbers
+
+
+def comparable_model(name: str) -> str:
+    """A model's name without its owner and its case: "meta-llama--Llama-3.1-8B" is "llama-3.1-8b"."""
+    return name.replace("--", "/").rsplit("/", 1)[-1].strip().lower()
 
 
 def to_distribution(log_quantiles: npt.NDArray[np.floating]) -> LengthDistribution:

@@ -8,10 +8,13 @@ Its threads spin while they wait, which would steal cores from the gateway besid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 from sagesched_predictor.errors import EncoderError
@@ -34,12 +37,42 @@ def start_session(path: Path, *, device: str, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Denormals appear in the tails of softmax and cost a hundred times an ordinary product.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
     except Exception as error:  # the runtime's exceptions share no public base class
         raise EncoderError(f"{path}: cannot be loaded ({error}); export it again") from error
+
+
+class PlainRun:
+    """Runs a network with one output."""
+
+    def __init__(self, session: Any) -> None:
+        """Run this session."""
+        self._session = session
+
+    def __call__(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The output for these inputs, by name."""
+        (output,) = self._session.run(None, inputs)
+        return np.asarray(output)
+
+
+class BoundRun:
+    """The same through a binding that is kept: one copy to the device and one back, nothing else."""
+
+    def __init__(self, session: Any) -> None:
+        """Run this session."""
+        self._session = session
+        self._binding = session.io_binding()
+        self._output = session.get_outputs()[0].name
+
+    def __call__(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The output for these inputs, by name."""
+        for name, value in inputs.items():
+            self._binding.bind_cpu_input(name, value)
+        self._binding.bind_output(self._output)
+        self._session.run_with_iobinding(self._binding)
+        (output,) = self._binding.copy_outputs_to_cpu()
+        return np.asarray(output)
 
 
 def refuse_both_runtimes() -> None:

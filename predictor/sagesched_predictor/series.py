@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,22 +33,33 @@ _PRIOR, _HEAD, _HISTORY, _POOL = range(len(SOURCES))
 # Where the median stands among them.
 MIDDLE = LEVELS.index(0.5)
 
-StartFit = Callable[[Callable[[], OnlineHead]], "HeadInTheMaking"]
+
+class Fit(Protocol):
+    """A head in the making, somewhere; a future is one."""
+
+    def done(self) -> bool:
+        """Whether `result` is there."""
+
+    def result(self) -> OnlineHead:
+        """The head; raises what the fit raised."""
 
 
-class HeadInTheMaking:
-    """A fit that may still run elsewhere; this one is done at once."""
+StartFit = Callable[[Callable[[], OnlineHead]], Fit]
+
+
+class FittedHere:
+    """A fit that is done at once."""
 
     def __init__(self, fit: Callable[[], OnlineHead]) -> None:
         """Fit now."""
         self._head = fit()
 
     def done(self) -> bool:
-        """Whether `result` is there."""
+        """It is."""
         return True
 
     def result(self) -> OnlineHead:
-        """The head; raises what the fit raised."""
+        """The head."""
         return self._head
 
 
@@ -98,13 +110,13 @@ class Series:
         pool: lengths of all answers.
     """
 
-    def __init__(self, ring: Ring, min_similarity: float, start_fit: StartFit = HeadInTheMaking) -> None:
+    def __init__(self, ring: Ring, min_similarity: float, start_fit: StartFit = FittedHere) -> None:
         """Go on from the records in `ring`."""
         self.ring = ring
         self._min_similarity = min_similarity
         self._start_fit = start_fit
         self._head: OnlineHead | None = None
-        self._fit: HeadInTheMaking | None = None
+        self._fit: Fit | None = None
         self._fitted_at = 0
         self.blend = Blend(LEVELS)
         self.pool = PoolLengths()
@@ -125,7 +137,7 @@ class Series:
             said[:, _HEAD] = self._head.predict(prompts.embeddings, prompts.vectors, prompts.offsets())
             sizes[:, _HEAD] = HEAD_SHARE * num_records
         found: list[Neighbourhood] = []
-        if num_records >= MIN_LENGTHS:
+        if np.count_nonzero(~self.ring.censored) >= MIN_LENGTHS:
             found = nearest(self.ring, prompts.embeddings, self._min_similarity)
             said[:, _HISTORY] = [
                 _spoken(one, tokens) for one, tokens in zip(found, prompts.prompt_tokens, strict=True)

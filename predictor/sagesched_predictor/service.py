@@ -11,17 +11,22 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions
-from sagesched_predictor.errors import PredictorError
+from sagesched_predictor.errors import PredictorError, SnapshotError
+from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
+from sagesched_predictor.keeping import Keeper, Keeping
 from sagesched_predictor.messages import (
     MessageError,
     Observe,
     Predict,
     error_line,
+    note_line,
     parse_line,
     pool_line,
     prediction_line,
@@ -44,22 +49,67 @@ def serve(
     """Start the predictor, say `ready`, call `when_ready`, answer lines until `source` ends.
 
     Raises:
-        PredictorError: the encoder or the warm history cannot be used.
+        PredictorError: the predictor cannot be used.
     """
-    artifact = EncoderArtifact.load(settings.encoder)
+    artifact = EncoderArtifact.load(settings.encoder or shipped_folder(settings.device))
     options = EncoderOptions(settings.device, settings.threads, settings.max_prompt_tokens)
     encoder = Encoder(artifact, options)
+    prior = load_prior(artifact) if settings.prior else None
     history = History(encoder.dimension, size=settings.history_size, min_similarity=settings.min_similarity)
-    if settings.history_file is not None:
-        load_history(history, settings.history_file, encoder.fingerprint)
-    predictor = Predictor(encoder, history)
+    keeper = Keeper(history, Keeping(settings.snapshot, settings.retention_days), encoder.fingerprint)
+    problems = keeper.restore()
+    if settings.history_file is not None and not len(history):
+        problems += _warmed(history, settings.history_file, encoder.fingerprint)
+    fits = ThreadPoolExecutor(1, thread_name_prefix="fit")
+    predictor = Predictor(encoder, history, prior, start_fit=fits.submit)
     service = Service(predictor, answers)
-    service.say(ready_line(encoder.provider, encoder.fallback, len(history), service.first_pool()))
+    for problem in problems:
+        service.say(note_line(problem))
+    service.say(
+        ready_line(
+            encoder.provider,
+            encoder.fallback,
+            len(history),
+            service.first_pool(),
+            has_prior=prior is not None,
+        )
+    )
     when_ready()
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(source, waiting), name="stdin", daemon=True).start()
     while (lines := _waiting_lines(waiting)) is not None:
         service.handle(lines, overloaded=waiting.qsize() > MAX_WAITING)
+        _told(service, keeper.save_if_due())
+    fits.shutdown(cancel_futures=True)
+    _told(service, keeper.save())
+
+
+def shipped_folder(device: str) -> Path:
+    """Where the shipped predictor is, put together from its parts when it is not there yet.
+
+    Raises:
+        PredictorError: it cannot be made here.
+    """
+    try:
+        from sagesched_predictor.training.export import export_encoder
+    except ImportError as error:
+        raise PredictorError(
+            f"the shipped predictor needs {error.name}: install the extra `export`, or name an artifact"
+        ) from error
+    return export_encoder(precision="int8" if device == "CPU" else "fp16")
+
+
+def _warmed(history: History, file: Path, fingerprint: str) -> list[str]:
+    try:
+        load_history(history, file, fingerprint)
+    except SnapshotError as error:
+        return [f"{error}; starting without it"]
+    return []
+
+
+def _told(service: Service, problem: str | None) -> None:
+    if problem is not None:
+        service.say(note_line(problem))
 
 
 def _read(source: Iterable[bytes], waiting: queue.SimpleQueue[bytes | None]) -> None:

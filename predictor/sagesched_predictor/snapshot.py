@@ -19,29 +19,34 @@ import numpy.typing as npt
 
 from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
-from sagesched_predictor.ring import BoolArray, FloatMatrix, IntArray
+from sagesched_predictor.request_features import NAMES
+from sagesched_predictor.ring import BoolArray, FloatArray, FloatMatrix, IntArray
+from sagesched_predictor.series_key import SeriesKey
 
-FORMAT = 1
-COLUMNS = ("embeddings", "output_tokens", "prompt_tokens", "censored")
+FORMAT = 2
+COLUMNS = ("embeddings", "vectors", "output_tokens", "prompt_tokens", "censored", "recorded_at")
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records of one model, oldest first; columns as in `Ring`."""
+    """Records of one series, oldest first; columns as in `Ring`."""
 
     embeddings: FloatMatrix
+    vectors: FloatMatrix
     output_tokens: IntArray
     prompt_tokens: IntArray
     censored: BoolArray
+    recorded_at: FloatArray
 
     def __post_init__(self) -> None:
         num_records = len(self.output_tokens)
-        if self.embeddings.ndim != 2 or any(len(getattr(self, name)) != num_records for name in COLUMNS):
+        if any(len(getattr(self, name)) != num_records for name in COLUMNS):
             raise ValueError("columns of different lengths")
-        if not np.isfinite(self.embeddings).all():
-            raise ValueError("embeddings that are not finite")
+        for name in ("embeddings", "vectors"):
+            if getattr(self, name).ndim != 2 or not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} that are not finite rows")
 
     def __len__(self) -> int:
         return len(self.output_tokens)
@@ -53,11 +58,13 @@ class Snapshot:
 
     Attributes:
         fingerprint: identity of the encoder that made the embeddings.
-        models: records by model.
+        features: names of the numbers in a request vector.
+        series: records by series.
     """
 
     fingerprint: str
-    models: dict[str, Records]
+    features: tuple[str, ...]
+    series: dict[SeriesKey, Records]
 
 
 def save_history(history: History, path: Path, fingerprint: str) -> None:
@@ -66,13 +73,15 @@ def save_history(history: History, path: Path, fingerprint: str) -> None:
     Raises:
         SnapshotError: the file cannot be written.
     """
+    keys = history.keys
     arrays: Arrays = {
         "format": np.array(FORMAT),
         "fingerprint": np.array(fingerprint),
-        "models": np.array(history.models, dtype=np.str_),
+        "features": np.array(NAMES),
+        "series": np.array(keys, dtype=np.str_).reshape(len(keys), len(SeriesKey._fields)),
     }
-    for number, model in enumerate(history.models):
-        ring = history.ring(model)
+    for number, key in enumerate(keys):
+        ring = history.ring(key)
         order = ring.by_age()
         arrays |= {f"{name}_{number}": getattr(ring, name)[order] for name in COLUMNS}
     try:
@@ -93,11 +102,11 @@ def read_snapshot(path: Path) -> Snapshot:
             raise SnapshotError(
                 f"{path}: history format {arrays['format']}, expected {FORMAT}; make it again"
             )
-        models = {
-            str(model): Records(**{name: arrays[f"{name}_{number}"] for name in COLUMNS})
-            for number, model in enumerate(arrays["models"])
+        series = {
+            SeriesKey(*map(str, key)): Records(**{name: arrays[f"{name}_{number}"] for name in COLUMNS})
+            for number, key in enumerate(arrays["series"])
         }
-        return Snapshot(str(arrays["fingerprint"]), models)
+        return Snapshot(str(arrays["fingerprint"]), tuple(map(str, arrays["features"])), series)
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error
 
@@ -117,21 +126,24 @@ def load_history(history: History, path: Path, fingerprint: str) -> int:
             f"{path}: made with another encoder, whose embeddings cannot be compared with this one's; "
             "make it again with `sagesched-predictor warm`"
         )
-    for model, records in snapshot.models.items():
-        if records.embeddings.shape[1] != history.dimension:
-            raise SnapshotError(f"{path}: embeddings of another width; make it again")
-        _append(history, model, records)
-    return sum(len(records) for records in snapshot.models.values())
+    widths = {records.embeddings.shape[1] for records in snapshot.series.values()}
+    if snapshot.features != NAMES or widths - {history.dimension}:
+        raise SnapshotError(f"{path}: made by another version, for other inputs; make it again")
+    for key, records in snapshot.series.items():
+        _append(history, key, records)
+    return sum(len(records) for records in snapshot.series.values())
 
 
-def _append(history: History, model: str, records: Records) -> None:
-    ring = history.ring(model)
+def _append(history: History, key: SeriesKey, records: Records) -> None:
+    ring = history.ring(key)
     for position in range(len(records)):
         ring.append(
             records.embeddings[position],
+            records.vectors[position],
             output_tokens=int(records.output_tokens[position]),
             prompt_tokens=int(records.prompt_tokens[position]),
             censored=bool(records.censored[position]),
+            recorded_at=float(records.recorded_at[position]),
         )
 
 

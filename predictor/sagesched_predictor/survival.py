@@ -11,6 +11,8 @@ convention), the least that it can be.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,9 +46,9 @@ def product_limit(
     return values, mass / mass.sum()
 
 
-def quantiles(values: FloatArray, mass: FloatArray, levels: npt.ArrayLike) -> FloatArray:
+def quantiles(values: FloatArray, mass: FloatArray, levels: Sequence[float] | float) -> FloatArray:
     """Quantiles of sorted `values` with `mass`, straight between the middles of neighbouring steps."""
-    return np.interp(levels, np.cumsum(mass) - mass / 2, values)
+    return np.interp(np.asarray(levels, dtype=np.float64), np.cumsum(mass) - mass / 2, values)
 
 
 def expected_above(values: FloatArray, mass: FloatArray, floors: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ HISTORY_SIZE = 10_000
 MIN_SIMILARITY = 0.8
 MAX_PROMPT_TOKENS = 256
 
-_KNOWN = {"encoder", "device", "threads", "max_prompt_tokens", "history"}
-_KNOWN_HISTORY = {"size", "min_similarity", "file"}
+RETENTION_DAYS = 30.0
+
+_KNOWN = {"encoder", "prior", "device", "threads", "max_prompt_tokens", "history"}
+_KNOWN_HISTORY = {"size", "min_similarity", "file", "snapshot", "retention_days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +24,43 @@ class WorkerSettings:
     """Checked settings.
 
     Attributes:
-        encoder: folder with `encoder.onnx`, `tokenizer.json`, `card.json`.
+        encoder: folder with `encoder.onnx`, `tokenizer.json`, `card.json`; None for the shipped predictor.
+        prior: use the folder's learned prior, where it has one.
         device: "CPU" or "GPU".
         threads: threads of one encoder run.
         max_prompt_tokens: longer prompts keep head and tail.
         history_size: records kept per model.
         min_similarity: cosine from which a record counts as a neighbour.
-        history_file: a warm history to start from, or None.
+        history_file: a warm history to start from while there is no snapshot, or None.
+        snapshot: where the history is kept over restarts, or None.
+        retention_days: age at which records are forgotten; 0 for never.
     """
 
-    encoder: Path
+    encoder: Path | None
+    prior: bool = True
     device: str = "CPU"
     threads: int = 1
     max_prompt_tokens: int = MAX_PROMPT_TOKENS
     history_size: int = HISTORY_SIZE
     min_similarity: float = MIN_SIMILARITY
     history_file: Path | None = None
+    snapshot: Path | None = None
+    retention_days: float = RETENTION_DAYS
 
     @classmethod
     def parse(cls, text: str) -> WorkerSettings:
         """Read the JSON text; raises ValueError that names the wrong field."""
         settings = _mapping("settings", json.loads(text), _KNOWN)
         history = _mapping("history", settings.get("history", {}), _KNOWN_HISTORY)
-        if not isinstance(settings.get("encoder"), str):
-            raise ValueError("encoder: the path of an encoder folder is needed")
-        file = history.get("file")
-        if file is not None and not isinstance(file, str):
-            raise ValueError(f"history.file: expected a path or null, got {file!r}")
+        prior = settings.get("prior", True)
+        if not isinstance(prior, bool):
+            raise ValueError(f"prior: expected true or false, got {prior!r}")
         device = settings.get("device", "CPU")
         if device not in ("CPU", "GPU"):
             raise ValueError(f"device: expected CPU or GPU, got {device!r}")
         return cls(
-            encoder=Path(settings["encoder"]),
+            encoder=_path("encoder", settings.get("encoder")),
+            prior=prior,
             device=device,
             threads=_whole("threads", settings.get("threads", 1), 1),
             max_prompt_tokens=_whole(
@@ -60,7 +68,9 @@ class WorkerSettings:
             ),
             history_size=_whole("history.size", history.get("size", HISTORY_SIZE), 1),
             min_similarity=_cosine("history.min_similarity", history.get("min_similarity", MIN_SIMILARITY)),
-            history_file=Path(file) if file else None,
+            history_file=_path("history.file", history.get("file")),
+            snapshot=_path("history.snapshot", history.get("snapshot")),
+            retention_days=_days("history.retention_days", history.get("retention_days", RETENTION_DAYS)),
         )
 
 
@@ -71,6 +81,18 @@ def _mapping(name: str, value: Any, known: set[str]) -> Mapping[str, Any]:
     if unknown:
         raise ValueError(f"{name}: unknown field {unknown[0]!r}, one of {', '.join(sorted(known))}")
     return value
+
+
+def _path(name: str, value: Any) -> Path | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(f"{name}: expected a path or null, got {value!r}")
+    return None if value is None else Path(value)
+
+
+def _days(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+    return float(value)
 
 
 def _whole(name: str, value: Any, smallest: int) -> int:

@@ -118,13 +118,28 @@ class GatewayProcess:
             StartError: it does not answer.
         """
         try:
-            with urllib.request.urlopen(
-                f"http://{self._ports['metrics']}/status", timeout=STATUS_TIMEOUT_S
-            ) as answer:
-                report: dict[str, object] = json.load(answer)
-        except (OSError, ValueError) as error:
+            report: dict[str, object] = json.loads(self._read("/status"))
+        except ValueError as error:
             raise StartError(f"the gateway does not answer /status: {error}") from error
         return report
+
+    def metrics(self) -> str:
+        """Its series as Prometheus reads them.
+
+        Raises:
+            StartError: it does not answer.
+        """
+        return self._read("/metrics").decode()
+
+    def _read(self, path: str) -> bytes:
+        try:
+            with urllib.request.urlopen(
+                f"http://{self._ports['metrics']}{path}", timeout=STATUS_TIMEOUT_S
+            ) as answer:
+                body: bytes = answer.read()
+        except OSError as error:
+            raise StartError(f"the gateway does not answer {path}: {error}") from error
+        return body
 
     def num_queued(self) -> int | None:
         """Requests waiting in the gateway now; None where it is too busy to say.

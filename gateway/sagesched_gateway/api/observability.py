@@ -130,6 +130,7 @@ class _Observability:
             draining=state.draining,
             policy=state.policy,
             policy_note=state.policy_note,
+            policy_reason=state.policy_reason,
             configured_policy=settings.config.scheduling.policy,
             config_digest=settings.digest,
             config=ConfigStatus(
@@ -169,12 +170,16 @@ def _engine(state: DispatchSnapshot) -> EngineStatus:
         slots=state.slots,
         kv_blocks=state.kv_blocks,
         kv_blocks_reserved=state.kv_blocks_reserved,
+        kv_blocks_usable=state.kv_blocks_usable,
         iteration_s=state.iteration_s,
+        foreign_requests=state.strangers,
+        metrics_stale=state.metrics_stale,
+        waits=state.engine_waits,
     )
 
 
 def _predictor(state: DispatchSnapshot) -> PredictorStatus:
-    predictor = state.predictor
+    predictor, trust = state.predictor, state.trust
     return PredictorStatus(
         mode=predictor.mode,
         state=predictor.state,
@@ -182,4 +187,13 @@ def _predictor(state: DispatchSnapshot) -> PredictorStatus:
         fallback=predictor.fallback,
         history=predictor.history,
         restarts=predictor.restarts,
+        problem=predictor.problem,
+        calibrated=trust.calibrated,
+        useful=trust.useful,
+        reason=trust.reason,
+        coverage_50=trust.coverage.get(0.5),
+        coverage_80=trust.coverage.get(0.8),
+        coverage_90=trust.coverage.get(0.9),
+        rescale=trust.rescale.factor,
+        concordance=trust.concordance,
     )

@@ -18,8 +18,10 @@ from itertools import count
 from typing import Any
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
+from sagesched_gateway.dispatch.features import features_of
+from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.generation import Generation, Listener
-from sagesched_gateway.dispatch.live_request import LiveRequest
+from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.overview import UsualSize, snapshot_of
 from sagesched_gateway.dispatch.ports import (
@@ -34,8 +36,9 @@ from sagesched_gateway.dispatch.ports import (
 from sagesched_gateway.dispatch.pump import Pump
 from sagesched_gateway.dispatch.queue_limits import QueueLimits, Waiting
 from sagesched_gateway.dispatch.refused import error_of
-from sagesched_gateway.dispatch.settling import CANCELLED, COMPLETED, Settling
+from sagesched_gateway.dispatch.settling import Settling
 from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.dispatch.trust_watch import TrustWatch
 from sagesched_gateway.errors import (
     DeadlineError,
     DrainingError,
@@ -43,7 +46,14 @@ from sagesched_gateway.errors import (
     StoppedError,
 )
 from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
-from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, GenerationRequest, Metadata, StopOrderError
+from sagesched_gateway.request import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Conversation,
+    GenerationRequest,
+    Metadata,
+    StopOrderError,
+)
 from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.events import (
     Cancelled,
@@ -56,13 +66,12 @@ from sagesched_gateway.scheduling.events import (
     PressureChanged,
     Submitted,
 )
-from sagesched_gateway.scheduling.job import TakeBack
 from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_gateway.scheduling.scheduler import NO_PRESSURE, Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.features import PromptFeatures
+from sagesched_predictor.trust import Trust
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,6 +93,8 @@ class Dispatcher:
         pressure: PressureSettings = NO_PRESSURE,
         limits: QueueLimits | None = None,
         recorder: Recorder | None = None,
+        trust: Trust | None = None,
+        separates_tenants: bool = False,
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
@@ -98,6 +109,13 @@ class Dispatcher:
         self._waiting = Waiting(limits or QueueLimits())
         self._scheduler = Scheduler(policy, capacity.current, pressure=pressure)
         self._core = SchedulingLoop(self._scheduler, self)
+        self._trust = TrustWatch(
+            policy,
+            trust=trust or Trust(),
+            use=lambda settings: self._core.post(PolicyChanged(settings=settings)),
+            tokens_of=lambda job_id: live.output_tokens if (live := self._live.get(job_id)) else None,
+        )
+        self._separates_tenants = separates_tenants
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, LiveRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,6 +198,7 @@ class Dispatcher:
         metadata: Metadata = (),
         attributes: Attributes = NO_ATTRIBUTES,
         listener: Listener | None = None,
+        conversation: Conversation | None = None,
     ) -> Generation:
         """Take a request.
 
@@ -190,6 +209,7 @@ class Dispatcher:
             metadata: passed on to Triton.
             attributes: as believed; their deadline counts beside `deadline_at`.
             listener: takes the responses instead of the iteration.
+            conversation: the chat that its prompt was rendered from.
 
         Raises:
             DrainingError: no new requests are taken.
@@ -219,6 +239,7 @@ class Dispatcher:
             arrival_at=arrival_at,
             waits_since=arrival_at,
             attributes=attributes,
+            conversation=conversation,
         )
         self._live[live.job_id] = live
         self._waiting.bytes += len(request.body)
@@ -255,8 +276,12 @@ class Dispatcher:
             self._loop.time(),
             queued_bytes=self._waiting.bytes,
             iteration_s=self._capacity.current.iteration_s,
+            strangers=self._capacity.sense.strangers,
+            metrics_stale=self._capacity.sense.is_stale,
             draining=self._is_draining,
             predictor=self._predictor.state(),
+            trust=self._trust.report,
+            policy_reason=self._trust.reason,
             counters=dict(self._counters),
         )
 
@@ -319,6 +344,7 @@ class Dispatcher:
             failure = error
         live.attempts += 1
         live.started_at = self._loop.time()
+        self._trust.started(live)
         waited_s = live.started_at - live.waits_since
         live.generation.queue_s = (live.generation.queue_s or 0.0) + waited_s
         if live.attempts == 1:
@@ -348,6 +374,11 @@ class Dispatcher:
         live.outcome = error.word
         self._settle(live, error)
 
+    def ours(self) -> Ours:
+        """What we have in the engine, as the core counts it."""
+        core = self._scheduler.snapshot()
+        return Ours(core.num_running, core.reserved_blocks)
+
     def capacity_changed(self) -> None:
         """The capacity model has a new value."""
         self._core.post(CapacityChanged(capacity=self._capacity.current))
@@ -360,7 +391,7 @@ class Dispatcher:
         Raises:
             ValueError: unknown policy, or a knob out of its range; nothing is changed then.
         """
-        self._core.post(PolicyChanged(settings=policy))
+        self._trust.use_policy(policy)
 
     def use_pressure(self, pressure: PressureSettings) -> None:
         """Judge deadlines, overload and tenants by other settings; nobody who waits is refused for it."""
@@ -378,8 +409,8 @@ class Dispatcher:
         self._telemetry.prediction_done(prediction.source, prediction.seconds)
         live = self._live.get(request_id)
         if live is not None:
-            live.generation.predicted = prediction.distribution
-            self._core.post(Predicted(job_id=request_id, distribution=prediction.distribution))
+            used = live.generation.predicted = self._trust.predicted(live, prediction.distribution)
+            self._core.post(Predicted(job_id=request_id, distribution=used))
 
     def pool_changed(self, distribution: LengthDistribution) -> None:
         """Tell the core."""
@@ -407,12 +438,8 @@ class Dispatcher:
             is_exact=request.prompt_tokens is not None or self._counter.is_exact,
         )
         self._usual.note(prompt_tokens, request.max_tokens)
-        live.features = PromptFeatures(
-            prompt=request.prompt,
-            prompt_tokens=prompt_tokens,
-            max_tokens=request.max_tokens,
-            model=request.model,
-        )
+        tenant = live.attributes.tenant if self._separates_tenants else ""
+        live.features = features_of(request, prompt_tokens, tenant=tenant, conversation=live.conversation)
         self._core.post(
             Submitted(
                 job_id=live.job_id,
@@ -423,7 +450,7 @@ class Dispatcher:
                 tenant=live.attributes.tenant,
                 priority=live.attributes.priority,
                 deadline_at=live.deadline_at,
-                take_back=_take_back(request),
+                take_back=live.take_back,
                 streams=request.streams,
             )
         )
@@ -484,6 +511,7 @@ class Dispatcher:
             live.deadline.cancel()
         if live.output_tokens > 0:
             self._predict(live)  # in any case before the answer is known
+        self._trust.ended(live, is_whole=live.ended_by_itself)
         self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
         self._note_rekeys()
         if not self._live:
@@ -501,9 +529,3 @@ class Dispatcher:
             self._num_rekeys += 1
             self._counters["rekeys"] += 1
             self._telemetry.rekeyed()
-
-
-def _take_back(request: GenerationRequest) -> TakeBack:
-    if not request.can_be_cancelled:
-        return TakeBack.NEVER
-    return TakeBack.BEFORE_FIRST_TOKEN if request.streams else TakeBack.ALWAYS

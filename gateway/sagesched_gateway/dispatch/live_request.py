@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import UpstreamCall
-from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, GenerationRequest
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Conversation, GenerationRequest
+from sagesched_gateway.scheduling.job import TakeBack
 from sagesched_predictor.features import PromptFeatures
 
+COMPLETED = "completed"
+CANCELLED = "cancelled"
 PROGRESS_TOKENS = 16
 """The core hears of progress each so many tokens: finer than any KV block, coarser than every token."""
 
@@ -24,6 +27,7 @@ class LiveRequest:
         arrival_at: instant of arrival.
         waits_since: instant from which it waits, or waited last.
         attributes: what a trusted caller said about it.
+        conversation: the chat that its prompt was rendered from, where the gateway did that.
         features: what the predictor may see; None until its prompt is counted and it is submitted.
         is_predicted: the predictor was asked.
         started_at: instant of the latest start; None while it waits.
@@ -44,6 +48,7 @@ class LiveRequest:
     arrival_at: float
     waits_since: float
     attributes: Attributes = NO_ATTRIBUTES
+    conversation: Conversation | None = None
     features: PromptFeatures | None = None
     is_predicted: bool = False
     started_at: float | None = None
@@ -67,6 +72,18 @@ class LiveRequest:
         self.noted_tokens = 0
         self.noted_at = None
         self.generation.output_tokens = 0
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether its answer, now that it is over, is as long as it would have been without cap or cancel."""
+        return self.outcome in (None, COMPLETED) and self.output_tokens < self.request.max_tokens
+
+    @property
+    def take_back(self) -> TakeBack:
+        """When it may be taken back out of the engine."""
+        if not self.request.can_be_cancelled:
+            return TakeBack.NEVER
+        return TakeBack.BEFORE_FIRST_TOKEN if self.request.streams else TakeBack.ALWAYS
 
     @property
     def output_tokens(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_predictor.trust import TrustReport
 
 _WEIGHT = 1 / 32  # of one request in the running means
 
@@ -37,8 +38,12 @@ def snapshot_of(
     *,
     queued_bytes: int,
     iteration_s: float,
+    strangers: int,
+    metrics_stale: bool,
     draining: bool,
     predictor: PredictorState,
+    trust: TrustReport,
+    policy_reason: str,
     counters: Mapping[str, int],
 ) -> DispatchSnapshot:
     """All of it in one."""
@@ -56,9 +61,15 @@ def snapshot_of(
         slots=core.slots,
         kv_blocks_reserved=core.reserved_blocks,
         kv_blocks=core.kv_blocks,
+        kv_blocks_usable=core.kv_blocks_usable,
         iteration_s=iteration_s,
+        strangers=strangers,
+        metrics_stale=metrics_stale,
+        engine_waits=core.num_waits_inside,
         draining=draining,
         predictor=predictor,
+        trust=trust,
+        policy_reason=policy_reason,
         evictions=core.num_evictions,
         discarded_tokens=core.discarded_tokens,
         tenants=core.tenants,

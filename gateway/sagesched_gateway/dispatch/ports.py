@@ -18,6 +18,7 @@ from sagesched_gateway.scheduling.snapshot import TenantState
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.trust import TrustReport
 
 
 class UpstreamCall(Protocol):
@@ -156,7 +157,7 @@ class Prediction:
 
     Attributes:
         distribution: output length, or None where nothing is known yet.
-        source: `history`, `pool` or `none`.
+        source: what counts most in it: `prior`, `head`, `history`, `pool` or `none`.
         neighbours: how many past requests it rests on.
         seconds: time from question to answer.
     """
@@ -172,12 +173,13 @@ class PredictorState:
     """The predictor as `/status` shows it.
 
     Attributes:
-        mode: `HistoryOnly` or `None`.
+        mode: as configured.
         state: `starting`, `ready`, `restarting` or `off`.
         provider: ONNX Runtime's execution provider in use, or None.
         fallback: why another provider than the asked one is used, or None.
         history: records in the history when it was last told.
         restarts: how often the process was started again.
+        problem: what it last had to do without, for example a history file; empty where nothing.
     """
 
     mode: str
@@ -186,6 +188,7 @@ class PredictorState:
     fallback: str | None = None
     history: int = 0
     restarts: int = 0
+    problem: str = ""
 
 
 class PredictionListener(Protocol):
@@ -269,7 +272,8 @@ class RequestRecord:
         id: the caller's id; may be empty.
         model: the model's name.
         attributes: as believed.
-        prompt: its text; empty where the caller sent tokens.
+        prompt: its text; empty where the caller sent tokens. Of a chat what was said, without the template.
+        features: what else the predictor saw of it; None where it was not submitted.
         prompt_tokens: its length as counted here.
         max_tokens: the cap on output.
         arrival_unix_s: when it came, Unix seconds.
@@ -286,6 +290,7 @@ class RequestRecord:
     model: str
     attributes: Attributes
     prompt: str
+    features: PromptFeatures | None = None
     prompt_tokens: int
     max_tokens: int
     arrival_unix_s: float
@@ -379,9 +384,16 @@ class DispatchSnapshot:
         slots: places in the engine's running batch.
         kv_blocks_reserved: blocks that the ledger counts for what is in flight.
         kv_blocks: size of the engine's KV pool; None where unknown.
+        kv_blocks_usable: KV blocks that may be filled: less than there are where requests had to wait inside,
+            learned where nobody tells; None where nothing limits yet.
         iteration_s: duration of one engine iteration as now measured.
+        strangers: requests inside the engine that did not come through here.
+        metrics_stale: the engine's metrics stand still although it works.
+        engine_waits: requests so far that had to wait inside the engine, as measured.
         draining: refusing new requests.
         predictor: how the predictor is.
+        trust: how far its predictions can be trusted.
+        policy_reason: why another policy than the configured one is in effect; empty where it is not.
         evictions: requests taken back to be begun anew, since the start.
         discarded_tokens: output tokens that these had generated in vain.
         tenants: those that wait, most work first; empty where tenants have no shares.
@@ -405,7 +417,13 @@ class DispatchSnapshot:
     iteration_s: float
     draining: bool
     predictor: PredictorState
+    trust: TrustReport = field(default_factory=TrustReport)
+    policy_reason: str = ""
     evictions: int = 0
     discarded_tokens: int = 0
     tenants: tuple[TenantState, ...] = ()
+    kv_blocks_usable: int | None = None
+    strangers: int = 0
+    metrics_stale: bool = False
+    engine_waits: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)

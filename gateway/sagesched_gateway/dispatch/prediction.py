@@ -75,6 +75,7 @@ class PredictionProcess:
         self._provider: str | None = None
         self._fallback: str | None = None
         self._history = 0
+        self._problem = ""
 
     def listen(self, listener: PredictionListener) -> None:
         """See `LengthPredictor.listen`."""
@@ -122,6 +123,7 @@ class PredictionProcess:
             provider=self._provider,
             fallback=self._fallback,
             history=self._history,
+            problem=self._problem,
             restarts=self._restarts,
         )
 
@@ -200,6 +202,9 @@ class PredictionProcess:
                 self._heard_prediction(message)
             case "pool":
                 self._tell_pool(message["pairs"])
+            case "note":
+                self._problem = str(message["message"])
+                _LOG.warning("predictor: %s", self._problem)
             case "ready":
                 self._heard_ready(message)
             case "error":
@@ -252,6 +257,7 @@ class PredictionProcess:
     def _forget_process(self) -> None:
         self._process = None
         self._is_ready = False
+        self._problem = ""
         self._silent_since = None
         owed, self._owed = self._owed, {}
         for request_id in owed:
@@ -302,4 +308,11 @@ def _fields(features: PromptFeatures) -> dict[str, Any]:
         "prompt_tokens": features.prompt_tokens,
         "max_tokens": features.max_tokens,
         "model": features.model,
+        "temperature": features.temperature,
+        "top_p": features.top_p,
+        "system_prompt": features.system_prompt,
+        "has_tools": features.has_tools,
+        "wants_json": features.wants_json,
+        "thinking": features.thinking,
+        "tenant": features.tenant,
     }

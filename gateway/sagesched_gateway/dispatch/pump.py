@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 MAX_RETRIES = 1
 """A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
 
-PREDICT_AFTER_S = 0.02
+PREDICT_AFTER_S = 0.005
 """From the first token to the prediction of what needed none to start: the encoder and the token's way to its
 caller would want the same cores."""
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-from sagesched_gateway.dispatch.live_request import LiveRequest
+from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.ports import LengthPredictor, Recorder, RequestRecord, Telemetry
 from sagesched_gateway.errors import DeadlineUnreachableError, NeverFitsError, OverloadedError
 from sagesched_gateway.log_fields import about
@@ -14,8 +14,6 @@ from sagesched_predictor.features import Outcome
 
 _LOG = logging.getLogger(__name__)
 
-COMPLETED = "completed"
-CANCELLED = "cancelled"
 _REFUSED = frozenset({NeverFitsError.word, DeadlineUnreachableError.word, OverloadedError.word})
 
 
@@ -38,17 +36,15 @@ class Settling:
         self._telemetry.responses_sent(live.generation.num_responses)
         if _LOG.isEnabledFor(logging.DEBUG):
             _log_end(live, outcome, ttlt_s)
-        self._observe(live, outcome)
+        self._observe(live)
         self._recorder.record(_record_of(live, outcome, ttlt_s, policy))
 
-    def _observe(self, live: LiveRequest, outcome: str) -> None:
+    def _observe(self, live: LiveRequest) -> None:
         is_known = live.output_tokens > 0 and live.request.counts_tokens
         if live.features is None or not live.features.prompt or not is_known:
             return
-        is_cut_off = outcome != COMPLETED or live.output_tokens >= live.request.max_tokens
-        self._predictor.observe(
-            live.job_id, live.features, Outcome(output_tokens=live.output_tokens, censored=is_cut_off)
-        )
+        observed = Outcome(output_tokens=live.output_tokens, censored=not live.ended_by_itself)
+        self._predictor.observe(live.job_id, live.features, observed)
 
 
 def _counter_of(outcome: str) -> str:
@@ -76,7 +72,8 @@ def _record_of(live: LiveRequest, outcome: str, ttlt_s: float, policy: str) -> R
         id=request.client_id,
         model=request.model,
         attributes=live.attributes,
-        prompt=request.prompt,
+        prompt=live.features.prompt if live.features else request.prompt,
+        features=live.features,
         prompt_tokens=live.features.prompt_tokens if live.features else request.prompt_tokens or 0,
         max_tokens=request.max_tokens,
         arrival_unix_s=time.time() - ttlt_s,

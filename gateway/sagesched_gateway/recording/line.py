@@ -1,7 +1,8 @@
 """`LineWriter`: a request's record as one JSON line of the dataset format, with fields of our own beside.
 
 Fields of the format: `id` (the caller's), `model`, `prompt` (where prompts are kept), `prompt_tokens`,
-`max_tokens`, `output_tokens`, `censored` (the answer was cut off: its natural length is only known to be
+`max_tokens`, `temperature`, `top_p`, `system_prompt` (where prompts are kept), `has_tools`, `wants_json`,
+`thinking`, `output_tokens`, `censored` (the answer was cut off: its natural length is only known to be
 larger), `arrival_s` (Unix seconds, so that the files of several runs go together). Ours: `outcome`,
 `prompt_hash`, `tenant`, `priority`, `deadline_s`, `queue_s`, `ttft_s`, `ttlt_s`, `policy`, `evictions`. What
 is not known or not told is left out.
@@ -18,6 +19,7 @@ import json
 import secrets
 
 from sagesched_gateway.dispatch.ports import RequestRecord
+from sagesched_predictor.features import PromptFeatures
 
 COMPLETED = "completed"
 
@@ -41,6 +43,7 @@ class LineWriter:
             "id": record.id,
             "model": record.model,
             **self._prompt(record.prompt),
+            **self._asked(record.features),
             "prompt_tokens": record.prompt_tokens or None,
             "max_tokens": record.max_tokens,
             "output_tokens": record.output_tokens,
@@ -55,6 +58,18 @@ class LineWriter:
             "ttlt_s": _seconds(record.ttlt_s),
             "policy": record.policy,
             "evictions": record.evictions or None,
+        }
+
+    def _asked(self, features: PromptFeatures | None) -> dict[str, object]:
+        if features is None:
+            return {}
+        return {
+            "system_prompt": features.system_prompt if self._prompts == "Keep" else None,
+            "temperature": features.temperature,
+            "top_p": features.top_p,
+            "has_tools": features.has_tools or None,
+            "wants_json": features.wants_json or None,
+            "thinking": features.thinking or None,
         }
 
     def _prompt(self, prompt: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ comes with the end of the iteration after the one under way, and what comes late
 
     by iterations: `IterationClock` at the first token − at the start − 2
     by time: (first token − due) / iteration,
-        due = start + `DUE_ITERATIONS` · iteration + prefill_s · (tokens unprefilled at the start + sent since)
+        due = start + `DUE_ITERATIONS` · iteration + prefill_s · (unprefilled at the start + sent since)
 
 The smaller of both counts. Iterations alone could be guessed wrongly while few answers are streamed; time
 alone would take it for waiting that the engine prefills once more what it had paused, which nobody sees.
@@ -15,7 +15,7 @@ only answers that are streamed: one in a single piece never shows a first token,
 While somebody is overdue, nobody else is sent: the engine is first in, first out, so the next one would only
 wait behind.
 
-`prefill_s` is measured: the running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
+`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ times as long as one that does not.
 
 A job whose tick lies behind was paused meanwhile, or began while the clock itself was behind: its offset is
 set anew. `shortest_s`, an iteration without prefill, is the shortest mean over one job's tokens between two
-reports. An answer in one piece reports once, at its end, and its first token is assumed. The clock does not go on for longer than reports can be expected to stay away (`_SURE` mean distances
-between them): longer silence means that the engine is busy with a prefill. Where a step brings several tokens
+reports. The clock does not go on for longer than reports can be expected to stay away (`_SURE` mean distances
+between them): longer silence means that the engine is busy with a prefill. An answer in one piece reports
+once, at its end, and its first token is assumed to have come at once. Where a step brings several tokens
 (speculation) the fastest job drives the clock, so the others are counted with too much, never too little.
 Only differences of ticks mean anything.
 """

@@ -117,11 +117,18 @@ class LearnedRoom:
     Attributes:
         slots: requests in flight.
         blocks: KV blocks, as the ledger counts them.
+        num_waits: requests so far that had to wait.
     """
 
     def __init__(self) -> None:
         self.slots = Limit("slots", math.inf)
         self.blocks = Limit("kv", math.inf)
+        self.num_waits = 0
+
+    @property
+    def usable_blocks(self) -> int | None:
+        """KV blocks that may be taken; None for any number."""
+        return int(self.blocks.value) if math.isfinite(self.blocks.value) else None
 
     def measured(self, waited: bool, slots: float, blocks: float) -> None:
         """A request started with so much taken has its first token."""
@@ -130,6 +137,7 @@ class LearnedRoom:
             for limit, amount in taken:
                 limit.worked(amount)
             return
+        self.num_waits += 1
         suspects: Sequence[tuple[Limit, float]] = [pair for pair in taken if pair[0].known is None] or taken
         limit, amount = max(suspects, key=lambda pair: pair[0].strain(pair[1]))
         limit.failed(amount)

@@ -150,6 +150,8 @@ class Scheduler:
             reserved_slots=books.ledger.num_in_flight,
             kv_blocks=capacity.kv_blocks,
             reserved_blocks=books.ledger.reserved_blocks(books.last_now),
+            kv_blocks_usable=books.ledger.room.usable_blocks,
+            num_waits_inside=books.ledger.room.num_waits,
             unprefilled_tokens=books.ledger.unprefilled_tokens,
             oldest_arrival_at=books.queue.oldest_arrival() if len(books.queue) else None,
             num_evictions=self.door.num_evictions,

@@ -24,6 +24,7 @@ _RAW_INTEGERS = {
     "INT64": "<q",
     "UINT64": "<Q",
 }
+_FLOATS = {"FP32": ("<f", "fp32_contents"), "FP64": ("<d", "fp64_contents")}
 _TYPED_INTEGERS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -78,6 +79,23 @@ class Inputs:
         if len(raw) % struct.calcsize(layout):
             raise InvalidRequestError(f"input '{name}' has {len(raw)} bytes, no multiple of its element size")
         return [int(value) for (value,) in struct.iter_unpack(layout, raw)]
+
+    def number(self, name: str) -> float | None:
+        """The first element of a number tensor; None where there is none that can be read."""
+        if name not in self._by_name:
+            return None
+        tensor, _ = self._by_name[name]
+        datatype: str = tensor.datatype  # type: ignore[attr-defined]
+        try:
+            if datatype in _RAW_INTEGERS:
+                return float(self.integers(name)[0])
+            layout, contents = _FLOATS[datatype]
+            element = self._located(name)[1]
+            if element is None:
+                return float(getattr(tensor.contents, contents)[0])  # type: ignore[attr-defined]
+            return float(struct.unpack_from(layout, element)[0])
+        except (InvalidRequestError, KeyError, IndexError, struct.error):
+            return None
 
     def texts(self, name: str) -> list[str]:
         """All elements of a BYTES tensor, decoded as UTF-8 (undecodable bytes replaced).

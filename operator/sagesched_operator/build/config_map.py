@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sagesched_gateway.settings.config import GatewayConfig
-
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 from sagesched_operator.build.paths import SETTINGS_FILE

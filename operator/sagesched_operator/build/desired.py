@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sagesched_gateway.settings.config import GatewayConfig
-
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.claim_template import claim_template
 from sagesched_operator.build.config_map import config_map
@@ -44,7 +43,7 @@ class Desired:
         settings: of the gateways.
         revision: name of the pod template.
         sharing: how the predictor gets at the GPU.
-        missing: (kind, who asks for it) that the cluster lacks; the pool works without, or says that it does not.
+        missing: (kind, who asks for it) that the cluster lacks; the pool says so.
         forbidden: what the installation does not allow, in words; nothing is applied then.
     """
 
@@ -74,7 +73,7 @@ def build(
     Raises:
         ConfigError: the gateway's settings that follow from the spec are refused by its schema.
     """
-    settings = settings_of(pool, installation)
+    settings = settings_of(pool)
     sharing = sharing_of(pool, capabilities)
     template = pod_template(pool, settings, installation, sharing)
     revision = revision_of(template)

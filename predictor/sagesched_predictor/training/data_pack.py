@@ -147,10 +147,11 @@ def _read_source(folder: Path, source: Source) -> Iterator[TrainingExample]:
                 key = (*prompt_key, row["model"], row.get("temp") or row.get("temperature") or "", str(cap))
                 lengths[key] += [max(1, length) for length in tokens]
                 about.setdefault(key, (name, cap, row))
-    except (OSError, lzma.LZMAError, KeyError, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{folder}: cannot be read: {error!r}") from error
     for key, samples in lengths.items():
         name, cap, row = about[key]
+        # Sampling parameters are left unset: here each model has its own, and they would stand for its name.
         yield TrainingExample(
             prompt=prompts[key[: len(source.key)]],
             dataset=name,
@@ -158,8 +159,6 @@ def _read_source(folder: Path, source: Source) -> Iterator[TrainingExample]:
             lengths=tuple(min(length, cap) if cap else length for length in samples),
             cap=cap,
             prompt_tokens=_number(row, "in_tok", "in_gpt2", "q_gpt2"),
-            temperature=_float(row, "temp", "temperature"),
-            top_p=_float(row, "top_p"),
         )
 
 

@@ -25,6 +25,10 @@ class TrainingExample:
             publisher's own cap on a whole set is none of these.
         temperature: None when unset.
         top_p: None when unset.
+        system_prompt: empty when there was none.
+        has_tools: tools were offered.
+        wants_json: JSON was asked for.
+        thinking: visible reasoning was asked for.
         censored: all answers were cut off where they ended.
     """
 
@@ -37,7 +41,15 @@ class TrainingExample:
     max_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
+    system_prompt: str = ""
+    has_tools: bool = False
+    wants_json: bool = False
+    thinking: bool = False
     censored: bool = False
+
+    def is_cut(self, length: int) -> bool:
+        """Whether an answer of this length was cut off there."""
+        return self.censored or bool(self.cap and length >= self.cap)
 
     def features(self) -> PromptFeatures:
         """What a gateway would have known of the request."""
@@ -49,4 +61,8 @@ class TrainingExample:
             model=self.model,
             temperature=self.temperature,
             top_p=self.top_p,
+            system_prompt=self.system_prompt,
+            has_tools=self.has_tools,
+            wants_json=self.wants_json,
+            thinking=self.thinking,
         )

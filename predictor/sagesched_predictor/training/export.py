@@ -1,31 +1,36 @@
-"""Export of the sentence encoder into the cache: a package's weights -> network, tokenizer and card.
+"""Putting a predictor together in the cache: a package's weights and the trained parts -> an artifact.
 
-The folder is named by everything that decides its content (package version, exporter version, precision),
-written beside its place and renamed into it, so a reader never sees half an export and a second export finds
-the first.
+The folder is named by everything that decides its content, written beside its place and renamed into it, so a
+reader never sees half an export and a second export finds the first.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import onnx
-
-from sagesched_predictor.artifact import CARD_FILE, ENCODER_FILE, TOKENIZER_FILE, EncoderArtifact, file_sha256
+from sagesched_predictor.artifact import (
+    ENCODER_FILE,
+    HEAD_FILE,
+    TOKENIZER_FILE,
+    EncoderArtifact,
+    file_sha256,
+)
 from sagesched_predictor.errors import ArtifactError
-from sagesched_predictor.training.minilm_graph import OPSET, build_sentence_encoder
-from sagesched_predictor.training.quantization import quantize
+from sagesched_predictor.training.minilm_graph import OPSET
+from sagesched_predictor.training.parts import SHIPPED, Parts, write_card
+from sagesched_predictor.training.quantization import write_network
+from sagesched_predictor.training.trunk_graph import build_trained_encoder
 from sagesched_predictor.training.weights import DISTRIBUTION, WeightSource
 
 # Raise it whenever the exported bytes change.
-EXPORTER_VERSION = 1
-PRECISIONS = ("int8", "fp32")
-# On CPUs 1.7 times as fast, and predictions are as good; a GPU runs only fp32.
+EXPORTER_VERSION = 2
+PRECISIONS = ("int8", "fp16", "fp32")
+# On CPUs twice as fast, and predictions are as good; a GPU has no int8 kernels for it.
 DEFAULT_PRECISION = "int8"
 
 
@@ -35,38 +40,71 @@ def cache_root() -> Path:
     return Path(configured) if configured else Path.home() / ".cache" / "sagesched"
 
 
-def export_encoder(root: Path | None = None, precision: str = DEFAULT_PRECISION) -> Path:
-    """Make the encoder, or find the one made before.
+def export_encoder(
+    root: Path | None = None, precision: str = DEFAULT_PRECISION, parts: Path = SHIPPED
+) -> Path:
+    """Make the artifact, or find the one made before.
 
     Args:
         root: cache folder; `cache_root()` when left out.
-        precision: "int8" (matrix products in 8-bit integers, for CPUs) or "fp32" (needed on GPUs).
+        precision: "int8" (matrix products in 8-bit integers, for CPUs), "fp16" (for GPUs) or "fp32".
+        parts: what training made; the shipped ones when left out.
 
     Returns:
         The folder, ready for `EncoderArtifact.load`.
 
     Raises:
-        ArtifactError: the weights are missing, of another architecture, or the cache cannot be written.
+        ArtifactError: the weights or parts are missing or unusable, or the cache cannot be written.
         ValueError: unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
-    source = WeightSource.find()
-    place = (
-        root or cache_root()
-    ) / f"encoder-{DISTRIBUTION}-{source.version}-x{EXPORTER_VERSION}-{precision}"
+    source, trained = WeightSource.find(), Parts.load(parts)
+    identity = hashlib.sha256(json.dumps(trained.card, sort_keys=True).encode()).hexdigest()[:16]
+    name = f"predictor-{identity}-{DISTRIBUTION}-{source.version}-x{EXPORTER_VERSION}-{precision}"
+    place = (root or cache_root()) / name
     if _is_complete(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=place.parent) as scratch:
-            made = Path(scratch) / "encoder"
+            made = Path(scratch) / "artifact"
             made.mkdir()
-            _write_artifact(source, made, precision)
+            compose(trained, made, precision, source)
             _move_into_place(made, place)
     except OSError as error:
         raise ArtifactError(f"cannot write the encoder to {place}: {error}; set SAGESCHED_CACHE") from error
     return place
+
+
+def compose(
+    parts: Parts, folder: Path, precision: str = DEFAULT_PRECISION, source: WeightSource | None = None
+) -> None:
+    """Write a whole artifact into an existing folder.
+
+    Raises:
+        ArtifactError: the package's weights are missing or of another architecture than the parts need.
+        OSError: a file cannot be written.
+    """
+    source = source or WeightSource.find()
+    try:
+        model = build_trained_encoder(source.weights(), source.config(), parts.trunk)
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"the weights in {source.folder} cannot be exported: {error}") from error
+    trunk = [node.name for node in model.graph.node if node.name.startswith("trunk.")]
+    write_network(model, folder / ENCODER_FILE, precision, keep=trunk)
+    shutil.copyfile(source.tokenizer_path, folder / TOKENIZER_FILE)
+    shutil.copyfile(parts.folder / HEAD_FILE, folder / HEAD_FILE)
+    names = (ENCODER_FILE, TOKENIZER_FILE, HEAD_FILE)
+    card = {
+        **parts.card,
+        "precision": precision,
+        "opset": OPSET,
+        "exporter_version": EXPORTER_VERSION,
+        "weights": {"package": DISTRIBUTION, "version": source.version},
+        "sha256": {name: file_sha256(folder / name) for name in names},
+    }
+    write_card(folder, card)
 
 
 def _is_complete(place: Path) -> bool:
@@ -76,36 +114,6 @@ def _is_complete(place: Path) -> bool:
     except ArtifactError:
         return False
     return True
-
-
-def _write_artifact(source: WeightSource, folder: Path, precision: str) -> None:
-    config = source.config()
-    try:
-        model = build_sentence_encoder(source.weights(), config)
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"the weights in {source.folder} cannot be exported: {error}") from error
-    if precision == "int8":
-        quantize(model, folder / ENCODER_FILE, int(config["num_hidden_layers"]))
-    else:
-        onnx.save(model, folder / ENCODER_FILE)
-    shutil.copyfile(source.tokenizer_path, folder / TOKENIZER_FILE)
-    card = _card(source, folder, precision, int(config["hidden_size"]))
-    (folder / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _card(source: WeightSource, folder: Path, precision: str, dimension: int) -> dict[str, Any]:
-    return {
-        "kind": "sentence-encoder",
-        "name": "all-MiniLM-L6-v2",
-        "precision": precision,
-        "dimension": dimension,
-        "opset": OPSET,
-        "exporter_version": EXPORTER_VERSION,
-        "weights": {"package": DISTRIBUTION, "version": source.version},
-        "licence": "Apache-2.0",
-        "attribution": "sentence-transformers/all-MiniLM-L6-v2",
-        "sha256": {name: file_sha256(folder / name) for name in (ENCODER_FILE, TOKENIZER_FILE)},
-    }
 
 
 def _move_into_place(made: Path, place: Path) -> None:

@@ -58,17 +58,19 @@ class BertShape:
 
 
 @dataclass(slots=True)
-class _Graph:
+class Graph:
     """Collects nodes and initializers; every method returns the name of its output tensor."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
 
-    def constant(self, name: str, value: npt.NDArray[Any]) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    def constant(self, name: str, value: npt.NDArray[Any] | np.generic) -> str:
+        """Add an array; scalars stay scalars."""
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add an operator with one output."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -93,11 +95,11 @@ def build_sentence_encoder(weights: Weights, config: Mapping[str, Any]) -> onnx.
         KeyError: a tensor is missing.
     """
     shape = BertShape.from_config(config)
-    graph = _Graph()
-    mask_bias = _mask_bias(graph)
-    value = _embeddings(graph, weights, shape)
+    graph = Graph()
+    mask_bias = mask_bias_of(graph)
+    value = token_embeddings(graph, weights, shape)
     for layer in range(shape.num_layers):
-        value = _layer(graph, weights, shape, layer, value, mask_bias)
+        value = layer_of(graph, weights, shape, layer, value, mask_bias)
     _pool(graph, value)
     ids = [
         helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "sequence"])
@@ -110,7 +112,7 @@ def build_sentence_encoder(weights: Weights, config: Mapping[str, Any]) -> onnx.
     return model
 
 
-def _mask_bias(graph: _Graph) -> str:
+def mask_bias_of(graph: Graph) -> str:
     """0 where a token is, -1e9 where padding is; shape (batch, 1, 1, sequence)."""
     axes = graph.constant("mask.axes", np.array([1, 2], dtype=np.int64))
     mask = graph.node("Cast", ["attention_mask"], "mask.float", to=TensorProto.FLOAT)
@@ -119,7 +121,8 @@ def _mask_bias(graph: _Graph) -> str:
     return graph.node("Mul", [padding, graph.constant("mask.masked", MASKED.reshape(1))], "mask.bias")
 
 
-def _embeddings(graph: _Graph, weights: Weights, shape: BertShape) -> str:
+def token_embeddings(graph: Graph, weights: Weights, shape: BertShape) -> str:
+    """The normalised sum of words and positions; returns (batch, sequence, hidden)."""
     positions = (
         weights["embeddings.position_embeddings.weight"]
         + weights["embeddings.token_type_embeddings.weight"][0]
@@ -135,7 +138,7 @@ def _embeddings(graph: _Graph, weights: Weights, shape: BertShape) -> str:
     return _norm(graph, weights, shape, "embeddings.LayerNorm", summed)
 
 
-def _norm(graph: _Graph, weights: Weights, shape: BertShape, scope: str, value: str) -> str:
+def _norm(graph: Graph, weights: Weights, shape: BertShape, scope: str, value: str) -> str:
     scale = graph.constant(f"{scope}.scale", weights[f"{scope}.weight"])
     bias = graph.constant(f"{scope}.shift", weights[f"{scope}.bias"])
     return graph.node(
@@ -143,7 +146,7 @@ def _norm(graph: _Graph, weights: Weights, shape: BertShape, scope: str, value: 
     )
 
 
-def _layer(graph: _Graph, weights: Weights, shape: BertShape, layer: int, value: str, mask_bias: str) -> str:
+def layer_of(graph: Graph, weights: Weights, shape: BertShape, layer: int, value: str, mask_bias: str) -> str:
     """Post-norm transformer block: norm(x + attention(x)), then norm(y + feed_forward(y))."""
     scope = f"encoder.layer.{layer}"
     context = _attention(graph, weights, shape, f"{scope}.attention.self", value, mask_bias)
@@ -159,12 +162,12 @@ def _layer(graph: _Graph, weights: Weights, shape: BertShape, layer: int, value:
     return _norm(graph, weights, shape, f"{scope}.output.LayerNorm", outer)
 
 
-def _dense(graph: _Graph, weights: Weights, scope: str, value: str) -> str:
+def _dense(graph: Graph, weights: Weights, scope: str, value: str) -> str:
     return graph.dense(scope, value, weights[f"{scope}.weight"], weights[f"{scope}.bias"])
 
 
 def _attention(
-    graph: _Graph, weights: Weights, shape: BertShape, scope: str, value: str, mask_bias: str
+    graph: Graph, weights: Weights, shape: BertShape, scope: str, value: str, mask_bias: str
 ) -> str:
     """Softmax(QK^T/sqrt(d) + mask) V over all heads; returns (batch, sequence, hidden)."""
     scale = np.float32(1 / np.sqrt(shape.head_size))
@@ -196,7 +199,7 @@ def _attention(
     return graph.node("Reshape", [context, joined], f"{scope}.context.joined")
 
 
-def _pool(graph: _Graph, value: str) -> None:
+def _pool(graph: Graph, value: str) -> None:
     """Mean over real tokens, then unit length. A row of only padding gives zeros, not NaN."""
     axis = graph.constant("pool.axis", np.array([1], dtype=np.int64))
     last = graph.constant("pool.last", np.array([2], dtype=np.int64))

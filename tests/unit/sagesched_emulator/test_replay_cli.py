@@ -74,9 +74,9 @@ def test_the_same_seed_gives_the_same_figures(prompts: Path, tmp_path: Path) -> 
         ("--rho 0 --requests 5", "rho must be above 0"),
         ("--requests 0", "at least 1"),
         ("--tail-weight 0 --policy gittins-boost --distribution none --requests 5", "tail weight"),
-        ("--distribution none --warm x.jsonl --requests 5", "--warm and --encoder are for"),
+        ("--distribution none --warm x.jsonl --requests 5", "--warm, --adapt and --artifact are for"),
         ("--stream-interval 0 --distribution none --requests 5", "stream_interval must be at least 1"),
-        ("--distribution predictor --encoder nowhere --requests 5", "card.json is missing"),
+        ("--distribution predictor --artifact nowhere --requests 5", "card.json is missing"),
     ],
 )
 def test_what_is_wrong_is_said_on_one_line(
@@ -134,3 +134,17 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
         main(["run", "--help"])
     assert ended.value.code == 0
     assert "examples:" in capsys.readouterr().out
+
+
+def test_prompts_that_were_observed_are_not_replayed(
+    prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    run = f"run --data {prompts} --requests 20 --policy sagesched --policy wspt --json {out}"
+    assert main(f"{run} --adapt 20".split()) == 0
+    written = json.loads(out.read_text())
+    assert written["trace"]["observed_before"] == 20
+    assert [one["completed"] for one in written["runs"]] == [20, 20]
+    capsys.readouterr()
+    assert main(f"{run} --adapt 30".split()) == 2
+    assert "observing 30 prompts leaves none of 30" in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,65 @@ def test_a_first_session(
     monkeypatch.setattr("sys.stdin", io.StringIO("Write a poem about rain."))
     assert main(["predict", "--history", str(history), "--max-tokens", "95", "--threads", "1"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("source history, neighbours 10\n")
+    assert said.startswith("source ")
+    assert "neighbours 10\n" in said
     assert "p99 95" in said
 
     assert main(["inspect", str(encoder_folder)]) == 0
-    assert json.loads(capsys.readouterr().out)["name"] == "all-MiniLM-L6-v2"
+    assert json.loads(capsys.readouterr().out)["kind"] == "length-predictor"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "word " * 40_000, "😀🏳️‍🌈" * 300, bytes(range(256)).decode("latin-1") * 50, "\x00\ufffe"],
+    ids=["empty", "200,000 characters", "emoji", "binary noise", "controls"],
+)
+def test_any_prompt_has_a_prediction_without_a_history(
+    prompt: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(prompt))
+    assert main(["predict", "--threads", "1"]) == 0
+    source, lengths = capsys.readouterr().out.splitlines()
+    assert source == "source prior, neighbours 0"
+    assert lengths.startswith("output tokens: mean ")
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_broken_or_foreign_artifact_is_refused_in_one_sentence(
+    command: str, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"prompt": "a", "output_tokens": 3}\n')
+    arguments = [command, *(["--data", str(data)] if command == "evaluate" else [])]
+    broken = tmp_path / "broken"
+    shutil.copytree(encoder_folder, broken)
+    (broken / "head.onnx").write_bytes(b"noise")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "card.json").write_text('{"model_type": "bert"}')
+    for folder, reason in ((broken, "does not match its digest"), (foreign, "not an encoder card")):
+        assert main([*arguments, "--artifact", str(folder)]) == 1
+        told = capsys.readouterr().err
+        assert reason in told
+        assert told.count("\n") == 1
+
+
+def test_evaluate_without_an_artifact_scores_the_shipped_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data.jsonl", tmp_path / "out.json"
+    short = [{"prompt": f"What is {n} plus {n}?", "output_samples": [5 + n, 6 + n, 9]} for n in range(8)]
+    long = [
+        {"prompt": f"Write a detailed essay about the year 19{n}0.", "output_tokens": 700 + n}
+        for n in range(8)
+    ]
+    data.write_text("".join(json.dumps(line) + "\n" for line in [*short, *long]))
+    assert main(["evaluate", "--data", str(data), "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert (found["n"], found["unpredicted"], found["observed"]) == (16, 0, 0)
+    assert found["kendall_tau"] > 0.3
+    assert main(["evaluate", "--data", str(data), "--adapt", "16"]) == 1
+    assert "no line is left to score: 16 lines, the first 16 observed" in capsys.readouterr().err
 
 
 def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +98,8 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dance"], ["warm"], ["inspect"], ["export", "--precision", "int4"]]
+    "arguments",
+    [[], ["dance"], ["warm"], ["inspect"], ["export", "--precision", "int4"], ["evaluate"], ["train"]],
 )
 def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -84,8 +84,13 @@ def test_models_and_features_are_handed_over_where_asked_for(
     assert prior.predict(np.ones((1, 4), np.float32), np.zeros((1, NUM_FEATURES), np.float32), ["llama"]).size
 
 
-def test_an_encoder_alone_has_no_prior(encoder_folder: Path) -> None:
-    assert load_prior(EncoderArtifact.load(encoder_folder)) is None
+def test_an_encoder_alone_has_no_prior(encoder_folder: Path, tmp_path: Path) -> None:
+    card = json.loads((encoder_folder / CARD_FILE).read_text())
+    del card["sha256"][HEAD_FILE], card["head"]
+    for name in (ENCODER_FILE, TOKENIZER_FILE):
+        (tmp_path / name).symlink_to(encoder_folder / name)
+    (tmp_path / CARD_FILE).write_text(json.dumps(card))
+    assert load_prior(EncoderArtifact.load(tmp_path)) is None
 
 
 @pytest.mark.parametrize(

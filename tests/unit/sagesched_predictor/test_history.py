@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from sagesched_predictor.history import History
+from sagesched_predictor import history as history_module
+from sagesched_predictor.features import PromptFeatures
+from sagesched_predictor.history import NEAREST, History, nearest
+from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.series_key import SeriesKey
+
+KEY = SeriesKey("m")
 
 
 def unit_vectors(num: int, dimension: int, seed: int) -> FloatMatrix:
@@ -11,58 +17,78 @@ def unit_vectors(num: int, dimension: int, seed: int) -> FloatMatrix:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def a_history(vectors: FloatMatrix, *, size: int = 10_000, censored: set[int] = frozenset()) -> History:  # type: ignore[assignment]
+def add(history: History, key: SeriesKey, vector: FloatMatrix, i: int, recorded_at: float = 0.0) -> None:
+    history.ring(key).append(
+        vector,
+        np.zeros(NUM_FEATURES, dtype=np.float32),
+        output_tokens=100 + i,
+        prompt_tokens=i,
+        censored=i % 2 == 1,
+        recorded_at=recorded_at,
+    )
+
+
+def a_history(vectors: FloatMatrix, *, size: int = 10_000) -> History:
     history = History(vectors.shape[1], size=size)
     for i, vector in enumerate(vectors):
-        history.ring("m").append(vector, output_tokens=100 + i, prompt_tokens=i, censored=i in censored)
+        add(history, KEY, vector, i)
     return history
 
 
-def test_finds_exactly_what_comparing_all_pairs_finds() -> None:
-    records = unit_vectors(700, 3, seed=1)  # three dimensions, so that many pass 0.8
+def test_finds_exactly_the_nearest_that_comparing_all_pairs_finds() -> None:
+    records = unit_vectors(700, 3, seed=1)
     queries = unit_vectors(20, 3, seed=2)
-    history = a_history(records)
-    for query, found in zip(queries, history.search("m", queries), strict=True):
-        expected = [100 + i for i, record in enumerate(records) if float(record @ query) >= 0.8]
-        assert found.output_tokens[found.near].tolist() == expected
-        assert found.num_neighbours == len(expected) > 10
+    found = nearest(a_history(records).ring(KEY), queries, 0.8)
+    for query, neighbourhood in zip(queries, found, strict=True):
+        cosines = records @ query
+        expected = np.argsort(-cosines)[:NEAREST]
+        assert sorted(neighbourhood.prompt_tokens.tolist()) == sorted(expected.tolist())
+        assert neighbourhood.num_near == np.count_nonzero(cosines >= 0.8)
+        assert (neighbourhood.output_tokens == 100 + neighbourhood.prompt_tokens).all()
+        assert (neighbourhood.censored == (neighbourhood.prompt_tokens % 2 == 1)).all()
 
 
 def test_forgets_the_oldest() -> None:
     records = unit_vectors(30, 3, seed=3)
-    history = a_history(records, size=20)
-    (found,) = history.search("m", records[:1])
+    (found,) = nearest(a_history(records, size=20).ring(KEY), records[:1], 0.8)
     assert sorted(found.output_tokens.tolist()) == list(range(110, 130))
 
 
-def test_an_answer_that_was_cut_off_is_no_length() -> None:
-    records = np.tile(unit_vectors(1, 4, seed=4), (5, 1))
-    (found,) = a_history(records, censored={1, 3}).search("m", records[:1])
-    assert found.output_tokens.tolist() == [100, 102, 104]
-    assert found.prompt_tokens.tolist() == [0, 2, 4]
-    assert (found.num_neighbours, found.num_censored) == (3, 2)
-
-
-def test_models_are_never_mixed() -> None:
+def test_series_are_never_mixed() -> None:
     vector = unit_vectors(1, 4, seed=5)
     history = a_history(vector)
-    history.ring("other").append(vector[0], output_tokens=7, prompt_tokens=1, censored=False)
-    assert [f.output_tokens.tolist() for f in history.search("other", vector)] == [[7]]
+    other = SeriesKey("m", "greedy")
+    add(history, other, vector[0], 7)
+    assert [f.output_tokens.tolist() for f in nearest(history.ring(other), vector, 0.8)] == [[107]]
     assert len(history) == 2
-    assert history.models == ["m", "other"]
-
-
-def test_asking_for_an_unknown_model_finds_nothing_and_leaves_no_trace() -> None:
-    history = a_history(unit_vectors(1, 4, seed=6))
-    found = history.search("stranger", unit_vectors(2, 4, seed=7))
-    assert [f.num_neighbours for f in found] == [0, 0]
+    assert history.keys == [KEY, other]
     assert history.models == ["m"]
 
 
-def test_the_threshold_belongs_to_the_neighbours() -> None:
-    history = History(2, min_similarity=0.5)
-    history.ring("m").append(
-        np.array([1, 0], dtype=np.float32), output_tokens=9, prompt_tokens=1, censored=False
-    )
-    query = np.array([[0.5, np.sqrt(0.75)], [0.49, np.sqrt(1 - 0.49**2)]], dtype=np.float32)
-    assert [f.num_neighbours for f in history.search("m", query)] == [1, 0]
+def test_of_too_many_series_those_that_rest_go(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(history_module, "MAX_SERIES", 2)
+    history = History(4)
+    vector = unit_vectors(1, 4, seed=6)[0]
+    for name in ("a", "b", "a", "c"):
+        add(history, SeriesKey(name), vector, 1)
+    assert history.models == ["a", "c"]
+    assert history.find(SeriesKey("b")) is None
+
+
+def test_forgets_by_age() -> None:
+    history = History(4)
+    for i in range(6):
+        add(history, SeriesKey(f"m{i % 2}"), unit_vectors(1, 4, seed=7)[0], i, recorded_at=float(i))
+    assert history.forget_before(3.0) == 3
+    assert len(history) == 3
+
+
+def test_a_series_is_a_model_asked_in_one_way_for_one_tenant() -> None:
+    def key_of(**more: object) -> SeriesKey:
+        return SeriesKey.of(PromptFeatures(prompt="p", prompt_tokens=1, model="m", **more))  # type: ignore[arg-type]
+
+    assert key_of() == key_of(temperature=0.7) == key_of(top_p=0.5) == SeriesKey("m", "sampled")
+    assert key_of(temperature=0.0) == SeriesKey("m", "greedy")
+    assert key_of(thinking=True) == SeriesKey("m", "sampled-thinking")
+    assert key_of(tenant="a") != key_of(tenant="b")
+    assert str(SeriesKey("m", "greedy", "a")) == "m (greedy) of tenant a"

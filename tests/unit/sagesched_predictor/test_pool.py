@@ -32,6 +32,26 @@ def test_follows_a_change_of_traffic() -> None:
     assert pool.distribution() == LengthDistribution.point(500)
 
 
+def test_cut_off_answers_count_as_at_least_so_long() -> None:
+    pool = a_pool(*[100] * MIN_LENGTHS, *[300] * MIN_LENGTHS)
+    for _ in range(MIN_LENGTHS):
+        pool.observe(200, censored=True)
+    distribution = pool.distribution()
+    assert distribution is not None
+    assert distribution.tokens.tolist() == [100, 300]
+    assert distribution.weights == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_cut_off_answers_alone_say_nothing() -> None:
+    pool = PoolLengths()
+    for _ in range(WINDOW + 10):
+        pool.observe(200, censored=True)
+    assert pool.distribution() is None
+    for _ in range(MIN_LENGTHS):
+        pool.observe(10)
+    assert pool.distribution() is not None
+
+
 def test_news_is_rare_and_material() -> None:
     pool = a_pool(*[100] * MIN_LENGTHS)
     assert pool.news() == LengthDistribution.point(100)

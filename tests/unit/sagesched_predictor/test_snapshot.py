@@ -8,16 +8,25 @@ import pytest
 
 from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
-from sagesched_predictor.snapshot import load_history, read_snapshot, save_history
+from sagesched_predictor.request_features import NUM_FEATURES
+from sagesched_predictor.series_key import SeriesKey
+from sagesched_predictor.snapshot import COLUMNS, load_history, read_snapshot, save_history
+
+ONE, TWO = SeriesKey("one"), SeriesKey("two", "greedy", "acme")
 
 
 def a_history(num_records: int, *, size: int = 8) -> History:
     history = History(3, size=size)
     for i in range(num_records):
         vector = np.eye(3, dtype=np.float32)[i % 3]
-        for model in ("one", "two"):
-            history.ring(model).append(
-                vector, output_tokens=10 * i + len(model), prompt_tokens=i, censored=i == 2
+        for key in (ONE, TWO):
+            history.ring(key).append(
+                vector,
+                np.full(NUM_FEATURES, i, dtype=np.float32),
+                output_tokens=10 * i + len(key.regime),
+                prompt_tokens=i,
+                censored=i == 2,
+                recorded_at=1e9 + i,
             )
     return history
 
@@ -33,10 +42,10 @@ def test_comes_back_as_it_was(saved: Path) -> None:
     loaded = History(3, size=8)
     assert load_history(loaded, saved, "print") == 10
     original = a_history(5)
-    assert loaded.models == original.models
-    for model in original.models:
-        for column in ("embeddings", "output_tokens", "prompt_tokens", "censored"):
-            assert np.array_equal(getattr(loaded.ring(model), column), getattr(original.ring(model), column))
+    assert loaded.keys == original.keys == [ONE, TWO]
+    for key in original.keys:
+        for column in COLUMNS:
+            assert np.array_equal(getattr(loaded.ring(key), column), getattr(original.ring(key), column))
 
 
 def test_only_the_owner_may_read_it_and_nothing_else_is_left(saved: Path) -> None:
@@ -47,13 +56,13 @@ def test_only_the_owner_may_read_it_and_nothing_else_is_left(saved: Path) -> Non
 def test_a_full_ring_is_saved_by_age(tmp_path: Path) -> None:
     path = tmp_path / "h.npz"
     save_history(a_history(11, size=4), path, "print")
-    assert read_snapshot(path).models["one"].prompt_tokens.tolist() == [7, 8, 9, 10]
+    assert read_snapshot(path).series[ONE].prompt_tokens.tolist() == [7, 8, 9, 10]
 
 
 def test_a_smaller_history_keeps_the_newest(saved: Path) -> None:
     loaded = History(3, size=2)
     load_history(loaded, saved, "print")
-    ring = loaded.ring("one")
+    ring = loaded.ring(ONE)
     assert ring.prompt_tokens[ring.by_age()].tolist() == [3, 4]
 
 
@@ -68,8 +77,8 @@ def test_refuses_another_encoder(saved: Path) -> None:
         load_history(History(3), saved, "other print")
 
 
-def test_refuses_another_width(saved: Path) -> None:
-    with pytest.raises(SnapshotError, match="another width"):
+def test_refuses_other_inputs(saved: Path) -> None:
+    with pytest.raises(SnapshotError, match="another version"):
         load_history(History(4), saved, "print")
 
 
@@ -99,7 +108,7 @@ def test_other_arrays_are_no_history(tmp_path: Path) -> None:
     with bare.open("wb") as file:
         np.save(file, np.zeros(3))
     np.savez(foreign, x=np.zeros(3))
-    np.savez(newer, format=np.array(2))
+    np.savez(newer, format=np.array(3))
     for path in (bare, foreign, newer):
         with pytest.raises(SnapshotError, match=path.name):
             read_snapshot(path)

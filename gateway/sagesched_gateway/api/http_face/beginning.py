@@ -9,10 +9,15 @@ from sagesched_gateway.api.http_face.attributes import attributes_of, trace_cont
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_gateway.request import Conversation
 
 
 def begin(
-    request: web.Request, message: ModelInferRequest, dispatcher: Dispatcher, reader: AttributeReader
+    request: web.Request,
+    message: ModelInferRequest,
+    dispatcher: Dispatcher,
+    reader: AttributeReader,
+    conversation: Conversation | None = None,
 ) -> Generation:
     """Queue a message with what its caller says about it; words inside the message are taken out of it.
 
@@ -21,10 +26,13 @@ def begin(
         message: the request as Triton shall see it.
         dispatcher: takes it.
         reader: knows who is trusted.
+        conversation: the chat that the message's prompt was rendered from.
 
     Raises:
         GatewayError: the message cannot be read or taken, or a trusted caller's word is not allowed (as
             `StopOrderError` where it is no generation but an order to stop one, which is carried out).
     """
     attributes = attributes_of(request, reader, take_private(message))
-    return dispatcher.generate(message, metadata=trace_context(request), attributes=attributes)
+    return dispatcher.generate(
+        message, metadata=trace_context(request), attributes=attributes, conversation=conversation
+    )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from sagesched_gateway.api.json_form.tensors import Json
 from sagesched_gateway.api.openai.fields import Fields
 from sagesched_gateway.api.openai.sampling import MOST_TOKENS, read_sampling, wants_usage
+from sagesched_gateway.request import Conversation
 from sagesched_gateway.text import Sampling
 
 MOST_MESSAGES = 4096
 """Templates walk through the messages, some of them more than once."""
 
 ROLES = ("system", "developer", "user", "assistant")
+_INSTRUCTING = ("system", "developer")
 _MOST_LOGPROBS = 20
 
 NOT_SERVED: dict[str, Sequence[Json]] = {
@@ -53,6 +55,13 @@ class ChatRequest:
     messages: tuple[dict[str, str], ...]
     sampling: Sampling
     include_usage: bool
+
+
+def conversation_of(messages: Sequence[dict[str, str]]) -> Conversation:
+    """What a chat says apart from what its template adds."""
+    told = [message["content"] for message in messages if message["role"] in _INSTRUCTING]
+    said = [message["content"] for message in messages if message["role"] not in _INSTRUCTING]
+    return Conversation(system_prompt="\n".join(told), text="\n".join(said))
 
 
 def read_chat(fields: Fields, *, default_max_tokens: int) -> ChatRequest:

@@ -23,7 +23,7 @@ from sagesched_gateway.api.http_face.body import read_body
 from sagesched_gateway.api.http_face.sse import EventStream
 from sagesched_gateway.api.json_form.bounded import parse_json
 from sagesched_gateway.api.openai.answer import Answer
-from sagesched_gateway.api.openai.chat_request import read_chat
+from sagesched_gateway.api.openai.chat_request import conversation_of, read_chat
 from sagesched_gateway.api.openai.chat_template import ChatTemplate
 from sagesched_gateway.api.openai.completion_request import read_completion
 from sagesched_gateway.api.openai.fields import Fields
@@ -42,6 +42,7 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import InvalidRequestError, UnknownModelError, UnsupportedError
+from sagesched_gateway.request import Conversation
 from sagesched_gateway.settings.limits import Limits
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.text import Sampling
@@ -133,6 +134,7 @@ class OpenAIFace:
             prompts=[prompt],
             sampling=asked.sampling,
             include_usage=asked.include_usage,
+            conversation=conversation_of(asked.messages),
         )
 
     async def _fields(self, request: web.Request) -> Fields:
@@ -158,6 +160,7 @@ class OpenAIFace:
         prompts: Sequence[str],
         sampling: Sampling,
         include_usage: bool,
+        conversation: Conversation | None = None,
     ) -> web.StreamResponse:
         behind = await self._models.find(model)
         objects = AnswerObjects(
@@ -170,7 +173,7 @@ class OpenAIFace:
         async with AsyncExitStack() as started:
             running = []
             for prompt in prompts:
-                generation = await self._start(request, behind, prompt, sampling)
+                generation = await self._start(request, behind, prompt, sampling, conversation)
                 await started.enter_async_context(aclosing(generation))
                 answer = Answer(
                     prompt=prompt,
@@ -186,8 +189,15 @@ class OpenAIFace:
             writer = StreamWriter(stream, shape, objects, running, told)
             return await writer.write(include_usage=include_usage)
 
-    async def _start(self, request: web.Request, model: str, prompt: str, sampling: Sampling) -> Generation:
+    async def _start(
+        self,
+        request: web.Request,
+        model: str,
+        prompt: str,
+        sampling: Sampling,
+        conversation: Conversation | None,
+    ) -> Generation:
         compose = partial(self._dispatcher.compose, model, prompt, sampling)
         message = compose() if len(prompt) < _SLOW_CHARACTERS else await asyncio.to_thread(compose)
         message.id = request[REQUEST_ID]
-        return begin(request, message, self._dispatcher, self._reader)
+        return begin(request, message, self._dispatcher, self._reader, conversation)

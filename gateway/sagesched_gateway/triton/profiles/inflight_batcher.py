@@ -60,6 +60,7 @@ class InflightBatcherProfile(TensorProfile):
 
     name = "inflight-batcher"
     exclude_input = _EXCLUDE_INPUT
+    sampling_inputs = _TEXT_SAMPLING
 
     def _begin(self, model: str, sampling: Sampling, sampling_names: dict[str, str]) -> Composer:
         """A message with all but prompt, cap and stop words."""
@@ -147,6 +148,7 @@ class TokenProfile(InflightBatcherProfile):
     """`tensorrt_llm`, called directly: the prompt is token ids."""
 
     stream_input = "streaming"
+    sampling_inputs = _TOKEN_SAMPLING
 
     def __init__(self, description: ModelDescription, tokenizer: ModelTokenizer | None = None) -> None:
         """Take a model; with its tokenizer it takes text."""

@@ -40,6 +40,7 @@ class LlmApiProfile(TensorProfile):
     takes_text = True
     stream_input = "streaming"
     exclude_input = "sampling_param_exclude_input_from_output"
+    sampling_inputs = _SAMPLING
 
     def __init__(self, description: ModelDescription, tokenizer: ModelTokenizer | None = None) -> None:
         """Take a model, and its tokenizer where one is configured."""

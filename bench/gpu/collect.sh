@@ -1,0 +1,24 @@
+#!/bin/sh
+# Everything that a CUDA machine without a package index needs, in one folder, in pieces that any way of
+# copying can carry. Run it here, copy the folder there, run `run.sh FOLDER` there.
+#
+#   bench/gpu/collect.sh build/gpu [PIECE_MB [PYTHON_VERSION]]
+set -eu
+out=$1
+piece_mb=${2:-40}
+version=${3:-3.12}
+here=$(cd "$(dirname "$0")/../.." && pwd)
+bin=${BIN:-$here/.venv/bin}
+mkdir -p "$out/wheels"
+"$bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$out/wheels" "$here"
+"$bin/python" -m pip download --quiet --only-binary :all: --python-version "$version" --dest "$out/wheels" \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
+    -c "$here/constraints.txt" 'onnxruntime-gpu[cuda,cudnn]' onnx tokenizers numpy
+for precision in fp16 int8; do
+    rm -rf "${out:?}/$precision"
+    cp -r "$("$bin/sagesched-predictor" export --precision "$precision")" "$out/$precision"
+done
+cp "$here/bench/gpu/latency.py" "$here/bench/gpu/run.sh" "$out/"
+(cd "$out" && tar cf - wheels fp16 int8 latency.py | split -b "${piece_mb}m" - predictor.tar. && sha256sum predictor.tar.* > SHA256SUMS)
+rm -rf "$out/wheels" "$out/fp16" "$out/int8" "$out/latency.py"
+du -sh "$out"

@@ -1,0 +1,121 @@
+"""What prediction buys, in virtual time, on prompts that nothing was trained on (CASTILLO).
+
+    python bench/predictor_replay.py --jobs 2
+    python bench/predictor_replay.py --adapt 2000 --frozen
+
+The replayed prompts are those of folds 0 and 1 (`training/held_out.py`); the prior is fitted without them,
+and without Alpaca's and ShareGPT's. `--adapt` other prompts, one answer each, drawn by the seed, are observed
+first. While the replay runs the predictor goes on learning from answers as they finish, as a gateway's does;
+with `--frozen` it does not, so that a prompt that comes twice is as new as the first time. All policies of a
+seed get the same trace: ratios are taken within a seed, the interval (Student's t) is over seeds. `wspt` is
+shortest prompt first and predicts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_castillo
+from fold_predictor import Bench, predictor_of
+from replay_frontier import interval, table
+
+from sagesched_emulator.adaptation import set_apart
+from sagesched_emulator.dataset import Record
+from sagesched_emulator.knowledge import Ignorance, Knowledge, Learned, observe_records
+from sagesched_emulator.profiles import profile
+from sagesched_emulator.replay import BLIND, ReplaySettings, replay
+from sagesched_emulator.report import RunFigures, run_figures
+from sagesched_emulator.trace import TraceRequest, draw_trace
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.training.fitting import Fitted
+from sagesched_predictor.training.held_out import fold_of
+from sagesched_predictor.training.network import FloatMatrix
+
+REPLAYED_FOLDS = (0, 1)
+POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
+
+
+class Frozen(Learned):
+    """Learns nothing more."""
+
+    def observe(self, request: TraceRequest) -> LengthDistribution | None:
+        """Nothing."""
+        return None
+
+
+def one_seed(
+    options: argparse.Namespace,
+    records: Sequence[Record],
+    fitted: Fitted,
+    pooled: dict[str, FloatMatrix],
+    seed: int,
+) -> list[RunFigures]:
+    replayed = [record for record in records if fold_of(record.prompt) in REPLAYED_FOLDS]
+    others = [record for record in records if fold_of(record.prompt) not in REPLAYED_FOLDS]
+    observed = set_apart(others, options.adapt, seed)[1]
+    engine = profile(options.engine)
+    trace = draw_trace(
+        replayed, profile=engine, rho=options.rho, num_requests=options.requests, seed=seed, repeats=True
+    )
+    runs = []
+    for name in options.policy or POLICIES:
+        knowledge: Knowledge = Ignorance()
+        if name not in BLIND:
+            predictor = predictor_of(fitted, pooled)
+            observe_records(predictor, observed, seed=seed, model=options.model)
+            knowledge = (Frozen if options.frozen else Learned)(predictor, options.model)
+        settings = ReplaySettings(policy=PolicySettings(name=name))
+        runs.append(run_figures(replay(trace, engine, settings, knowledge)))
+    return runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=default_data_folder(), help="the data pack")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--engine", default="kv-bound")
+    parser.add_argument("--rho", type=float, default=1.05)
+    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--adapt", type=int, default=1500, metavar="N", help="prompts observed before")
+    parser.add_argument("--frozen", action="store_true", help="learn nothing while it runs")
+    parser.add_argument("--policy", action="append", help=f"repeatable; default: {' '.join(POLICIES)}")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    options = parser.parse_args()
+    began_at = time.perf_counter()
+    records = castillo_records(read_castillo(options.data, options.model), options.model, seed=0)
+    bench = Bench.make(options.data, [record.prompt for record in records], threads=2)
+    fitted = bench.fit(*REPLAYED_FOLDS)
+    one = partial(one_seed, options, records, fitted, bench.pooled)
+    if options.jobs > 1:
+        with Pool(options.jobs) as pool:
+            results = pool.map(one, range(options.seeds), chunksize=1)
+    else:
+        results = [one(seed) for seed in range(options.seeds)]
+    learning = ", nothing learned after" if options.frozen else ""
+    print(
+        f"{options.requests} requests on {options.engine}, rho {options.rho}, {options.adapt} prompts "
+        f"observed before{learning}, {options.seeds} seeds, {time.perf_counter() - began_at:.0f} s"
+    )
+    print(table(results, "fcfs"))
+    names = [run.policy for run in results[0]]
+    means = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
+    ratios = means / means[:, names.index("fcfs"), None]
+    for better in ("sagesched", "gittins-boost"):
+        for other in ("ssjf", "wspt"):
+            if {better, other} <= set(names):
+                gap = ratios[:, names.index(better)] - ratios[:, names.index(other)]
+                print(f"{better} - {other}, paired: {interval(gap.tolist())}")
+
+
+if __name__ == "__main__":
+    main()
