@@ -40,6 +40,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/mypy
 	@MYPYPATH=bench $(BIN)/mypy bench
 	@$(BIN)/mypy docs
+	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)
