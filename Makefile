@@ -38,8 +38,8 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=bench $(BIN)/mypy bench
-	@$(BIN)/mypy docs
+	@MYPYPATH=bench:tests/integration/operator:tests/unit/sagesched_operator $(BIN)/mypy bench
+	@MYPYPATH=docs/reference $(BIN)/mypy docs
 	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
 	@$(BIN)/lint-imports
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from sagesched_gateway.dispatch.gauge_sense import PAUSE_WINDOW, GaugeSense, Ours
+from sagesched_gateway.dispatch.gauge_sense import GaugeSense, Ours
 from sagesched_gateway.dispatch.ports import EngineGauges, EngineLimits
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 
@@ -36,7 +36,7 @@ USUAL_BLOCK_TOKENS = 32
 """Tokens per block where nobody tells: the smaller of the usual sizes, which loses least to rounding."""
 
 PAUSED_OFTEN = 0.35
-"""Where more of the readings show pauses than this, `CAUTION_STEP` more iterations of growth are kept free."""
+"""Where more of the readings show pauses, `CAUTION_STEP` more iterations of growth are kept free."""
 
 PAUSED_SELDOM = 0.15
 CAUTION_STEP = 4.0
@@ -169,11 +169,11 @@ class CapacityModel:
     def _note_pauses(self) -> None:
         """Keep more growth free while the engine pauses requests in spite of what is kept free."""
         share = self.sense.pause_share
-        if share > PAUSED_OFTEN:
-            self._caution = min(self._caution + CAUTION_STEP, MOST_CAUTION)
-            self.sense.forget_pauses()
-        elif share < PAUSED_SELDOM and self._caution:
-            self._caution = max(self._caution - CAUTION_STEP / PAUSE_WINDOW, 0.0)
+        if share is None or PAUSED_SELDOM <= share <= PAUSED_OFTEN:
+            return
+        step = CAUTION_STEP if share > PAUSED_OFTEN else -CAUTION_STEP
+        self._caution = min(max(self._caution + step, 0.0), MOST_CAUTION)
+        self.sense.forget_pauses()
 
     def _iteration_s(self, before: float) -> float:
         counted = None if self.sense.is_stale else self._speed.seconds
