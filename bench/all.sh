@@ -34,3 +34,4 @@ run bench/isolation.py --load 0.6
 run bench/deadlines.py
 run bench/burst.py
 run bench/storm.py
+run bench/operator_scale.py

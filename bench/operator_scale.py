@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             operator.stop()
         figures |= _restart(plane, config, Path(folder) / "second.log", options.pools)
-    print(
-        f"{options.pools} pools; {platform.machine()}, {os.cpu_count()} CPUs shared with the API server and etcd"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs shared with the API server and etcd"
+    print(f"{options.pools} pools; {machine}")
     for name, value in figures.items():
         print(f"{name:<44} {value}")
     return 0
@@ -99,7 +99,7 @@ def _change(plane: ControlPlane, num_pools: int) -> dict[str, str]:
         patch = json.dumps({"spec": {"runtime": {"image": image}}})
         plane.kubectl("patch", "llmsp", name, "-n", NAMESPACE, "--type=merge", "-p", patch)
         began_at = time.monotonic()
-        _until(lambda name=name, image=image: _image(plane, name) == image, 30)
+        _until(partial(_has_image, plane, name, image), 30)
         took.append(time.monotonic() - began_at)
     took.sort()
     middle, longest = took[len(took) // 2], took[-1]
@@ -140,10 +140,10 @@ def _num_current(plane: ControlPlane) -> int:
     )
 
 
-def _image(plane: ControlPlane, name: str) -> str:
+def _has_image(plane: ControlPlane, name: str, image: str) -> bool:
     deployment = plane.get("deployment", name, "-n", NAMESPACE)
-    image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    return image
+    found: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    return found == image
 
 
 def _requests(plane: ControlPlane) -> list[Request]:

@@ -184,6 +184,19 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"predictor": {"mode": "None", "device": "GPU"}},
         "device GPU needs a predictor: choose another mode than None",
     ),
+    "artifact without its mode": (
+        {"predictor": {"artifact": {"source": {"pvc": {"claimName": "p"}}}}},
+        "mode Artifact and artifact belong together: give both, or neither",
+    ),
+    "artifact from nowhere": (
+        {"predictor": {"mode": "Artifact", "artifact": {"source": {}}}},
+        "give exactly one of pvc, oci, uri",
+    ),
+    "snapshot of many pods": (
+        {"replicas": 2, "predictor": {"history": {"snapshot": {"claimName": "h"}}}},
+        "predictor.history.snapshot has one writer: one replica, no actuator, and rollout.maxSurge 0",
+    ),
+    "no tolerance": ({"predictor": {"calibration": {"tolerance": 0}}}, "must be above 0, and at most 0.5"),
     "drain too short": ({"drain": {"maxSeconds": 5}}, "spec.drain.maxSeconds in body should be greater"),
     "drain too long": ({"drain": {"maxSeconds": 90000}}, "spec.drain.maxSeconds in body should be less"),
     "a rollout that cannot be": (

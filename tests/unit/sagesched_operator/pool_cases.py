@@ -115,6 +115,33 @@ FIELDS: dict[str, dict[str, Any]] = {
         "scheduling": {"bands": {"sheddableBelow": 1}},
     },
     "scheduling-tail-weight": {"scheduling": {"tailWeight": 2.5}},
+    "predictor-artifact": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"oci": {"image": "r.io/predictor:1", "path": "/p"}}, "digest": _DIGEST},
+        }
+    },
+    "predictor-artifact-image-volume": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"oci": {"image": "r.io/predictor:1", "mount": "ImageVolume"}}},
+        }
+    },
+    "predictor-artifact-uri": {
+        "predictor": {"mode": "Artifact", "artifact": {"source": {"uri": _URI}}},
+    },
+    "predictor-artifact-pvc": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"pvc": {"claimName": "predictors", "path": "llama"}}},
+        }
+    },
+    "predictor-calibration": {"predictor": {"calibration": {"tolerance": 0.1, "window": 1000}}},
+    "predictor-history-retention": {"predictor": {"history": {"retentionDays": 7, "byTenant": True}}},
+    "predictor-history-snapshot": {
+        "predictor": {"history": {"snapshot": {"claimName": "history"}}},
+        "rollout": {"maxSurge": 0, "maxUnavailable": 1},
+    },
     "predictor-mode": {"predictor": {"mode": "None"}},
     "predictor-device-gpu-by-claim": {
         "resources": {"limits": {"nvidia.com/gpu": 1}},

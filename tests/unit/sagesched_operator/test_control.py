@@ -128,7 +128,7 @@ def test_pods_tell_why_they_are_not_ready():
         == "container triton ended with OOMKilled, exit code 137"
     )
     bringing = {"name": "copy-model", "state": {"running": {}}}
-    assert "bringing the model" in view(a_body(initContainerStatuses=[bringing])).message
+    assert "bringing files (copy-model)" in view(a_body(initContainerStatuses=[bringing])).message
     assert view(a_body(conditions=[{"type": "Ready", "status": "True"}])).reason == ""
 
 
