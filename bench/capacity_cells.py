@@ -1,4 +1,4 @@
-"""What `capacity.py` varies: how the engine reserves KV, behind which models it stands, what its metrics say."""
+"""What `capacity.py` varies: how the engine reserves KV, behind which models it stands, what metrics say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODELS = {
 """Profile -> (model that is called, models that there are)."""
 
 METRICS = ("present", "absent", "stale", "high", "low", "nothing")
-"""`high` and `low`: all counts but iterations 20 % off. `nothing`: absent, and the configuration tells no size."""
+"""`high`, `low`: all counts but iterations 20 % off. `nothing`: absent, and no size in the configuration."""
 
 STALE_AFTER_S = 5.0
 FACTORS = {"high": 1.2, "low": 0.8}
@@ -78,7 +78,7 @@ class Cell:
 
 
 def cells(rules: list[str], profiles: list[str], metrics: list[str]) -> Iterator[Cell]:
-    """All combinations that exist: what exports no gauges has no conditions of them, and vLLM always grows."""
+    """All combinations that exist: without gauges there are no conditions of them, and vLLM always grows."""
     for rule in rules:
         for profile in profiles:
             if profile == "vllm" and rule == "ahead":

@@ -1,4 +1,4 @@
-"""One cell of `capacity.py` in virtual time: the live gateway's own model of the engine before the replayed one."""
+"""One cell of `capacity.py` in virtual time: the live gateway's model of the engine before a replayed one."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def run_direct(trace: Trace, engine: EngineProfile) -> Seen:
 
 
 def run_cell(trace: Trace, engine: EngineProfile, cell: Cell, policy: str) -> tuple[Seen, float]:
-    """The gateway in front of it; and what fits: the engine's batch when it packs the same order by itself."""
+    """The gateway in front of it; and what fits: the engine's batch when it packs that order by itself."""
     run = _run(trace, engine, policy, cell)
     starts = {id: served.started_at for id, served in run.served.items()}
     order = sorted(trace.requests, key=lambda request: (starts[request.id] is None, starts[request.id]))

@@ -1,6 +1,7 @@
-"""Plain manifests from the chart, for kustomize users: `make manifests`. A test compares.
+"""What in this folder follows from something else: `make manifests`. A test compares.
 
-The chart's copy of the CustomResourceDefinition is renewed first.
+The chart's copy of the CustomResourceDefinition, its dashboards, and, rendered from it, plain manifests for
+kustomize users.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from dashboards import FOLDER, dashboards
 
 from cluster.tools import ensure_tools
 
@@ -56,6 +59,8 @@ def _without_helm(text: str) -> str:
 def main() -> int:
     """Write everything."""
     shutil.copyfile(DEFINITION, CHART / "files" / DEFINITION.name)
+    for name, text in dashboards().items():
+        (FOLDER / name).write_text(text)
     MANIFESTS.mkdir(exist_ok=True)
     for name, text in manifests(ensure_tools()["helm"]).items():
         (MANIFESTS / name).write_text(text)

@@ -88,6 +88,7 @@ class Replay:
             self.time.at(request.arrival_s, partial(self._front.arrive, request))
 
     def run(self) -> ReplayRun:
+        """To the end of all that was planned."""
         self.time.run()
         statistics = self.engine.statistics()
         span_s = self._backlog_s or 1.0

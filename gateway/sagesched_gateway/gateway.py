@@ -124,6 +124,7 @@ class Gateway:
                 pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
+                until_back=lambda: self._watch.until_ready(),
                 trust=trust_of(config.predictor.calibration),
                 separates_tenants=config.predictor.history.by_tenant,
             )

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-import yaml
-
 from sagesched_operator.api.crd import definition
 from sagesched_operator.build.surroundings import OPTIONAL_KINDS, Capabilities, Installation
 from sagesched_operator.render import RenderError, render
+from sagesched_operator.yaml_text import to_yaml
 
 _DESCRIPTION = """\
 The SageSched operator: makes Triton pods with a gateway in front of each from one resource,
@@ -52,7 +51,7 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _crd(_: argparse.Namespace) -> int:
-    print(yaml.safe_dump(definition(), sort_keys=False, width=110), end="")
+    print(to_yaml([definition()]).removeprefix("---\n"), end="")
     return 0
 
 
@@ -182,7 +181,6 @@ def _add_installation(parser: argparse.ArgumentParser) -> None:
         ("gateway_image", "image of the gateway"),
         ("gateway_gpu_image", "image of the gateway with the predictor on a GPU"),
         ("fetch_image", "image that fetches model.source.uri"),
-        ("encoder", "folder of the predictor's encoder in the gateway's image"),
         ("monitoring_namespace", "where Prometheus runs; empty for any namespace"),
         ("scaler_address", "external scaler as KEDA reaches it"),
     ):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
 from typing import Any
 
@@ -78,6 +78,10 @@ _LOG = logging.getLogger(__name__)
 _STOPPING_S = 3.0  # after a drain's end: what cancelling in the engine may take
 
 
+async def _is_back() -> bool:
+    return True
+
+
 class Dispatcher:
     """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
 
@@ -93,10 +97,13 @@ class Dispatcher:
         pressure: PressureSettings = NO_PRESSURE,
         limits: QueueLimits | None = None,
         recorder: Recorder | None = None,
+        until_back: Callable[[], Awaitable[bool]] | None = None,
         trust: Trust | None = None,
         separates_tenants: bool = False,
     ) -> None:
         """Start empty; must be called inside the running event loop.
+
+        `until_back` is the pump's; without it Triton is taken to be there always.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.
@@ -134,6 +141,7 @@ class Dispatcher:
             counters=self._counters,
             finish=self._finish,
             predict=self._predict,
+            until_back=until_back or _is_back,
         )
         self._usual = UsualSize()
         self._num_rekeys = 0
@@ -275,9 +283,7 @@ class Dispatcher:
             self._scheduler,
             self._loop.time(),
             queued_bytes=self._waiting.bytes,
-            iteration_s=self._capacity.current.iteration_s,
-            strangers=self._capacity.sense.strangers,
-            metrics_stale=self._capacity.sense.is_stale,
+            capacity=self._capacity,
             draining=self._is_draining,
             predictor=self._predictor.state(),
             trust=self._trust.report,

@@ -95,10 +95,14 @@ class GaugeSense:
         self._fewest_strangers = 0
 
     @property
-    def pause_share(self) -> float:
-        """Share of the latest readings in which somebody had been paused."""
-        full = len(self._pauses) == PAUSE_WINDOW
-        return sum(self._pauses) / PAUSE_WINDOW if full else 0.0
+    def pause_share(self) -> float | None:
+        """Share of the latest readings in which somebody had been paused; None while there are too few."""
+        return sum(self._pauses) / PAUSE_WINDOW if len(self._pauses) == PAUSE_WINDOW else None
+
+    @property
+    def compares_blocks(self) -> bool:
+        """Whether there are enough readings to say what of the KV pool is not ours."""
+        return len(self._blocks.readings) >= LEAST_READINGS
 
     def slots(self, most: int) -> int:
         """Of so many places, those that we may fill."""
@@ -112,7 +116,7 @@ class GaugeSense:
         """Take a reading; `busy` when the engine has worked for us without a break since the last."""
         last, self._last = self._last, (gauges, ours)
         has_moved = last is None or gauges.iteration != last[0].iteration
-        if has_moved or not busy or self._moved_at is None:
+        if has_moved or not busy or not ours.requests or self._moved_at is None:
             self._moved_at = now
         self.is_stale = gauges.iteration is not None and now - self._moved_at >= STALE_S
         if self.is_stale or last is None or not has_moved:

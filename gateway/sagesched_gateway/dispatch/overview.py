@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_predictor.trust import TrustReport
@@ -37,9 +38,7 @@ def snapshot_of(
     now: float,
     *,
     queued_bytes: int,
-    iteration_s: float,
-    strangers: int,
-    metrics_stale: bool,
+    capacity: CapacityModel,
     draining: bool,
     predictor: PredictorState,
     trust: TrustReport,
@@ -62,9 +61,9 @@ def snapshot_of(
         kv_blocks_reserved=core.reserved_blocks,
         kv_blocks=core.kv_blocks,
         kv_blocks_usable=core.kv_blocks_usable,
-        iteration_s=iteration_s,
-        strangers=strangers,
-        metrics_stale=metrics_stale,
+        iteration_s=capacity.current.iteration_s,
+        strangers=capacity.sense.strangers,
+        metrics_stale=capacity.sense.is_stale,
         engine_waits=core.num_waits_inside,
         draining=draining,
         predictor=predictor,

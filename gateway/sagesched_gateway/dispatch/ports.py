@@ -419,11 +419,11 @@ class DispatchSnapshot:
     predictor: PredictorState
     trust: TrustReport = field(default_factory=TrustReport)
     policy_reason: str = ""
-    evictions: int = 0
-    discarded_tokens: int = 0
-    tenants: tuple[TenantState, ...] = ()
     kv_blocks_usable: int | None = None
     strangers: int = 0
     metrics_stale: bool = False
     engine_waits: int = 0
+    evictions: int = 0
+    discarded_tokens: int = 0
+    tenants: tuple[TenantState, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)

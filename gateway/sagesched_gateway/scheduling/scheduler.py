@@ -211,6 +211,8 @@ class Scheduler:
         self.books.note_progress(event.job_id, 1, now)
         if event.prompt_tokens is not None and self.job_state(event.job_id) in IN_FLIGHT:
             self.books.ledger.correct_prompt(event.job_id, event.prompt_tokens, now)
+        if self.books.costing.follow(self.books.ledger.counted_capacity):  # a wait may have taught its size
+            self.books.key_all_again()
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:
         self.books.note_progress(event.job_id, event.output_tokens, now)
@@ -256,7 +258,7 @@ class Scheduler:
     def _on_capacity_changed(self, event: events.CapacityChanged, now: float) -> None:
         self.books.ledger.resize(event.capacity, self.policy.greedy)
         self.door.watch_overflow(now)
-        if self.books.costing.follow(event.capacity):
+        if self.books.costing.follow(self.books.ledger.counted_capacity):
             self.books.key_all_again()
 
     def _on_policy_changed(self, event: events.PolicyChanged, now: float) -> None:

@@ -12,7 +12,6 @@ from sagesched_gateway.settings.sections.limits import FULL_CODES, LimitsConfig
 from sagesched_gateway.settings.sections.listen import ListenConfig
 from sagesched_gateway.settings.sections.log import LOG_FORMATS, LOG_LEVELS
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
-from sagesched_gateway.settings.sections.predictor import DEVICES, PREDICTOR_MODES, HistoryConfig
 from sagesched_gateway.settings.sections.scheduling import EVICT_FIRST, POLICIES, SchedulingConfig
 from sagesched_operator.api import kubernetes_parts as parts
 from sagesched_operator.api.fields import IMAGE, Rule, prop
@@ -244,63 +243,5 @@ class SchedulingSpec:
         Rule(
             "!has(self.evictions) || self.policy == 'amin'",
             "evictions belong to policy amin: remove them, or choose that policy",
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistorySpec:
-    """The predictor's memory of past prompts."""
-
-    size: int = prop(
-        "Records kept in each gateway; the oldest go first.",
-        default=HistoryConfig().size,
-        minimum=1,
-        maximum=1_000_000,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuSpec:
-    """How the predictor gets at Triton's GPU."""
-
-    sharing: str = prop(
-        "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all "
-        "with NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where the "
-        "API server has them.",
-        default="Auto",
-        enum=("Auto", "Claim", "Visible"),
-    )
-
-    device_class_name: str = prop(
-        "Device class of the claim. The claim takes the place of `nvidia.com/gpu` in `resources`.",
-        default="gpu.nvidia.com",
-        max_length=253,
-    )
-    count: int = prop("GPUs of the claim.", default=1, minimum=1, maximum=16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictorSpec:
-    """Prediction of output lengths."""
-
-    mode: str = prop(
-        "`HistoryOnly` learns from the pool's own answers; `None` predicts nothing.",
-        default="HistoryOnly",
-        enum=PREDICTOR_MODES,
-    )
-    device: str = prop(
-        "Where it runs. On `GPU` it shares Triton's; where it cannot have it, it goes on on the CPU, and "
-        "the condition PredictorCalibrated says so.",
-        default="CPU",
-        enum=DEVICES,
-    )
-    gpu: GpuSpec = prop("With device GPU: the claim.", factory=GpuSpec)
-    history: HistorySpec = prop("Its memory.", factory=HistorySpec)
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "self.mode != 'None' || self.device == 'CPU'",
-            "device GPU needs a predictor: choose another mode than None",
         ),
     )

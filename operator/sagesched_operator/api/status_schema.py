@@ -66,6 +66,7 @@ def status_schema() -> dict[str, Any]:
                 },
             },
             "conditions": {
+                "description": "Conditions, by type.",
                 "type": "array",
                 "maxItems": 16,
                 "x-kubernetes-list-type": "map",

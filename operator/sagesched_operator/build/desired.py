@@ -43,7 +43,7 @@ class Desired:
         settings: of the gateways.
         revision: name of the pod template.
         sharing: how the predictor gets at the GPU.
-        missing: (kind, who asks for it) that the cluster lacks; the pool works without, or says that it does not.
+        missing: (kind, who asks for it) that the cluster lacks; the pool says so.
         forbidden: what the installation does not allow, in words; nothing is applied then.
     """
 
@@ -73,7 +73,7 @@ def build(
     Raises:
         ConfigError: the gateway's settings that follow from the spec are refused by its schema.
     """
-    settings = settings_of(pool, installation)
+    settings = settings_of(pool)
     sharing = sharing_of(pool, capabilities)
     template = pod_template(pool, settings, installation, sharing)
     revision = revision_of(template)

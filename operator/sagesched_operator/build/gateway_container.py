@@ -1,6 +1,6 @@
 """The gateway: a native sidecar, started before Triton and ended after it.
 
-Its probes never kill a queue: there is no liveness probe, and readiness only takes the pod out of the Service.
+Its probes never kill a queue: there is no liveness probe; readiness only takes the pod out of the Service.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from sagesched_operator.build.paths import DRAINED, GRPC, HTTP, METRICS, SETTING
 from sagesched_operator.build.security import restricted
 from sagesched_operator.build.shutdown import SETTLE_S, hook_seconds
 from sagesched_operator.build.surroundings import Installation
-from sagesched_operator.build.volumes import run_mount, settings_mount, source_mount, tmp_mount
+from sagesched_operator.build.volumes import (
+    history_mount,
+    predictor_mount,
+    run_mount,
+    settings_mount,
+    source_mount,
+    tmp_mount,
+)
 
 _START_S = 60
 
@@ -30,6 +37,11 @@ def gateway_container(pool: Pool, installation: Installation, sharing: str) -> d
     mounts = [settings_mount(), run_mount(writable=True), tmp_mount("gateway")]
     if pool.spec.model.tokenizer is not None:
         mounts.append(source_mount(pool))
+    predictor = pool.spec.predictor
+    if predictor.mode != "None":
+        mounts.append(history_mount())
+    if predictor.artifact is not None:
+        mounts.append(predictor_mount(predictor.artifact.source))
     drain = ["sagesched-gateway", "drain", "--drained-file", DRAINED]
     container: dict[str, Any] = {
         "name": "gateway",

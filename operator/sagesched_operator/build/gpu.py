@@ -1,4 +1,4 @@
-"""How the predictor gets at Triton's GPU: a claim that both containers share, or the container runtime's way."""
+"""How the predictor gets at Triton's GPU: a claim for both containers, or the container runtime's way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GPU = "nvidia.com/gpu"
 
 
 def sharing_of(pool: Pool, capabilities: Capabilities) -> str:
-    """`Claim` (DRA), `Visible` (NVIDIA_VISIBLE_DEVICES; the predictor sees all GPUs of the node), or `None`."""
+    """`Claim` (DRA), `Visible` (NVIDIA_VISIBLE_DEVICES: all GPUs of the node are seen), or `None`."""
     predictor = pool.spec.predictor
     if predictor.device != "GPU":
         return "None"

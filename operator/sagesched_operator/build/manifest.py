@@ -26,7 +26,9 @@ def manifest(
 
     Args:
         pool: the owner.
-        api_version, kind, name: the object's.
+        api_version: of the object.
+        kind: of the object.
+        name: of the object.
         content: `spec`, `data` and the like.
         annotations: besides our own.
     """

@@ -8,6 +8,7 @@ from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 from sagesched_operator.build.paths import GRPC, HTTP, METRICS
 from sagesched_operator.build.surroundings import Installation
+from sagesched_operator.build.volumes import artifact_source, fetched
 from sagesched_operator.names import selector_of
 
 _NAMESPACE = "kubernetes.io/metadata.name"
@@ -48,7 +49,8 @@ def _watchers(installation: Installation) -> list[dict[str, Any]]:
 
 def _egress(pool: Pool) -> list[dict[str, Any]]:
     names = {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]}
-    return [names, {"ports": [_tcp(443)]}] if pool.spec.model.source.uri is not None else [names]
+    fetches = fetched(pool.spec.model.source) or fetched(artifact_source(pool))
+    return [names, {"ports": [_tcp(443)]}] if fetches else [names]
 
 
 def _tcp(port: int) -> dict[str, Any]:

@@ -6,6 +6,12 @@ SOURCE = "/source"
 MODELS = "/models"
 """Triton's model repository: links into the source, and the configuration that was changed."""
 
+PREDICTOR = "/predictor"
+"""A predictor of the user's own."""
+
+HISTORY = "/history"
+"""What the predictor has learned; outlives the gateway's container."""
+
 SETTINGS = "/etc/sagesched"
 SETTINGS_FILE = "gateway.yaml"
 RUN = "/run/sagesched"

@@ -16,7 +16,7 @@ from sagesched_operator.build.shutdown import grace_seconds
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.build.triton_container import triton_container
 from sagesched_operator.build.volumes import volumes
-from sagesched_operator.names import MODEL_DIGEST, SETTINGS_HASH, labels_of, selector_of
+from sagesched_operator.names import MODEL_DIGEST, PREDICTOR_DIGEST, SETTINGS_HASH, labels_of, selector_of
 
 
 def pod_template(
@@ -34,6 +34,9 @@ def pod_template(
     annotations = {**overlay.annotations, SETTINGS_HASH: restart_hash(settings)}
     if pool.spec.model.digest is not None:
         annotations[MODEL_DIGEST] = pool.spec.model.digest
+    artifact = pool.spec.predictor.artifact
+    if artifact is not None and artifact.digest is not None:
+        annotations[PREDICTOR_DIGEST] = artifact.digest
     sidecar = gateway_container(pool, installation, sharing)
     return {
         "metadata": {"labels": {**overlay.labels, **labels_of(pool)}, "annotations": annotations},

@@ -7,7 +7,7 @@ from typing import Any
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 
-RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/failure_modes.md"
+RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/runbooks"
 
 
 def prometheus_rule(pool: Pool) -> Manifest:
@@ -66,5 +66,5 @@ def _alert(name: str, expr: str, lasting: str, severity: str, summary: str) -> d
         "expr": expr,
         "for": lasting,
         "labels": {"severity": severity},
-        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}#{name.lower()}"},
+        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md"},
     }

@@ -1,4 +1,4 @@
-"""ScaledObject or HorizontalPodAutoscaler: both read one figure, "pods wanted", and write the pool's /scale."""
+"""ScaledObject or HorizontalPodAutoscaler: both read one figure, "pods wanted", and write `/scale`."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from sagesched_gateway.settings.reloadable import take_reloadable
 from sagesched_operator.api.gateway import AUTO, EvictionSpec, IntervalSpec
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import hash_of
-from sagesched_operator.build.paths import SOURCE
-from sagesched_operator.build.surroundings import Installation
+from sagesched_operator.build.paths import HISTORY, PREDICTOR, SOURCE
 
 _MODELS = {
     "inflight-batcher": ("ensemble", "tensorrt_llm", "tensorrt_llm_bls"),
@@ -25,10 +24,10 @@ _MODELS = {
 """Names that the models of each kind's own repository have."""
 
 
-def settings_of(pool: Pool, installation: Installation) -> GatewayConfig:
+def settings_of(pool: Pool) -> GatewayConfig:
     """What the pool's gateways run on."""
     spec = pool.spec
-    gateway, predictor, profile = spec.gateway, spec.predictor, spec.runtime.profile
+    gateway, profile = spec.gateway, spec.runtime.profile
     engine: dict[str, object] = {"kvPolicy": spec.runtime.kv_policy}
     if gateway.in_flight != AUTO:
         engine |= {"slots": int(gateway.in_flight), "lookahead": 0}
@@ -41,7 +40,7 @@ def settings_of(pool: Pool, installation: Installation) -> GatewayConfig:
         },
         "tenants": _tenants(pool),
         "engine": engine,
-        "predictor": {"mode": predictor.mode, "device": predictor.device} | _learning(pool, installation),
+        "predictor": _predictor(pool),
         "profiles": dict.fromkeys(_MODELS.get(profile, ()), profile),
         "limits": {
             "queuedRequests": gateway.queue.requests,
@@ -102,8 +101,23 @@ def _tenants(pool: Pool) -> dict[str, object]:
     return {"enabled": True, "weights": weights, "defaultWeight": tenants.default_weight}
 
 
-def _learning(pool: Pool, installation: Installation) -> dict[str, object]:
+def _predictor(pool: Pool) -> dict[str, object]:
     predictor = pool.spec.predictor
-    if predictor.mode == "None":
-        return {}
-    return {"encoder": installation.encoder, "history": {"size": predictor.history.size}}
+    wanted: dict[str, object] = {
+        "mode": predictor.mode,
+        "device": predictor.device,
+        "calibration": {
+            "tolerance": predictor.calibration.tolerance,
+            "window": predictor.calibration.window,
+        },
+    }
+    if predictor.mode != "None":
+        wanted["history"] = {
+            "size": predictor.history.size,
+            "retentionDays": predictor.history.retention_days,
+            "byTenant": predictor.history.by_tenant,
+            "snapshot": f"{HISTORY}/history",
+        }
+    if predictor.artifact is not None:
+        wanted["encoder"] = PREDICTOR
+    return wanted

@@ -1,9 +1,9 @@
 """The end of a pod, in seconds: hooks, Triton's exit and the grace period follow from `spec.drain`.
 
-preStop hooks of all containers run at once when a pod is deleted; SIGTERM reaches Triton after its hook, and a
-native sidecar only once Triton has exited. So the gateway drains in its hook, and Triton's hook waits for that:
+preStop hooks of all containers run at once when a pod is deleted; SIGTERM reaches Triton after its hook, and
+a native sidecar only once Triton has exited. So the gateway drains in its hook, and Triton's waits for that:
 
-    settle (clients learn that the pod goes) + drain.maxSeconds + stopping  |  Triton's exit  |  gateway's exit
+    settle (clients learn that the pod goes) + drain.maxSeconds + stopping | Triton's exit | gateway's exit
 """
 
 from __future__ import annotations

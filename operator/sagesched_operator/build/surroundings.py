@@ -21,7 +21,6 @@ class Installation:
         gateway_image: image of the gateway for pools that name none.
         gateway_gpu_image: the same with ONNX Runtime for GPUs.
         fetch_image: image that fetches `model.source.uri`; called with URI and folder.
-        encoder: folder of the predictor's encoder inside the gateway's images.
         namespace: where the operator runs.
         operator_labels: labels of its pods.
         monitoring_namespace: where Prometheus runs; empty for any namespace.
@@ -32,7 +31,6 @@ class Installation:
     gateway_image: str = "ghcr.io/sagesched/gateway:0.1.0"
     gateway_gpu_image: str = "ghcr.io/sagesched/gateway-gpu:0.1.0"
     fetch_image: str = "kserve/storage-initializer:v0.16.0"
-    encoder: str = "/opt/sagesched/encoder"
     namespace: str = "sagesched-system"
     operator_labels: tuple[tuple[str, str], ...] = (("app.kubernetes.io/name", "sagesched-operator"),)
     monitoring_namespace: str = ""

@@ -53,7 +53,7 @@ class Elector:
     async def run(self) -> None:
         """Wait for the lease, keep it, and wait again when it is lost, until cancelled."""
         while True:
-            while not await self._try():
+            while not await self._try():  # noqa: ASYNC110  # what is waited for is elsewhere
                 await asyncio.sleep(TRY_S)
             _LOG.info("leading")
             self._turn(leads=True)

@@ -211,8 +211,8 @@ def _model_ready(pool: Pool, observed: Observed, counts: _Counts) -> Condition:
         return Condition("ModelReady", False, "Suspended", _READY["Suspended"])
     if not pool.spec.replicas:
         return Condition("ModelReady", False, "ScaledToZero", _READY["ScaledToZero"])
-    cause = next((pod for pod in observed.pods if pod.reason), None)
-    if cause is not None and cause.reason != "Starting":
+    cause = next((pod for pod in observed.pods if pod.reason not in ("", "Starting")), None)
+    if cause is not None:
         return Condition("ModelReady", False, cause.reason, cause.message)
     if observed.summary.not_ready:
         return Condition("ModelReady", False, "EngineNotReady", observed.summary.not_ready)

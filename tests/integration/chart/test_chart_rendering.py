@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
 from cluster.tools import Tools
 from sagesched_operator.cli import _parser
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
+from dashboards import dashboards
+from render import manifests
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "sagesched"
@@ -219,12 +223,7 @@ def test_every_value_that_the_templates_read_exists() -> None:
 
 
 def test_plain_manifests_are_the_charts(cluster_tools: Tools) -> None:
-    spec = importlib.util.spec_from_file_location("render", ROOT / "charts" / "render.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name, text in module.manifests(cluster_tools["helm"]).items():
+    for name, text in manifests(cluster_tools["helm"]).items():
         assert (ROOT / "charts" / "manifests" / name).read_text() == text, "make manifests"
 
 
@@ -241,3 +240,8 @@ def test_cluster_wide_and_namespaced_rights_are_the_same(render: Render) -> None
 
     [everywhere] = rules((), "ClusterRole")
     assert rules(NAMESPACED, "Role") == [everywhere, everywhere]
+
+
+def test_dashboards_are_the_generated_ones() -> None:
+    for name, text in dashboards().items():
+        assert (CHART / "dashboards" / name).read_text() == text, "make manifests"

@@ -143,6 +143,39 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"scheduling": {"tailWeight": 0}},
         'spec.scheduling.tailWeight: Invalid value: "number": must be above 0',
     ),
+    "interval for another policy": (
+        {"scheduling": {"interval": {"lower": 0.2}}},
+        "interval belongs to policies amax and amin: remove it, or choose one of them",
+    ),
+    "interval the wrong way round": (
+        {"scheduling": {"policy": "amin", "interval": {"lower": 0.9, "upper": 0.1}}},
+        "lower must not be above upper",
+    ),
+    "evictions for another policy": (
+        {"scheduling": {"policy": "amax", "evictions": {"most": 1}}},
+        "evictions belong to policy amin: remove them, or choose that policy",
+    ),
+    "amin on an engine that reserves ahead": (
+        {"scheduling": {"policy": "amin"}, "runtime": {"kvPolicy": "GuaranteedNoEvict"}},
+        "amax and amin need an engine that grows KV as it goes: choose runtime.kvPolicy MaxUtilization",
+    ),
+    "shedding without a limit": (
+        {"scheduling": {"bands": {"sheddableBelow": 1}}},
+        "bands.sheddableBelow takes effect at gateway.queue.seconds: set that too",
+    ),
+    "certain refusal": (
+        {"scheduling": {"deadlines": {"refuseBelow": 2}}},
+        "spec.scheduling.deadlines.refuseBelow in body should be less than or equal to 1",
+    ),
+    "the same tenant twice": (
+        {"scheduling": {"tenants": {"weights": [{"name": "a", "weight": 1}, {"name": "a", "weight": 2}]}}},
+        "spec.scheduling.tenants.weights[1]: Duplicate value",
+    ),
+    "tenant without share": (
+        {"scheduling": {"tenants": {"weights": [{"name": "a", "weight": 0}]}}},
+        "must be above 0",
+    ),
+    "impossible quantile": ({"scaling": {"quantile": 1}}, "must be from 0.5 to 0.95"),
     "order by predictions without any": (
         {"scheduling": {"policy": "ssjf"}, "predictor": {"mode": "None"}},
         "this policy orders by predictions: choose another predictor.mode than None, or policy fcfs",
@@ -151,6 +184,19 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"predictor": {"mode": "None", "device": "GPU"}},
         "device GPU needs a predictor: choose another mode than None",
     ),
+    "artifact without its mode": (
+        {"predictor": {"artifact": {"source": {"pvc": {"claimName": "p"}}}}},
+        "mode Artifact and artifact belong together: give both, or neither",
+    ),
+    "artifact from nowhere": (
+        {"predictor": {"mode": "Artifact", "artifact": {"source": {}}}},
+        "give exactly one of pvc, oci, uri",
+    ),
+    "snapshot of many pods": (
+        {"replicas": 2, "predictor": {"history": {"snapshot": {"claimName": "h"}}}},
+        "predictor.history.snapshot has one writer: one replica, no actuator, and rollout.maxSurge 0",
+    ),
+    "no tolerance": ({"predictor": {"calibration": {"tolerance": 0}}}, "must be above 0, and at most 0.5"),
     "drain too short": ({"drain": {"maxSeconds": 5}}, "spec.drain.maxSeconds in body should be greater"),
     "drain too long": ({"drain": {"maxSeconds": 90000}}, "spec.drain.maxSeconds in body should be less"),
     "a rollout that cannot be": (

@@ -99,7 +99,49 @@ FIELDS: dict[str, dict[str, Any]] = {
     "gateway-default-max-tokens": {"gateway": {"defaultMaxTokens": 256}},
     "gateway-log": {"gateway": {"logLevel": "debug", "logFormat": "Text"}},
     "scheduling-policy": {"scheduling": {"policy": "ssjf", "ageGuard": True}},
+    "scheduling-interval": {
+        "scheduling": {
+            "policy": "amin",
+            "interval": {"lower": 0.2, "upper": 0.8},
+            "evictions": {"first": "Largest", "most": 1},
+        }
+    },
+    "scheduling-deadlines": {"scheduling": {"deadlines": {"refuseBelow": 0.5, "dropBelow": 0.1}}},
+    "scheduling-tenants": {
+        "scheduling": {"tenants": {"defaultWeight": 2, "weights": [{"name": "research", "weight": 3}]}}
+    },
+    "scheduling-bands": {
+        "gateway": {"queue": {"seconds": 120}},
+        "scheduling": {"bands": {"sheddableBelow": 1}},
+    },
     "scheduling-tail-weight": {"scheduling": {"tailWeight": 2.5}},
+    "predictor-artifact": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"oci": {"image": "r.io/predictor:1", "path": "/p"}}, "digest": _DIGEST},
+        }
+    },
+    "predictor-artifact-image-volume": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"oci": {"image": "r.io/predictor:1", "mount": "ImageVolume"}}},
+        }
+    },
+    "predictor-artifact-uri": {
+        "predictor": {"mode": "Artifact", "artifact": {"source": {"uri": _URI}}},
+    },
+    "predictor-artifact-pvc": {
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"pvc": {"claimName": "predictors", "path": "llama"}}},
+        }
+    },
+    "predictor-calibration": {"predictor": {"calibration": {"tolerance": 0.1, "window": 1000}}},
+    "predictor-history-retention": {"predictor": {"history": {"retentionDays": 7, "byTenant": True}}},
+    "predictor-history-snapshot": {
+        "predictor": {"history": {"snapshot": {"claimName": "history"}}},
+        "rollout": {"maxSurge": 0, "maxUnavailable": 1},
+    },
     "predictor-mode": {"predictor": {"mode": "None"}},
     "predictor-device-gpu-by-claim": {
         "resources": {"limits": {"nvidia.com/gpu": 1}},
@@ -133,6 +175,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 """What is set beside `SMALLEST`; None takes a field away."""
 
 WITHOUT_EFFECT_ON_OBJECTS = {
+    "spec.scaling.quantile": "goes into the scaling signal: test_signal.py",
     "spec.scaling.maxWaitSeconds": "goes into the scaling signal: test_signal.py",
 }
 """Fields that act elsewhere than in the children's manifests, and where that is tested."""

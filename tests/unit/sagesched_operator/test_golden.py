@@ -95,5 +95,6 @@ def _paths(section, path):
 def _paths_in(spec, path):
     for key, value in spec.items():
         yield f"{path}.{key}"
-        if isinstance(value, dict):
-            yield from _paths_in(value, f"{path}.{key}")
+        for entry in value if isinstance(value, list) else [value]:
+            if isinstance(entry, dict):
+                yield from _paths_in(entry, f"{path}.{key}")
