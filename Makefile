@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 
 # Apart from the environment: a demo does not wait for it. Nothing happens where the cache has them.
 cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into the cache, ten minutes on two cold cores
-	@$(BIN)/python -m cluster.tools > /dev/null
+	@$(BIN)/python -m cluster.install >/dev/null
 
 demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway: which order wins (DATASET=file.jsonl for real prompts)
 	@$(BIN)/sagesched-emulator demo --out build/demo $(if $(DATASET),--dataset $(DATASET))
@@ -40,6 +40,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/mypy
 	@MYPYPATH=bench:tests/integration/operator:tests/unit/sagesched_operator $(BIN)/mypy bench
 	@MYPYPATH=docs/reference $(BIN)/mypy docs
+	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)

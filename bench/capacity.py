@@ -81,7 +81,9 @@ def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
     scale = arguments.time_scale
     print(f"{arguments.requests} requests, seed {arguments.seed}, real tritonserver, time scale {scale:g}")
     for rule in arguments.rules:
-        bench = LiveBench(_trace(arguments, records, profile(ENGINES[rule])), folder, scale)
+        bench = LiveBench(
+            _trace(arguments, records, profile(ENGINES[rule])), folder, scale, not arguments.data
+        )
         direct = bench.run(rule, "ensemble", None, "direct")
         print(f"\n{rule}: by itself the engine runs {direct.batch:.1f} at a time {direct.invalid}")
         print(_LIVE_HEAD)

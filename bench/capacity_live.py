@@ -67,12 +67,15 @@ class LiveBench:
         trace: what is sent.
         folder: for logs; exists.
         time_scale: wall seconds per engine second.
+        own_prompts: they are generated, so that the emulated tokenizer counts them as the engine does; else
+            the gateway learns from the engine's counts, where it tells them.
         arrivals_s: engine seconds within which all is sent, so that nearly all the run is backlog.
     """
 
     trace: Trace
     folder: Path
     time_scale: float
+    own_prompts: bool
     arrivals_s: float = ARRIVALS_S
 
     def run(self, rule: str, profile: str, cell: Cell | None, policy: str) -> LiveSeen:
@@ -117,7 +120,8 @@ class LiveBench:
     def _gateway(self, stack: ExitStack, triton: TritonServer, cell: Cell, policy: str) -> GatewayProcess:
         proxy = stack.enter_context(MetricsProxy(triton.metrics_address, cell.metrics, self.time_scale))
         addresses = TritonAddresses(grpc=triton.grpc_address, http=triton.http_address, metrics=proxy.address)
-        config = gateway_config(addresses, policy, Prediction(enabled=False, tokenizer=TOKENIZER_PATH))
+        prediction = Prediction(enabled=False, tokenizer=TOKENIZER_PATH if self.own_prompts else None)
+        config = gateway_config(addresses, policy, prediction)
         if cell.kv_policy_to_set() is not None:
             config["engine"] = {"kvPolicy": RULES[cell.rule].value}
         return GatewayProcess(config, self.folder, f"{cell.rule}-{cell.profile}-{cell.metrics}-{policy}")

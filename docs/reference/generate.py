@@ -27,6 +27,7 @@ from sagesched_gateway.settings.reloadable import RELOADABLE
 from sagesched_gateway.settings.section import AUTO
 from sagesched_gateway.settings.sections.engine import EngineConfig
 from sagesched_gateway.settings.sections.tenants import TenantsConfig
+from sagesched_predictor.trust import TrustReport
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -149,6 +150,7 @@ _SNAPSHOT = DispatchSnapshot(
     iteration_s=0.0,
     draining=False,
     predictor=PredictorState(mode="None", state="off"),
+    trust=TrustReport(coverage={0.9: 0.9}, concordance=0.4),
 )
 
 

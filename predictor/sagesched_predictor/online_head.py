@@ -90,25 +90,38 @@ class OnlineHead:
         """
         self.num_records = n = len(answers.log_tokens)
         judged = slice(max(0, n - MAX_JUDGED), n)
-        recent, rng = answers.part(judged), np.random.default_rng(seed)
-        self._features, solver = _prepared(answers, MAX_LANDMARKS, RIDGE, rng)
-        self._scale_features, scale_solver = _prepared(recent, MAX_SCALE_LANDMARKS, SCALE_RIDGE, rng)
-        recency = _recency(len(recent.log_tokens), RESIDUAL_HALF_LIFE)
+        num_judged, weights = n - judged.start, _recency(n, HALF_LIFE)
+        landmarks = np.random.default_rng(seed).permutation(n)[:MAX_LANDMARKS]
+        some = answers.part(landmarks)
+        self._features = KernelFeatures(
+            Standard.of(answers.vectors), some.embeddings, some.vectors, some.offsets
+        )
+        seen = self._features(answers.embeddings, answers.vectors, answers.offsets)
+        between = seen[landmarks, :-2]
+        solver = Solver(seen, between, weights, RIDGE, num_judged)
+        # The first landmarks, and what is no landmark.
+        few = np.r_[: min(len(landmarks), MAX_SCALE_LANDMARKS), seen.shape[1] - 2, seen.shape[1] - 1]
+        rough = between[np.ix_(few[:-2], few[:-2])]
+        scale_solver = Solver(seen[judged][:, few], rough, weights[judged], SCALE_RIDGE, num_judged)
+        # Columns: the mean, the logarithm of the residuals' size.
+        self._coefficients = np.zeros((seen.shape[1], 2))
+        recency = _recency(num_judged, RESIDUAL_HALF_LIFE)
         floors, cut = answers.log_tokens - answers.offsets, answers.censored
         targets = floors.copy()
         for _ in range(NUM_ROUNDS if cut.any() else 1):
-            self._mean = solver.solve(targets)
-            expected = solver.left_out(targets, self._mean)
+            mean = solver.solve(targets)
+            expected = solver.left_out(targets, mean)
             sizes = np.log(np.abs(targets - expected) + SMALLEST_RESIDUAL)[judged]
             self._middle_size = float(sizes.mean())
-            self._size = scale_solver.solve(sizes - self._middle_size)
-            left_out = scale_solver.left_out(sizes - self._middle_size, self._size)
+            size = scale_solver.solve(sizes - self._middle_size)
+            left_out = scale_solver.left_out(sizes - self._middle_size, size)
             scales = _scales(left_out + self._middle_size)
             residuals, mass = product_limit((floors - expected)[judged] / scales, cut[judged], recency)
             if cut.any():
-                scales = self._scale(answers.part(cut))
+                scales = _scales(seen[cut][:, few] @ size + self._middle_size)
                 least = (floors - expected)[cut] / scales
                 targets[cut] = expected[cut] + scales * expected_above(residuals, mass, least)
+        self._coefficients[:, 0], self._coefficients[few, 1] = mean, size
         self.standard_quantiles = quantiles(residuals, mass, levels)
 
     def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, offsets: FloatArray) -> FloatArray:
@@ -119,26 +132,9 @@ class OnlineHead:
             vectors: request vectors, float32 (n, d).
             offsets: the prior's median, shape (n,); zeros where there is no prior.
         """
-        middles = self._features(embeddings, vectors, offsets) @ self._mean + offsets
-        sizes = self._scale_features(embeddings, vectors, offsets) @ self._size
-        scales = _scales(sizes + self._middle_size)
-        return middles[:, None] + scales[:, None] * self.standard_quantiles
-
-    def _scale(self, answers: Answers) -> FloatArray:
-        """How wide the distribution of each is."""
-        sizes = self._scale_features(answers.embeddings, answers.vectors, answers.offsets) @ self._size
-        return _scales(sizes + self._middle_size)
-
-
-def _prepared(
-    answers: Answers, most_landmarks: int, ridge: float, rng: np.random.Generator
-) -> tuple[KernelFeatures, Solver]:
-    n = len(answers.log_tokens)
-    landmarks = rng.permutation(n)[:most_landmarks]
-    some = answers.part(landmarks)
-    features = KernelFeatures(Standard.of(answers.vectors), some.embeddings, some.vectors, some.offsets)
-    seen = features(answers.embeddings, answers.vectors, answers.offsets)
-    return features, Solver(seen, landmarks, _recency(n, HALF_LIFE), ridge, min(n, MAX_JUDGED))
+        said = self._features(embeddings, vectors, offsets) @ self._coefficients
+        scales = _scales(said[:, 1] + self._middle_size)
+        return (said[:, 0] + offsets)[:, None] + scales[:, None] * self.standard_quantiles
 
 
 def _recency(n: int, half_life: float) -> FloatArray:

@@ -7,7 +7,7 @@ that each kind can explain its own part:
     k(a, b) = exp((cos(a, b) - 1) / T) + exp(-|x_a - x_b|^2 / (2 w d))
 
 with x the standardised request vector of d numbers. Sums did better than products or either part alone, and
-widths matter little around the chosen ones (`bench/online_head.py`).
+widths matter little around the chosen ones (docs/decisions/0020-regression-over-the-whole-history.md).
 
 Up to `MAX_LANDMARKS` records the solution is exact; beyond, records are seen through their kernels with so
 many of them drawn at random (Nystroem's method, the subset of regressors), so the cost of a prediction is
@@ -113,7 +113,7 @@ class Solver:
     def __init__(
         self,
         features: FloatMatrix,
-        landmarks: npt.NDArray[np.intp],
+        between: FloatMatrix,
         weights: FloatArray,
         ridge: float,
         num_judged: int,
@@ -122,7 +122,7 @@ class Solver:
 
         Args:
             features: of `KernelFeatures`, (n, p).
-            landmarks: rows that are the landmarks, in their order, shape (p - 2,).
+            between: kernels of the landmarks with one another, (p - 2, p - 2).
             weights: of the records, > 0, shape (n,).
             ridge: noise of a record in units of a kernel's variance.
             num_judged: so many of the last rows can be left out.
@@ -130,8 +130,7 @@ class Solver:
         self._features = features
         self._weights = weights
         normal = self._summed(lambda rows, part: part.T @ (part * weights[rows, None].astype(np.float32)))
-        between = features[landmarks, :-2].astype(np.float64)
-        normal[:-2, :-2] += ridge * (between + between.T) / 2
+        normal[:-2, :-2] += ridge * between.astype(np.float64)
         normal[np.diag_indices_from(normal)] += JITTER * len(features)
         normal[-1, -1] += LINE_RIDGE
         self._inverse = np.linalg.inv((normal + normal.T) / 2)

@@ -1,11 +1,11 @@
 """What fits into the engine and how fast it is: settings, model configuration and metrics put together.
 
 Settings win over metrics and configuration; where both of these tell a size, the smaller one holds, for
-neither can be exceeded. Of what the metrics tell, `GaugeSense` says how much we may fill; what nobody tells
-is left to the core, which learns it from measured waits. Most values stand still after the first scrape; the
-duration of an iteration moves with the load and is measured, from the engine's iteration counter where there
-is one, else from the time between chunks. The core hears of a new duration only when it moved by more than
-`HYSTERESIS`, since each change may put the whole queue into a new order.
+neither can be exceeded. Once metrics could be compared with what we sent, `GaugeSense` says how much we may
+fill; what nobody tells is left to the core, which learns it from measured waits. Most values stand still
+after the first scrape; the duration of an iteration moves with the load and is measured, from the engine's
+iteration counter where there is one, else from the time between chunks. The core hears of a new duration only
+when it moved by more than `HYSTERESIS`, since each change may put the whole queue into a new order.
 """
 
 from __future__ import annotations
@@ -147,12 +147,16 @@ class CapacityModel:
         configured_blocks = None if limits.kv_tokens is None else max(limits.kv_tokens // block_tokens, 1)
         told = self._told_slots()
         slots = FIRST_GUESS_SLOTS if told is None else told
-        kv_blocks = None if not gauges.kv_blocks else self.sense.kv_blocks(gauges.kv_blocks)
+        kv_blocks = _least(gauges.kv_blocks, configured_blocks)
+        if gauges.kv_blocks and self.sense.compares_blocks:
+            # In blocks as we count them, of which more may fit than there are: prefixes are shared, or
+            # prompts counted too long.
+            kv_blocks = self.sense.kv_blocks(gauges.kv_blocks)
         return replace(
             before,
             slots=own.slots or min(slots, limits.most_at_once or slots),
             knows_slots=bool(own.slots or told is not None or limits.most_at_once),
-            kv_blocks=own.kv_blocks or _steady(_least(kv_blocks, configured_blocks), before.kv_blocks),
+            kv_blocks=own.kv_blocks or _steady(kv_blocks, before.kv_blocks),
             block_tokens=block_tokens,
             kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,
             max_num_tokens=own.max_num_tokens or limits.max_num_tokens or before.max_num_tokens,

@@ -103,17 +103,7 @@ class Dispatcher:
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
-        Args:
-            upstream: Triton.
-            predictor: predicts lengths.
-            telemetry: the metrics.
-            counter: counts prompts.
-            capacity: what is known of the engine.
-            policy: the order.
-            pressure: deadlines, limits, tenants.
-            limits: how much may wait.
-            recorder: keeps what happened; None keeps nothing.
-            until_back: see `Pump`; None takes Triton to be there always.
+        `until_back` is the pump's; without it Triton is taken to be there always.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.

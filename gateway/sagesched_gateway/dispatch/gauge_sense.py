@@ -99,6 +99,11 @@ class GaugeSense:
         """Share of the latest readings in which somebody had been paused; None while there are too few."""
         return sum(self._pauses) / PAUSE_WINDOW if len(self._pauses) == PAUSE_WINDOW else None
 
+    @property
+    def compares_blocks(self) -> bool:
+        """Whether there are enough readings to say what of the KV pool is not ours."""
+        return len(self._blocks.readings) >= LEAST_READINGS
+
     def slots(self, most: int) -> int:
         """Of so many places, those that we may fill."""
         return max(round(most - self._requests.value(most)), 1)

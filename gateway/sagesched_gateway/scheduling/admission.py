@@ -285,8 +285,23 @@ class Ledger:
         """KV blocks that jobs in flight hold, or are estimated to hold by now."""
         if self._reserves_ahead:
             return self._most_blocks
-        clock = self._clock.at(now)
-        return sum(self._estimate(held, clock, now, 0.0) for held in self._reservations.values())
+        # As `_estimate` counts each; written out, since every start does this for all that runs.
+        clock, iteration_s, block_tokens = (
+            self._clock.at(now),
+            self._clock.iteration_s,
+            self._capacity.block_tokens,
+        )
+        ceil, total = math.ceil, 0
+        for held in self._reservations.values():
+            tokens: float = held.tokens
+            if held.heard_at is None:
+                if now > held.due_at:
+                    tokens += (now - held.due_at) / iteration_s
+            elif clock > held.heard_at:
+                tokens += clock - held.heard_at
+            blocks, most = ceil(tokens / block_tokens - _ROUNDING), held.most_blocks
+            total += blocks if blocks < most else most
+        return total
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""

@@ -51,21 +51,11 @@ def chart_cluster(cluster_tools: Tools) -> Iterator[ControlPlane]:
         yield running
 
 
-@pytest.fixture
-def with_crd(chart_cluster: ControlPlane) -> ControlPlane:
-    """The same cluster with our kind."""
-    chart_cluster.kubectl("apply", "--server-side", "-f", str(CHART / "files" / "llmservingpools.yaml"))
-    chart_cluster.kubectl(
-        "wait", "crd/llmservingpools.serving.sagesched.io", "--for=condition=Established", "--timeout=30s"
-    )
-    return chart_cluster
-
-
 @pytest.fixture(scope="session")
 def schemas(chart_cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Strict schemas of all kinds, ours too, as the server publishes them."""
     crd = CHART / "files" / "llmservingpools.yaml"
-    chart_cluster.kubectl("apply", "--server-side", "-f", str(crd))
+    chart_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crd))
     chart_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
     folder = write_schemas(chart_cluster, tmp_path_factory.mktemp("schemas"))
     for _ in range(50):

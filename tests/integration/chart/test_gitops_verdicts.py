@@ -18,6 +18,7 @@ from lupa import lua51
 
 from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
+from cluster.tools import Tools
 from sagesched_operator.conditions import Condition, merge
 
 ROOT = Path(__file__).parents[3]
@@ -116,50 +117,52 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES)
-def case(request: pytest.FixtureRequest) -> Case:
-    param: Case = request.param
-    return param
+@pytest.fixture(scope="module")
+def pools(chart_cluster: ControlPlane) -> dict[str, dict[str, Any]]:
+    """By name of the case: the pools as the API server gives them back."""
+    crd = ROOT / "crds" / "llmservingpools.yaml"
+    chart_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crd))
+    chart_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+    names = {case: case.lower().replace(" ", "-") for case in CASES}
+    bodies = [_pool(names[name], case.spec) for name, case in CASES.items()]
+    chart_cluster.kubectl("delete", "llmsp", "--all", "-n", "default")
+    chart_cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(bodies))
+    patch = ("patch", "llmsp", "--type=merge", "-p")
+    for name, case in CASES.items():
+        if case.conditions is not None:
+            conditions = merge((), case.conditions, generation=1, now=NOW)
+            status = json.dumps({"status": {"observedGeneration": 1, "conditions": conditions}})
+            chart_cluster.kubectl(*patch, status, names[name], "--subresource=status")
+        if case.is_old:
+            change = json.dumps({"spec": {"rollout": {"maxSurge": 2}}})
+            chart_cluster.kubectl(*patch, change, names[name])
+    found = {item["metadata"]["name"]: item for item in chart_cluster.get("llmsp", "-n", "default")["items"]}
+    return {case: found[name] for case, name in names.items()}
 
 
-@pytest.fixture
-def pool(case: Case, with_crd: ControlPlane) -> dict[str, Any]:
-    """The pool as the API server gives it back."""
-    spec = {
-        "model": {"name": "m", "source": {"pvc": {"claimName": "c"}}},
-        "runtime": {"image": "i"},
-        **case.spec,
-    }
-    body = {
+def _pool(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    smallest = {"model": {"name": "m", "source": {"pvc": {"claimName": "c"}}}, "runtime": {"image": "i"}}
+    return {
         "apiVersion": "serving.sagesched.io/v1alpha1",
         "kind": "LLMServingPool",
-        "metadata": {"name": "judged", "namespace": "default"},
-        "spec": spec,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {**smallest, **spec},
     }
-    with_crd.kubectl("delete", "llmsp", "judged", "--ignore-not-found")
-    with_crd.kubectl("create", "-f", "-", stdin=json.dumps(body))
-    if case.conditions is not None:
-        conditions = merge((), case.conditions, generation=1, now=NOW)
-        status = {"status": {"observedGeneration": 1, "conditions": conditions}}
-        with_crd.kubectl(
-            "patch", "llmsp", "judged", "--subresource=status", "--type=merge", "-p", json.dumps(status)
-        )
-    if case.is_old:
-        change = json.dumps({"spec": {"rollout": {"maxSurge": 2}}})
-        with_crd.kubectl("patch", "llmsp", "judged", "--type=merge", "-p", change)
-    return with_crd.get("llmsp", "judged")
 
 
-def test_argo_cd(case: Case, pool: dict[str, Any]) -> None:
-    status, message = argo_health(HEALTH, pool)
+@pytest.mark.parametrize("name", CASES)
+def test_argo_cd(name: str, pools: dict[str, dict[str, Any]]) -> None:
+    case = CASES[name]
+    status, message = argo_health(HEALTH, pools[name])
     assert (status, case.argo[1] in message) == (case.argo[0], True), message
 
 
-def test_flux(case: Case, pool: dict[str, Any], with_crd: ControlPlane) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_flux(name: str, pools: dict[str, dict[str, Any]], cluster_tools: Tools) -> None:
     done = subprocess.run(
-        [with_crd.tools["kstatus"]], input=json.dumps(pool), capture_output=True, text=True, check=True
+        [cluster_tools["kstatus"]], input=json.dumps(pools[name]), capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout)["status"] == case.flux, done.stdout
+    assert json.loads(done.stdout)["status"] == CASES[name].flux, done.stdout
 
 
 def argo_health(script: str, body: dict[str, Any]) -> tuple[str, str]:

@@ -200,17 +200,17 @@ def test_the_engines_own_limit_is_a_net_beneath(small_queue_triton, known, tmp_p
     gateway = GatewayProcess(settings, tmp_path)
     try:
         gateway.wait_ready()
-        message = a_request(CASES["ensemble"], known.very_long.prompt, stream=True, max_tokens=1500)
+        # Whole answers, so that it cannot see by their first tokens that the engine is full.
+        message = a_request(CASES["ensemble"], known.very_long.prompt, stream=False, max_tokens=600)
         exchanges = [Exchange(gateway.grpc_address, message) for _ in range(36)]
         until(lambda: gateway.status()["counters"].get("failed") == 2)
         assert gateway.status()["counters"]["retried"] == 2
-        for exchange in exchanges:
-            first = exchange.next()
-            if first.error_message:
-                assert "Maximum queue size of 2 has been reached" in first.error_message
-                assert first.infer_response.parameters["x-sagesched-error"].string_param == (
-                    "upstream-unavailable"
-                )
-            exchange.cancel()
+        answers = [answer for exchange in exchanges for answer in exchange.rest()]
+        refused = [a for a in answers if isinstance(a, ModelStreamInferResponse) and a.error_message]
+        assert len(refused) == 2
+        for answer in refused:
+            assert "Maximum queue size of 2 has been reached" in answer.error_message
+            word = answer.infer_response.parameters["x-sagesched-error"].string_param
+            assert word == "upstream-unavailable"
     finally:
         gateway.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -66,6 +67,12 @@ def test_every_series_asked_for_exists(where: str, query: str) -> None:
     asked = set(SERIES.findall(query))
     assert asked, f"{where} asks for no series of ours"
     assert asked <= known_series(), f"{where} asks for {sorted(asked - known_series())}"
+
+
+@pytest.mark.parametrize(("where", "query"), list(queries()), ids=lambda value: value[:40])
+def test_every_query_is_promql(where: str, query: str) -> None:
+    if not where.split(": ")[-1].startswith("$"):  # Grafana's own functions fill variables
+        promql_parser.parse(query.replace("$__rate_interval", "5m"))
 
 
 @pytest.mark.parametrize("alert", list(alerts()), ids=lambda alert: alert["alert"])
