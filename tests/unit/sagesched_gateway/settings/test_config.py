@@ -107,7 +107,10 @@ def test_every_setting_is_read():
         ({"listen": {"grpc": "a:65536"}}, "listen.grpc: must be host:port"),
         ({"listen": {"grpc": "a:²"}}, "listen.grpc: must be host:port"),
         ({"triton": {"http": "a:0"}}, "triton.http: must be host:port with a port from 1 to 65535"),
-        ({"predictor": {"mode": "Learned"}}, "predictor.mode: unknown mode 'Learned', one of Shipped, Artifact"),
+        (
+            {"predictor": {"mode": "Learned"}},
+            "predictor.mode: unknown mode 'Learned', one of Shipped, Artifact",
+        ),
         ({"predictor": {"mode": "Artifact"}}, "predictor.encoder: missing: mode Artifact needs the folder"),
         ({"predictor": {"mode": "None", "device": "TPU"}}, "predictor.device: unknown device 'TPU'"),
         ({"predictor": {"mode": "None", "timeoutSeconds": 0}}, "predictor.timeoutSeconds: must be a number"),
