@@ -8,7 +8,7 @@ export SAGESCHED_CACHE := $(CACHE)
 INSTALLED := .venv/installed
 DATASET ?=
 
-.PHONY: install cluster-tools demo test lint format bench docs clean
+.PHONY: install cluster-tools demo test lint format golden crds bench manifests docs clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED) cluster-tools ## install everything into .venv; Triton, the encoder and Kubernetes' programs into the cache
@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 
 # Apart from the environment: a demo does not wait for it. Nothing happens where the cache has them.
 cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into the cache, ten minutes on two cold cores
-	@$(BIN)/python -m cluster.tools > /dev/null
+	@$(BIN)/python -m cluster.install >/dev/null
 
 demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway: which order wins (DATASET=file.jsonl for real prompts)
 	@$(BIN)/sagesched-emulator demo --out build/demo $(if $(DATASET),--dataset $(DATASET))
@@ -38,8 +38,9 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=bench $(BIN)/mypy bench
-	@$(BIN)/mypy docs
+	@MYPYPATH=bench:tests/integration/operator:tests/unit/sagesched_operator $(BIN)/mypy bench
+	@MYPYPATH=docs/reference $(BIN)/mypy docs
+	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)
@@ -49,6 +50,16 @@ format: $(INSTALLED)
 bench: $(INSTALLED) ## every published figure; needs the data pack (SAGESCHED_DATA)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@bash bench/all.sh
+
+golden: $(INSTALLED) ## the files that show what each field of a pool does to its objects
+	@GOLDEN_WRITE=1 $(BIN)/pytest -q tests/unit/sagesched_operator/test_golden.py
+
+crds: $(INSTALLED) ## the CustomResourceDefinition, from the code
+	@mkdir -p build
+	@$(BIN)/sagesched-operator crd >build/crd.yaml && mv build/crd.yaml crds/llmservingpools.yaml
+
+manifests: crds cluster-tools ## the chart's copy of the CRD, and plain manifests for kustomize
+	@$(BIN)/python charts/render.py
 
 docs: $(INSTALLED) ## the reference pages that follow from the code
 	@$(BIN)/python docs/reference/generate.py

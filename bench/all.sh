@@ -22,8 +22,16 @@ run bench/gateway_overhead.py
 run bench/connection_age.py
 run bench/perf_analyzer.py
 run bench/engine_queue.py
+run bench/capacity.py --data "$out/castillo.jsonl" --rho 1.3
+run bench/capacity.py --live --data "$out/castillo.jsonl" --requests 250
 run bench/live_vs_virtual.py
 run bench/live_castillo.py --seeds 0 1 2
 run bench/reload_under_load.py
 run bench/per_message.py
+run bench/amin_amax.py
+run bench/amin_amax.py --live --requests 300 --rho 1.3
+run bench/isolation.py --load 0.6
+run bench/deadlines.py
+run bench/burst.py
 run bench/storm.py
+run bench/operator_scale.py

@@ -1,9 +1,11 @@
-"""A_min and A_max beside other policies, in virtual time: what counting on a bound costs and gains.
+"""A_min and A_max beside other policies: what counting on a bound costs and gains.
 
     python bench/amin_amax.py
     python bench/amin_amax.py --headroom 0 16 --predictions interval classes
+    python bench/amin_amax.py --live --requests 400 --rho 1.3
 
-All policies run the same traces on an engine that grows KV as it goes. What they are told of a length:
+In virtual time, or with `--live` through the real gateway and a real Triton. All policies run the same traces
+on an engine that grows KV as it goes. What they are told of a length:
 
 - `recorded`: nine other answers to the same prompt;
 - `interval`: between 1 and 1,000, no more (the bounds of the paper's widest setting);
@@ -23,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from amin_amax_live import live_table
 from pressure_trace import add_arguments, heading, records_of
 
 from sagesched_emulator.dataset import DatasetError, Record
@@ -47,6 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"amin_amax: {error}", file=sys.stderr)
         return 2
     print(f"{heading(arguments, records)}, rho {arguments.rho}")
+    if arguments.live:
+        tables = [
+            live_table(arguments, told, _trace(arguments, records, told, 0))
+            for told in arguments.predictions
+            if told != "recorded"
+        ]
+        return 0 if all(tables) else 1
     for told in arguments.predictions:
         for headroom in arguments.headroom:
             _table(arguments, records, told, headroom)
@@ -61,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rho", type=float, default=1.05, help="load (default: %(default)s)")
     parser.add_argument("--predictions", nargs="+", choices=PREDICTIONS, default=list(PREDICTIONS))
     parser.add_argument("--headroom", nargs="+", type=float, default=[0.0, 16.0], help="iterations of growth")
+    parser.add_argument(
+        "--live", action="store_true", help="in front of a real Triton, seed 0, no `recorded`"
+    )
+    parser.add_argument("--time-scale", type=float, default=0.75, help="live: default: %(default)s")
     return parser
 
 

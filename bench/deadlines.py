@@ -2,6 +2,10 @@
 
     python bench/deadlines.py
     python bench/deadlines.py --policy fcfs --rho 0.9 1.1
+    python bench/deadlines.py --unseen --requests 800
+
+What is known of a length are nine other answers to the same prompt; with `--unseen` it is what the gateway's
+own predictor, which has seen another half of the prompts and goes on learning, says of prompts it never saw.
 
 Three questions, each over loads and policies:
 
@@ -17,14 +21,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from pressure_trace import add_arguments, heading, records_of
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.knowledge import OtherAnswers
+from sagesched_emulator.knowledge import Knowledge, OtherAnswers, learned, open_encoder
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.replay_run import ReplayRun, Served
@@ -48,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DatasetError, OSError) as error:
         print(f"deadlines: {error}", file=sys.stderr)
         return 2
+    knowledge: Callable[[int], Knowledge] = lambda _: OtherAnswers()  # noqa: E731
+    if arguments.unseen:
+        records, knowledge = _unseen(records)
     print(heading(arguments, records))
     print(
         f"{'policy':14} {'rho':>5} {'waited':>7} {'ETA p90 holds':>14} | {'accepted':>9} {'in time':>8} "
@@ -55,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for policy in arguments.policy:
         for rho in arguments.rho:
-            print(_line(arguments, records, policy, rho), flush=True)
+            print(_line(arguments, records, knowledge, policy, rho), flush=True)
     return 0
 
 
@@ -66,10 +73,25 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(parser, requests=1500)
     parser.add_argument("--policy", nargs="+", default=["fcfs", "gittins-boost", "sagesched"])
     parser.add_argument("--rho", nargs="+", type=float, default=[0.9, 1.05, 1.3])
+    parser.add_argument("--unseen", action="store_true", help="the gateway's own predictor, unseen prompts")
     return parser
 
 
-def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str, rho: float) -> str:
+def _unseen(records: Sequence[Record]) -> tuple[list[Record], Callable[[int], Knowledge]]:
+    """Prompts that the predictor has not seen, and what makes one, by seed, that has seen the others."""
+    seen, unseen = list(records[::2]), list(records[1::2])
+    embeddings, dimension = open_encoder(None)
+    embeddings.prepare([record.prompt for record in records], lambda _: None)
+    return unseen, lambda seed: learned(embeddings, dimension, seen, seed=seed)
+
+
+def _line(
+    arguments: argparse.Namespace,
+    records: Sequence[Record],
+    knowledge: Callable[[int], Knowledge],
+    policy: str,
+    rho: float,
+) -> str:
     plain: list[Served] = []
     door: list[Served] = []
     limited: list[Served] = []
@@ -82,17 +104,21 @@ def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str,
                 rho=rho,
                 num_requests=arguments.requests,
                 seed=seed,
-                repeats=True,
+                repeats=not arguments.unseen,
             )
         )
         without = _undated(trace)
-        plain += _run(arguments, without, policy, PressureSettings(measure_waits=True)).served
+        plain += _run(
+            arguments, knowledge(seed), without, policy, PressureSettings(measure_waits=True)
+        ).served
         never = DeadlineSettings(refuse_below=0.0, drop_below=0.0)
-        late += _run(arguments, trace, policy, PressureSettings(deadlines=never, measure_waits=True)).served
+        late += _run(
+            arguments, knowledge(seed), trace, policy, PressureSettings(deadlines=never, measure_waits=True)
+        ).served
         judged = DeadlineSettings(refuse_below=REFUSE_BELOW)
-        door += _run(arguments, trace, policy, PressureSettings(deadlines=judged)).served
+        door += _run(arguments, knowledge(seed), trace, policy, PressureSettings(deadlines=judged)).served
         limit = OverloadSettings(max_backlog_s=BACKLOG_S)
-        limited += _run(arguments, without, policy, PressureSettings(overload=limit)).served
+        limited += _run(arguments, knowledge(seed), without, policy, PressureSettings(overload=limit)).served
     waits = [served for served in plain if served.eta_s is not None]
     holds = np.mean([_waited_s(served) <= (served.eta_s or 0.0) for served in waits]) if waits else np.nan
     accepted = [served for served in door if not _refused_for(served, "deadline-unreachable")]
@@ -105,11 +131,13 @@ def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str,
     )
 
 
-def _run(arguments: argparse.Namespace, trace: Trace, policy: str, pressure: PressureSettings) -> ReplayRun:
+def _run(
+    arguments: argparse.Namespace, knowledge: Knowledge, trace: Trace, policy: str, pressure: PressureSettings
+) -> ReplayRun:
     settings = ReplaySettings(
         policy=PolicySettings(name=policy), pressure=pressure, eta_quantile=0.9, retries=1
     )
-    return replay(trace, profile(arguments.engine), settings, OtherAnswers())
+    return replay(trace, profile(arguments.engine), settings, knowledge)
 
 
 def _with_deadlines(trace: Trace) -> Trace:

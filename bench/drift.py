@@ -25,9 +25,12 @@ import numpy as np
 from castillo import DEFAULT_MODEL, default_data_folder
 from embedded_prompts import LookUp, Prompts, load_prompts, tau
 
+from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.prior import Prior
 from sagesched_predictor.training.export import export_encoder
 from sagesched_predictor.trust import Trust
 
@@ -55,13 +58,15 @@ class Story:
     slots: int
     seed: int
     length_of: Callable[[Story, int, int], int]
+    prior: Prior | None
     done: list[Request] = field(default_factory=list)
     told: list[tuple[int, bool, bool, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.trust = Trust()
-        self._predictor = Predictor(LookUp(self.prompts), History(self.prompts.embeddings.shape[1]))
+        history = History(self.prompts.embeddings.shape[1])
+        self._predictor = Predictor(LookUp(self.prompts), history, self.prior)
         self._running: list[tuple[int, int, Request]] = []
         self._now = 0
 
@@ -150,30 +155,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stationary", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=1)
     parsed = parser.parse_args(arguments)
-    prompts = load_prompts(parsed.data, parsed.model, export_encoder(), parsed.threads)
+    folder = export_encoder()
+    prompts = load_prompts(parsed.data, parsed.model, folder, parsed.threads)
+    prior = load_prior(EncoderArtifact.load(folder))
     warm = parsed.warm
     print(f"{parsed.model}, {parsed.slots} slots, {warm} requests before anything changes")
     for seed in range(parsed.seeds):
-        story = Story(prompts, parsed.slots, seed, doubled_from(warm))
+        story = Story(prompts, parsed.slots, seed, doubled_from(warm), prior)
         story.run(warm + 700)
         print(
             f"doubled, seed {seed}: told and rescaled after "
             f"{first_told(story, warm, lambda calibrated, _: not calibrated)} requests; 90 % intervals held "
             f"{story.coverage(warm - 300, warm):.2f} before, {story.coverage(warm, warm + 100):.2f} in the "
             f"first 100, {story.coverage(warm + 200, warm + 500):.2f} in 200 to 500; tau "
-            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} in 200 to "
-            f"500; order given up: {first_told(story, 0, lambda _, useful: not useful)}"
+            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} then; "
+            f"order given up: {first_told(story, 0, lambda _, useful: not useful)}"
         )
     for seed in range(parsed.seeds):
         mended = warm + 800
-        story = Story(prompts, parsed.slots, seed, shuffled_between(warm, mended))
+        story = Story(prompts, parsed.slots, seed, shuffled_between(warm, mended), prior)
         story.run(mended + 900)
         print(
             f"shuffled, seed {seed}: first come, first served after "
             f"{first_told(story, warm, lambda _, useful: not useful)} requests; order back "
             f"{first_told(story, mended, lambda _, useful: useful)} requests after it is mended"
         )
-    story = Story(prompts, parsed.slots, 0, as_recorded)
+    story = Story(prompts, parsed.slots, 0, as_recorded, prior)
     story.run(parsed.stationary)
     print(
         f"stationary: {len(story.told)} changes of verdict in {parsed.stationary} requests {story.told[:4]}"

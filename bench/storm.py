@@ -4,10 +4,10 @@
 
 A real tritonserver with an emulated engine behind a gateway. Clients of all faces come and go: patient, slow,
 in a hurry, gone in the middle, several requests on a stream, malformed and hostile input. Meanwhile Triton is
-killed and comes back on the same ports, the predictor is killed or hangs, and the settings are swapped twice
-a second. A ledger on the clients' side knows each request's own answer and proves that it ended exactly once,
-with that answer or an error with a name. At the end of each round the gateway must hold nothing, and its
-memory must not grow from one round to the next, equal one by more than `--growth`.
+killed and comes back on the same ports, the predictor throws, hangs or is killed, and the settings are
+swapped twice a second. A ledger on the clients' side knows each request's own answer and proves that it ended
+exactly once, with that answer or an error with a name. At the end of each round the gateway must hold
+nothing, and its memory must not grow from one round to the next, equal one by more than `--growth`.
 """
 
 from __future__ import annotations

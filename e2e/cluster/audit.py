@@ -10,7 +10,7 @@ from pathlib import Path
 POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
+omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 """
 
@@ -48,11 +48,15 @@ class Request:
 
 
 def read_requests(log: Path) -> Iterator[Request]:
-    """All requests in the log so far, oldest first; watches appear when they end."""
+    """All requests in the log so far, oldest first; a watch is there from its beginning."""
     if not log.exists():
         return
+    seen: set[str] = set()
     for line in log.read_text().splitlines():
         event = json.loads(line)
+        if event["auditID"] in seen:  # the end of a watch whose beginning was read
+            continue
+        seen.add(event["auditID"])
         what = event.get("objectRef") or {}
         resource, sub = what.get("resource", ""), what.get("subresource", "")
         yield Request(

@@ -45,13 +45,16 @@ SOURCES = (
     Source("github.com/kedacore/keda/v2@v2.20.2", (f"{_BASES}keda.sh_scaledobjects.yaml",)),
     Source("github.com/argoproj/argo-cd/v2@v2.14.21", ("manifests/crds/application-crd.yaml",)),
     Source(
-        "github.com/fluxcd/source-controller@v1.7.3", (f"{_BASES}source.toolkit.fluxcd.io_gitrepositories.yaml",)
+        "github.com/fluxcd/source-controller@v1.7.3",
+        (f"{_BASES}source.toolkit.fluxcd.io_gitrepositories.yaml",),
     ),
     Source(
         "github.com/fluxcd/kustomize-controller@v1.7.3",
         (f"{_BASES}kustomize.toolkit.fluxcd.io_kustomizations.yaml",),
     ),
-    Source("github.com/fluxcd/helm-controller@v1.4.3", (f"{_BASES}helm.toolkit.fluxcd.io_helmreleases.yaml",)),
+    Source(
+        "github.com/fluxcd/helm-controller@v1.4.3", (f"{_BASES}helm.toolkit.fluxcd.io_helmreleases.yaml",)
+    ),
 )
 
 

@@ -27,7 +27,7 @@ def write_schemas(cluster: ControlPlane, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     paths = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3"))["paths"]
     for path in paths:
-        if path == "api/v1" or path.startswith("apis/") and path.count("/") == 2:
+        if path == "api/v1" or (path.startswith("apis/") and path.count("/") == 2):
             document = json.loads(cluster.kubectl("get", "--raw", f"/openapi/v3/{path}"))
             _write_kinds(document.get("components", {}).get("schemas", {}), folder)
     return folder
@@ -60,7 +60,10 @@ def _write_kinds(schemas: dict[str, Any], folder: Path) -> None:
             group = kind["group"].split(".")[0]
             file = "-".join(part for part in (kind["kind"], group, kind["version"]) if part).lower()
             needed = {each: strict[each] for each in _closure(name, strict)}
-            whole = {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": needed}
+            whole: dict[str, Any] = {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "definitions": needed,
+            }
             whole["allOf"] = [{"$ref": f"#/definitions/{name}"}]
             (folder / f"{file}.json").write_text(json.dumps(whole))
 

@@ -160,19 +160,3 @@ def _go_build(go: Path, family: Family, package: str, target: Path) -> None:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def main() -> int:
-    """Build what is missing; print each program's path."""
-    try:
-        tools = ensure_tools()
-    except ToolError as error:
-        print(f"cluster.tools: {error}", file=sys.stderr)
-        return 1
-    for name, path in sorted(tools.paths.items()):
-        print(f"{name}\t{path}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

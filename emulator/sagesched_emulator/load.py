@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
-from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelStreamInferResponse
+from tritonclient.grpc.service_pb2 import ModelStreamInferResponse
 
+from sagesched_emulator.load_messages import KINDS, TEXT
 from sagesched_emulator.load_result import LoadResult, RequestTiming
 
 STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
@@ -59,6 +60,7 @@ class LoadSpec:
         address: `host:port` of the gRPC service.
         model: name of the served model.
         requests: in order of arrival.
+        kind: of the model, one of `load_messages.KINDS`.
         time_scale: wall seconds per engine second.
         timeout_s: wall seconds after which what is still running is given up and counted as failed.
     """
@@ -68,23 +70,12 @@ class LoadSpec:
     requests: tuple[LoadRequest, ...]
     time_scale: float = 1.0
     timeout_s: float = 3600.0
+    kind: str = TEXT
 
 
-def generate_message(request: LoadRequest, model: str) -> bytes:
-    """The request as a serialized ModelInferRequest for the classic text models (`ensemble`), streaming."""
-    message = ModelInferRequest(model_name=model, id=request.id)
-    text = request.prompt.encode("utf-8")
-    contents = (
-        ("text_input", "BYTES", len(text).to_bytes(4, "little") + text),
-        ("max_tokens", "INT32", request.max_tokens.to_bytes(4, "little")),
-        ("stream", "BOOL", b"\x01"),
-        ("exclude_input_in_output", "BOOL", b"\x01"),
-    )
-    for name, datatype, raw in contents:
-        message.inputs.add(name=name, datatype=datatype, shape=[1, 1])
-        message.raw_input_contents.append(raw)
-    serialized: bytes = message.SerializeToString()
-    return serialized
+def generate_message(request: LoadRequest, model: str, kind: str = TEXT) -> bytes:
+    """The request as a serialized ModelInferRequest, streaming."""
+    return KINDS[kind](model, request.id, request.prompt, request.max_tokens)
 
 
 async def run_load(spec: LoadSpec, on_progress: Callable[[int, int], None] | None = None) -> LoadResult:
@@ -97,7 +88,7 @@ async def run_load(spec: LoadSpec, on_progress: Callable[[int, int], None] | Non
     Raises:
         ConnectionError: nothing listens at the address.
     """
-    messages = [generate_message(request, spec.model) for request in spec.requests]
+    messages = [generate_message(request, spec.model, spec.kind) for request in spec.requests]
     async with grpc.aio.insecure_channel(spec.address, options=CHANNEL_OPTIONS) as channel:
         try:
             await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)

@@ -1,7 +1,8 @@
 """`EngineProfile`: limits and speed of the engines that the emulator knows by name.
 
 `kv-bound` and `slot-bound` are two plain engines on which one resource is always scarce; published figures
-refer to them. `instant` takes almost no time, so that what remains is overhead of the path to it.
+refer to them. `kv-ahead` is `kv-bound` with KV reserved for `max_tokens` ahead.
+`instant` takes almost no time, so that what remains is overhead of the path to it.
 
 `h100-8b`, `h200-8b` (Llama-3.1-8B, bfloat16) and `h100-32b` (Qwen3-32B, FP8) stand for real engines.
 `bench/step_time_fit.py` fits their step times to measured points and prints the errors on points left out of
@@ -10,7 +11,7 @@ the fit, noted here as median / p90.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sagesched_emulator.step_time import StepTime
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
@@ -125,6 +126,8 @@ _KV_BOUND = EngineProfile(
     work_rates=WorkRates(per_token_step_s=1 / 2.0e6),
 )
 
+_KV_AHEAD = replace(_KV_BOUND, name="kv-ahead", kv_policy=KvPolicy.GUARANTEED_NO_EVICT)
+
 _SLOT_BOUND = EngineProfile(
     name="slot-bound",
     step_time=_PLAIN_STEP,
@@ -189,7 +192,8 @@ _H100_32B = EngineProfile(
 )
 
 PROFILES: dict[str, EngineProfile] = {
-    known.name: known for known in (_KV_BOUND, _SLOT_BOUND, _H100_8B, _H200_8B, _H100_32B, _INSTANT)
+    known.name: known
+    for known in (_KV_BOUND, _SLOT_BOUND, _KV_AHEAD, _H100_8B, _H200_8B, _H100_32B, _INSTANT)
 }
 
 

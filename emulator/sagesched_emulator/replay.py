@@ -19,7 +19,7 @@ from sagesched_emulator.replay_run import BLIND, DIRECT, ReplayRun, ReplaySettin
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_emulator.virtual_time import LAST, VirtualTime
 
-__all__ = ["BLIND", "DIRECT", "ReplayRun", "ReplaySettings", "Served", "replay"]
+__all__ = ["BLIND", "DIRECT", "Replay", "ReplayRun", "ReplaySettings", "Served", "replay"]
 
 MEASURED_EVERY_S = 0.1
 """A gateway reads the engine's gauges this often."""
@@ -31,6 +31,7 @@ def replay(
     settings: ReplaySettings,
     knowledge: Knowledge,
     on_served: Callable[[], object] = lambda: None,
+    make_front: Callable[[Replay], Front] | None = None,
 ) -> ReplayRun:
     """Run a trace through one policy.
 
@@ -40,15 +41,22 @@ def replay(
         settings: the gateway.
         knowledge: what it is told of lengths; fresh, since it may learn.
         on_served: called when a request is done, for progress.
+        make_front: what stands between clients and engine; None for the gateway, or nothing where `direct`.
 
     Raises:
         ValueError: unknown policy, or a knob out of its range.
     """
-    return _Replay(trace, profile, settings, knowledge, on_served).run()
+    return Replay(trace, profile, settings, knowledge, on_served, make_front).run()
 
 
-class _Replay:
-    """Clients and the engine, with a front in between."""
+class Replay:
+    """Clients and the engine, with a front in between.
+
+    Attributes:
+        time: the clock.
+        engine: the engine.
+        served: what became of each request.
+    """
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class _Replay:
         settings: ReplaySettings,
         knowledge: Knowledge,
         on_served: Callable[[], object],
+        make_front: Callable[[Replay], Front] | None,
     ) -> None:
         self.time = VirtualTime()
         self.engine = Engine(profile, settings.stream_interval)
@@ -67,13 +76,19 @@ class _Replay:
         self._window_s = 0.0
         self._window_iterations = 0
         self._backlog_s = self._backlog_batch = self._backlog_kv = 0.0
-        self._front: Front = (
-            Direct(self) if self._policy == DIRECT else Gateway(self, profile.capacity(), settings, knowledge)
-        )
+        self._num_unsettled = settings.unsettled_starts
+        self._front: Front
+        if make_front is not None:
+            self._front = make_front(self)
+        elif self._policy == DIRECT:
+            self._front = Direct(self)
+        else:
+            self._front = Gateway(self, profile.capacity(), settings, knowledge)
         for request in trace.requests:
             self.time.at(request.arrival_s, partial(self._front.arrive, request))
 
     def run(self) -> ReplayRun:
+        """To the end of all that was planned."""
         self.time.run()
         statistics = self.engine.statistics()
         span_s = self._backlog_s or 1.0
@@ -83,7 +98,7 @@ class _Replay:
             evictions=statistics.evictions,
             busy_s=statistics.busy_s,
             ended_at=self.time.now,
-            engine_waits=tuple(self.engine.queue_waits),
+            engine_waits=tuple(self.engine.queue_waits[self._num_unsettled :]),
             backlog_s=self._backlog_s,
             backlog_batch=self._backlog_batch / span_s,
             backlog_kv=self._backlog_kv / span_s,
@@ -139,7 +154,7 @@ class _Replay:
     def _measure(self, iteration: Iteration) -> None:
         duration_s = iteration.ended_at - iteration.started_at
         statistics = iteration.statistics
-        if self._front.num_waiting():
+        if len(self.engine.queue_waits) > self._num_unsettled and self._front.num_waiting():
             self._backlog_s += duration_s
             self._backlog_batch += duration_s * statistics.num_scheduled
             self._backlog_kv += duration_s * statistics.used_blocks / statistics.max_blocks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -51,6 +52,13 @@ made without prompts, it serves all that need none: --distribution none, true, a
 """
 
 
+class _WholeNames(argparse.RawDescriptionHelpFormatter):
+    """Does not break policies' names at their hyphens: people search for them."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (2 for what the caller has to correct)."""
     arguments = _parser().parse_args(argv)
@@ -70,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help="replay a trace with one or more policies",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_WholeNames,
     )
     trace = run.add_argument_group("the trace")
     trace.add_argument("--data", type=Path, help="dataset file (JSONL); without it prompts are generated")

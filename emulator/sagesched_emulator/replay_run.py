@@ -27,6 +27,7 @@ class ReplaySettings:
         kv_headroom_iterations: as in `EngineCapacity`; None leaves it to the core.
         pressure: deadlines, limits, tenants.
         eta_quantile: note for each waiting request the wait predicted with this probability; None for none.
+        unsettled_starts: waits inside the engine and its batch are counted after the first so many requests.
         retries: times that a client comes again after the seconds that a refusal tells.
     """
 
@@ -37,6 +38,7 @@ class ReplaySettings:
     kv_headroom_iterations: float | None = None
     pressure: PressureSettings = field(default_factory=PressureSettings)
     eta_quantile: float | None = None
+    unsettled_starts: int = 0
     retries: int = 0
 
 

@@ -124,6 +124,7 @@ class Gateway:
                 pressure=pressure_of(config),
                 limits=queue_limits_of(config.limits),
                 recorder=self._recorder,
+                until_back=lambda: self._watch.until_ready(),
                 trust=trust_of(config.predictor.calibration),
                 separates_tenants=config.predictor.history.by_tenant,
             )
@@ -142,6 +143,7 @@ class Gateway:
             capacity,
             is_busy=lambda: self.dispatcher.num_live > 0,
             is_full=lambda: self.dispatcher.num_waiting > 0,
+            ours=self.dispatcher.ours,
             changed=self.dispatcher.capacity_changed,
         )
         self._watch = TritonWatch(self._client, catalog, self._capacity_watch.read_limits)
@@ -208,10 +210,14 @@ class Gateway:
         except OSError as error:
             raise StartError(str(error)) from error
 
-    async def drain(self) -> None:
-        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+    def show_leaving(self) -> None:
+        """Readiness goes; requests are still taken."""
         self.readiness.start_draining()
         self._health.look()
+
+    async def drain(self) -> None:
+        """Readiness goes, new requests are refused, the rest is finished within the configured time."""
+        self.show_leaving()
         await self.dispatcher.drain(self.settings.config.drain.max_s)
 
     async def close(self) -> None:

@@ -313,6 +313,28 @@ def _engine(state: DispatchSnapshot) -> Iterable[Metric]:
         "KV blocks that the gateway counts for requests in flight.",
         state.kv_blocks_reserved,
     )
+    if state.kv_blocks_usable is not None:
+        yield _gauge(
+            "sagesched_gateway_engine_kv_blocks_usable",
+            "KV blocks that requests may fill: learned from measured waits where the engine does not tell, "
+            "or where it tells too much.",
+            state.kv_blocks_usable,
+        )
+    yield _gauge(
+        "sagesched_gateway_engine_foreign_requests",
+        "Requests inside the engine that did not come through this gateway.",
+        state.strangers,
+    )
+    yield _gauge(
+        "sagesched_gateway_engine_metrics_stale",
+        "1 while the engine's metrics stand still although it works.",
+        state.metrics_stale,
+    )
+    yield CounterMetricFamily(
+        "sagesched_gateway_engine_waits",
+        "Requests that had to wait inside the engine, judged by their first token.",
+        value=state.engine_waits,
+    )
     yield _gauge(
         "sagesched_gateway_engine_iteration_seconds",
         "Duration of one engine iteration as now measured.",

@@ -96,13 +96,21 @@ class EngineStatus:
         slots: places in the running batch.
         kv_blocks: size of the KV pool in blocks; None where unknown.
         kv_blocks_reserved: blocks counted for what is in flight.
+        kv_blocks_usable: blocks that may be filled, by what is known and measured; None for any number.
         iteration_s: duration of one engine iteration as now measured.
+        foreign_requests: inside the engine without having come through here.
+        metrics_stale: its metrics stand still although it works.
+        waits: requests so far that had to wait inside it.
     """
 
     slots: int = 0
     kv_blocks: int | None = None
     kv_blocks_reserved: int = 0
+    kv_blocks_usable: int | None = None
     iteration_s: float = 0.0
+    foreign_requests: int = 0
+    metrics_stale: bool = False
+    waits: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

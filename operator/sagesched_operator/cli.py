@@ -13,23 +13,22 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-import yaml
-
 from sagesched_operator.api.crd import definition
 from sagesched_operator.build.surroundings import OPTIONAL_KINDS, Capabilities, Installation
 from sagesched_operator.render import RenderError, render
+from sagesched_operator.yaml_text import to_yaml
 
 _DESCRIPTION = """\
-The SageSched operator: makes Triton pods with a gateway in front of each from one resource, LLMServingPool,
-keeps them as wanted, and says in the resource's status how they are."""
+The SageSched operator: makes Triton pods with a gateway in front of each from one resource,
+LLMServingPool, keeps them as wanted, and says in the resource's status how they are."""
 
 _EPILOG = """\
 examples:
-  sagesched-operator render -f pool.yaml      every object that would be applied, offline; look before you leap
+  sagesched-operator render -f pool.yaml      every object that would be applied, offline
   sagesched-operator crd                      the CustomResourceDefinition
   sagesched-operator run                      act; in a pod by its service account, else by KUBECONFIG
 
-exit codes: 0 all is well, 1 cannot run, or the leadership was lost, 2 bad usage or a pool that is refused."""
+exit codes: 0 all is well, 1 cannot run, 2 bad usage or a pool that is refused."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,13 +51,12 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _crd(_: argparse.Namespace) -> int:
-    print(yaml.safe_dump(definition(), sort_keys=False, width=110), end="")
+    print(to_yaml([definition()]).removeprefix("---\n"), end="")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here: rendering needs neither a cluster's client nor kopf.
-    from sagesched_operator.control.lease import LostError
     from sagesched_operator.run import Operator, RunOptions
 
     _start_logging(options.log_level, options.log_format)
@@ -82,8 +80,6 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         asyncio.run(work())
-    except LostError as error:
-        return _complain(str(error), 1)
     except OSError as error:
         return _complain(f"cannot start: {error}", 1)
     return 0
@@ -185,7 +181,6 @@ def _add_installation(parser: argparse.ArgumentParser) -> None:
         ("gateway_image", "image of the gateway"),
         ("gateway_gpu_image", "image of the gateway with the predictor on a GPU"),
         ("fetch_image", "image that fetches model.source.uri"),
-        ("encoder", "folder of the predictor's encoder in the gateway's image"),
         ("monitoring_namespace", "where Prometheus runs; empty for any namespace"),
         ("scaler_address", "external scaler as KEDA reaches it"),
     ):

@@ -13,7 +13,7 @@ CONDITIONS = {
     "Stalled": "True while nothing goes on before somebody acts: the message says what.",
     "ModelReady": "At least one pod serves the model.",
     "ScalingActive": "An actuator scales the pool by a signal that is known.",
-    "PredictorCalibrated": "The predictor runs as asked for in every pod.",
+    "PredictorCalibrated": "The predictor runs as asked for in every pod, and its predictions hold.",
     "SchedulingDegraded": "True while another policy is in effect than the one asked for.",
     "BacklogSaturated": "True while more work waits than the pods there may be can take in good time.",
 }
@@ -49,10 +49,12 @@ REASONS = {
     "PredictorReady": "The predictor runs as asked for.",
     "PredictorStarting": "The predictor is not ready in some pod.",
     "DeviceFallback": "The predictor runs on another device than asked for.",
+    "PredictorOffTarget": "Predicted intervals do not hold, or the predicted order is of no use.",
+    "PredictorIncomplete": "The predictor does without something, for example its history.",
     "PolicyAsConfigured": "The policy asked for is in effect.",
     "PolicyFallback": "Another policy is in effect.",
     "WithinTarget": "BacklogSaturated: the backlog is as targeted.",
-    "BacklogAboveTarget": "More predicted seconds wait for each pod than targeted, with all pods there may be.",
+    "BacklogAboveTarget": "More predicted seconds wait per pod than targeted, with all pods there may be.",
     "NotKnown": "No gateway has reported yet.",
 }
 """Reason → when it is given."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from sagesched_gateway.settings.config import ConfigError
+from sagesched_gateway.settings.section import ConfigError
 from sagesched_operator.api.pool import KIND, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import build
 from sagesched_operator.build.surroundings import Capabilities, Installation
+from sagesched_operator.yaml_text import to_yaml
 
 
 class RenderError(ValueError):
@@ -43,7 +44,7 @@ def render(file: Path, text: str, installation: Installation, capabilities: Capa
         if desired.forbidden:
             raise RenderError(f"{file}: {desired.forbidden}")
         objects += desired.objects
-    return yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True, width=110)
+    return to_yaml(objects)
 
 
 def _pools(file: Path, text: str) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,7 +59,7 @@ class RunOptions:
     scaler_address: str = "0.0.0.0:9090"
     lease_name: str = "sagesched-operator"
     reports_each_s: float = PERIOD_S
-    installation: Installation = Installation()
+    installation: Installation = field(default_factory=Installation)
 
 
 class Operator:
@@ -76,11 +76,7 @@ class Operator:
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
-
-        Raises:
-            LostError: another replica leads now; this one should be started again.
-        """
+        """Run until SIGTERM or SIGINT."""
         options = self._options
         api = await Api.connect(options.kubeconfig, self._metrics.request)
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4().hex[:8]}"
@@ -137,10 +133,18 @@ class Operator:
     async def _lead(self, elector: Elector, children: Children, workers: Workers) -> None:
         await children.synced()
         await self._follows_pools.wait()
-        await elector.leads.wait()
-        self._metrics.leads.set(1)
-        self._look_at_all()
-        await workers.run()
+        while True:
+            await elector.leads.wait()
+            self._metrics.leads.set(1)
+            self._look_at_all()
+            work = asyncio.create_task(workers.run())
+            over = asyncio.create_task(elector.follows.wait())
+            try:
+                await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._metrics.leads.set(0)
+                await _cancelled(work)
+                await _cancelled(over)
 
     async def _serve(
         self, stack: contextlib.AsyncExitStack, children: Children, scaler: ScalerService
@@ -163,10 +167,10 @@ class Operator:
         self._queue.add(key, _GATHER_S)
 
     def _look_at_all(self) -> None:
-        for key in self._pools.keys():
+        for key in self._pools:
             self._queue.add(key)
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -44,6 +44,7 @@ LARGEST_SHIFT = float(np.log(16))
 STRETCHES = (0.4, 3.0)
 NARROWEST = 0.05
 _RAW, _USED = 0, 1
+_BEYOND = 20
 
 
 @dataclass(slots=True)
@@ -214,7 +215,16 @@ def _places(entries: list[_Entry], which: int) -> tuple[FloatArray, FloatArray]:
     """Distribution of the answers' places in their predictions: places in [0, 1] and their mass."""
     places = np.array([entry.places[which] for entry in entries])
     censored = np.array([entry.censored for entry in entries])
-    return product_limit(places, censored, np.ones(len(entries)))
+    ordered, mass = product_limit(places, censored, np.ones(len(entries)))
+    longest = ordered[-1]
+    if not censored[places == longest].any():
+        return ordered, mass
+    # What is left on the longest cut lies somewhere beyond it: evenly, as it would if nothing were wrong.
+    beyond = longest + (1 - longest) * (np.arange(_BEYOND) + 0.5) / _BEYOND
+    return (
+        np.concatenate([ordered[:-1], beyond]),
+        np.concatenate([mass[:-1], np.full(_BEYOND, mass[-1] / _BEYOND)]),
+    )
 
 
 def _coverage(places: FloatArray, mass: FloatArray) -> dict[float, float]:

@@ -36,6 +36,8 @@ RESIDUAL_HALF_LIFE = 500
 # The size of residuals needs more smoothing than their sign.
 SCALE_RIDGE = 10.0
 MAX_SCALE_LANDMARKS = 256
+# Residuals of older records have next to no weight any more.
+MAX_JUDGED = 2_500
 SMALLEST_RESIDUAL = 0.05
 SMALLEST_SCALE, LARGEST_SCALE = 0.05, 3.0
 NUM_ROUNDS = 3
@@ -59,6 +61,16 @@ class Answers:
     censored: BoolArray
     offsets: FloatArray
 
+    def part(self, rows: slice | BoolArray | npt.NDArray[np.intp]) -> Answers:
+        """Some of them."""
+        return Answers(
+            embeddings=self.embeddings[rows],
+            vectors=self.vectors[rows],
+            log_tokens=self.log_tokens[rows],
+            censored=self.censored[rows],
+            offsets=self.offsets[rows],
+        )
+
 
 class OnlineHead:
     """A fitted head; never changed, only replaced.
@@ -77,27 +89,39 @@ class OnlineHead:
             seed: of the choice of landmarks.
         """
         self.num_records = n = len(answers.log_tokens)
-        weights = _recency(n, HALF_LIFE)
+        judged = slice(max(0, n - MAX_JUDGED), n)
+        num_judged, weights = n - judged.start, _recency(n, HALF_LIFE)
         landmarks = np.random.default_rng(seed).permutation(n)[:MAX_LANDMARKS]
-        self._features, solver = _prepared(answers, landmarks, weights, RIDGE)
-        few = landmarks[:MAX_SCALE_LANDMARKS]
-        self._scale_features, scale_solver = _prepared(answers, few, weights, SCALE_RIDGE)
-        recency = _recency(n, RESIDUAL_HALF_LIFE)
-        floors = answers.log_tokens - answers.offsets
+        some = answers.part(landmarks)
+        self._features = KernelFeatures(
+            Standard.of(answers.vectors), some.embeddings, some.vectors, some.offsets
+        )
+        seen = self._features(answers.embeddings, answers.vectors, answers.offsets)
+        between = seen[landmarks, :-2]
+        solver = Solver(seen, between, weights, RIDGE, num_judged)
+        # The first landmarks, and what is no landmark.
+        few = np.r_[: min(len(landmarks), MAX_SCALE_LANDMARKS), seen.shape[1] - 2, seen.shape[1] - 1]
+        rough = between[np.ix_(few[:-2], few[:-2])]
+        scale_solver = Solver(seen[judged][:, few], rough, weights[judged], SCALE_RIDGE, num_judged)
+        # Columns: the mean, the logarithm of the residuals' size.
+        self._coefficients = np.zeros((seen.shape[1], 2))
+        recency = _recency(num_judged, RESIDUAL_HALF_LIFE)
+        floors, cut = answers.log_tokens - answers.offsets, answers.censored
         targets = floors.copy()
-        cut = answers.censored
         for _ in range(NUM_ROUNDS if cut.any() else 1):
-            self._mean = solver.solve(targets, weights)
-            expected = solver.left_out(targets, weights, self._mean)
-            sizes = np.log(np.abs(targets - expected) + SMALLEST_RESIDUAL)
+            mean = solver.solve(targets)
+            expected = solver.left_out(targets, mean)
+            sizes = np.log(np.abs(targets - expected) + SMALLEST_RESIDUAL)[judged]
             self._middle_size = float(sizes.mean())
-            self._size = scale_solver.solve(sizes - self._middle_size, weights)
-            left_out = scale_solver.left_out(sizes - self._middle_size, weights, self._size)
+            size = scale_solver.solve(sizes - self._middle_size)
+            left_out = scale_solver.left_out(sizes - self._middle_size, size)
             scales = _scales(left_out + self._middle_size)
-            residuals, mass = product_limit((floors - expected) / scales, cut, recency)
+            residuals, mass = product_limit((floors - expected)[judged] / scales, cut[judged], recency)
             if cut.any():
-                least = (floors - expected)[cut] / scales[cut]
-                targets[cut] = expected[cut] + scales[cut] * expected_above(residuals, mass, least)
+                scales = _scales(seen[cut][:, few] @ size + self._middle_size)
+                least = (floors - expected)[cut] / scales
+                targets[cut] = expected[cut] + scales * expected_above(residuals, mass, least)
+        self._coefficients[:, 0], self._coefficients[few, 1] = mean, size
         self.standard_quantiles = quantiles(residuals, mass, levels)
 
     def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, offsets: FloatArray) -> FloatArray:
@@ -108,23 +132,9 @@ class OnlineHead:
             vectors: request vectors, float32 (n, d).
             offsets: the prior's median, shape (n,); zeros where there is no prior.
         """
-        middles = self._features(embeddings, vectors, offsets) @ self._mean + offsets
-        sizes = self._scale_features(embeddings, vectors, offsets) @ self._size
-        scales = _scales(sizes + self._middle_size)
-        return middles[:, None] + scales[:, None] * self.standard_quantiles
-
-
-def _prepared(
-    answers: Answers, landmarks: npt.NDArray[np.intp], weights: FloatArray, ridge: float
-) -> tuple[KernelFeatures, Solver]:
-    features = KernelFeatures(
-        Standard.of(answers.vectors),
-        answers.embeddings[landmarks],
-        answers.vectors[landmarks],
-        answers.offsets[landmarks],
-    )
-    seen = features(answers.embeddings, answers.vectors, answers.offsets)
-    return features, Solver.make(seen, landmarks, weights, ridge)
+        said = self._features(embeddings, vectors, offsets) @ self._coefficients
+        scales = _scales(said[:, 1] + self._middle_size)
+        return (said[:, 0] + offsets)[:, None] + scales[:, None] * self.standard_quantiles
 
 
 def _recency(n: int, half_life: float) -> FloatArray:

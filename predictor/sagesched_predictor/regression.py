@@ -7,7 +7,7 @@ that each kind can explain its own part:
     k(a, b) = exp((cos(a, b) - 1) / T) + exp(-|x_a - x_b|^2 / (2 w d))
 
 with x the standardised request vector of d numbers. Sums did better than products or either part alone, and
-widths matter little around the chosen ones (`bench/online_head.py`).
+widths matter little around the chosen ones (docs/decisions/0020-regression-over-the-whole-history.md).
 
 Up to `MAX_LANDMARKS` records the solution is exact; beyond, records are seen through their kernels with so
 many of them drawn at random (Nystroem's method, the subset of regressors), so the cost of a prediction is
@@ -16,6 +16,7 @@ bounded and that of a fit grows with the records only in proportion.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,7 @@ JITTER = 1e-5
 SMALLEST_DEVIATION = 0.05
 FARTHEST = 4.0
 HIGHEST_LEVERAGE = 0.99
+BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,47 +107,62 @@ class KernelFeatures:
         return features
 
 
-@dataclass(frozen=True, slots=True)
 class Solver:
-    """A ridge problem made ready: after `make`, each column of targets costs little.
+    """A ridge problem made ready: afterwards each column of targets costs little."""
 
-    Attributes:
-        features: of the records, float64 (n, p), rows scaled by the root of their weight.
-        inverse: of features' features + penalty, (p, p).
-        leverages: how much each record pulls its own fit, shape (n,), in [0, 1).
-    """
-
-    features: FloatArray
-    inverse: FloatArray
-    leverages: FloatArray
-
-    @classmethod
-    def make(
-        cls, features: FloatMatrix, landmarks: npt.NDArray[np.intp], weights: FloatArray, ridge: float
-    ) -> Solver:
+    def __init__(
+        self,
+        features: FloatMatrix,
+        between: FloatMatrix,
+        weights: FloatArray,
+        ridge: float,
+        num_judged: int,
+    ) -> None:
         """Factorise.
 
         Args:
             features: of `KernelFeatures`, (n, p).
-            landmarks: rows that are the landmarks, in their order, shape (p - 2,).
+            between: kernels of the landmarks with one another, (p - 2, p - 2).
             weights: of the records, > 0, shape (n,).
             ridge: noise of a record in units of a kernel's variance.
+            num_judged: so many of the last rows can be left out.
         """
-        scaled = features.astype(np.float64) * np.sqrt(weights)[:, None]
-        normal = (scaled.T @ scaled).astype(np.float64, copy=False)
-        between = features[landmarks, :-2].astype(np.float64)
-        normal[:-2, :-2] += ridge * (between + between.T) / 2
+        self._features = features
+        self._weights = weights
+        normal = self._summed(lambda rows, part: part.T @ (part * weights[rows, None].astype(np.float32)))
+        normal[:-2, :-2] += ridge * between.astype(np.float64)
         normal[np.diag_indices_from(normal)] += JITTER * len(features)
         normal[-1, -1] += LINE_RIDGE
-        inverse = np.linalg.inv(normal).astype(np.float64, copy=False)
-        leverages = np.clip(np.einsum("ij,ij->i", scaled @ inverse, scaled), 0.0, HIGHEST_LEVERAGE)
-        return cls(scaled, inverse, leverages)
+        self._inverse = np.linalg.inv((normal + normal.T) / 2)
+        judged = features[-num_judged:].astype(np.float64)
+        pulls = np.einsum("ij,ij->i", judged @ self._inverse, judged) * weights[-num_judged:]
+        # How much each judged record pulls its own fit.
+        self._leverages = np.clip(pulls, 0.0, HIGHEST_LEVERAGE)
 
-    def solve(self, targets: FloatArray, weights: FloatArray) -> FloatArray:
-        """Coefficients (p,) for targets (n,) under the same weights."""
-        return self.inverse @ (self.features.T @ (np.sqrt(weights) * targets))
+    def solve(self, targets: FloatArray) -> FloatArray:
+        """Coefficients (p,) for targets (n,)."""
+        pulled = (self._weights * targets).astype(np.float32)
+        coefficients: FloatArray = self._inverse @ self._summed(lambda rows, part: part.T @ pulled[rows])
+        return coefficients
 
-    def left_out(self, targets: FloatArray, weights: FloatArray, coefficients: FloatArray) -> FloatArray:
-        """What each record would be fitted to by all the others, shape (n,)."""
-        fitted = (self.features @ coefficients) / np.sqrt(weights)
-        return targets - (targets - fitted) / (1 - self.leverages)
+    def fitted(self, coefficients: FloatArray) -> FloatArray:
+        """What the records are fitted to, shape (n,)."""
+        return (self._features @ coefficients.astype(np.float32)).astype(np.float64)
+
+    def left_out(self, targets: FloatArray, coefficients: FloatArray) -> FloatArray:
+        """What each record is fitted to, the judged ones by all the others, shape (n,)."""
+        fitted = self.fitted(coefficients)
+        judged = slice(-len(self._leverages), None)
+        errors = (targets[judged] - fitted[judged]) / (1 - self._leverages)
+        fitted[judged] = targets[judged] - errors
+        return fitted
+
+    def _summed(self, product: Callable[[slice, FloatMatrix], FloatMatrix]) -> FloatArray:
+        """Sum of a product over blocks of rows: single precision inside a block is fast and exact enough."""
+        total: FloatArray | None = None
+        for start in range(0, len(self._features), BLOCK):
+            rows = slice(start, start + BLOCK)
+            part = product(rows, self._features[rows]).astype(np.float64)
+            total = part if total is None else total + part
+        assert total is not None, "at least one record"
+        return total

@@ -33,10 +33,12 @@ def product_limit(
     Returns:
         The values in increasing order and the probability of each, summing to 1.
     """
-    order = np.lexsort((censored, values))  # at equal values, what ended comes before what was cut
-    values, weights = values[order], weights[order]
     if not censored.any():
-        return values, weights / weights.sum()
+        order = np.argsort(values)
+        return values[order], weights[order] / weights.sum()
+    # At equal values, what ended comes before what was cut.
+    order = np.argsort(np.where(censored, np.nextafter(values, np.inf), values), kind="stable")
+    values, weights = values[order], weights[order]
     ended = ~censored[order]
     at_risk = np.cumsum(weights[::-1])[::-1]
     hazards = np.where(ended & (at_risk > 0), weights / np.maximum(at_risk, np.finfo(float).tiny), 0.0)

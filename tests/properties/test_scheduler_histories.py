@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sagesched_gateway.scheduling import events, invariants
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 from sagesched_gateway.scheduling.commands import Command, Evict, Reject, Start, Stop, WakeAt
-from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState
+from sagesched_gateway.scheduling.job import IN_FLIGHT, JobState, TakeBack
 from sagesched_gateway.scheduling.outlook import drain_s
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.scheduler import Scheduler
@@ -50,6 +50,7 @@ pressures = st.builds(
 engines = st.builds(
     EngineCapacity,
     slots=st.integers(1, 6),
+    knows_slots=st.booleans(),
     kv_blocks=st.one_of(st.none(), st.integers(8, 60)),
     block_tokens=st.sampled_from([8, 16]),
     max_num_tokens=st.sampled_from([64, 256]),
@@ -57,6 +58,8 @@ engines = st.builds(
     iteration_s=st.sampled_from([0.005, 0.01, 0.02]),
     lookahead=st.sampled_from([None, 0, 1]),
     kv_headroom_iterations=st.sampled_from([None, 0.0, 4.0]),
+    kv_caution_iterations=st.sampled_from([0.0, 8.0]),
+    generation=st.integers(0, 1),
 )
 
 
@@ -80,6 +83,7 @@ class Histories(RuleBasedStateMachine):
         self.stopped: set[str] = set()
         self.evicting: set[str] = set()
         self.evictions: dict[str, int] = {}
+        self.begun: set[str] = set()  # those whose caller has seen a token
         self.wake_at: float | None = None
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0, 20.0]))
@@ -93,9 +97,11 @@ class Histories(RuleBasedStateMachine):
         prediction=st.one_of(st.none(), predictions),
         age=st.sampled_from([0.0, 0.0, 0.5]),
         awaits=st.booleans(),
+        streams=st.booleans(),
         tenant=st.sampled_from(["", "a", "b"]),
         priority=st.sampled_from([-1, 0, 0, 1]),
         deadline=st.sampled_from([None, None, 0.2, 5.0]),
+        take_back=st.sampled_from(list(TakeBack)),
     )
     def submit(
         self,
@@ -104,9 +110,11 @@ class Histories(RuleBasedStateMachine):
         prediction: LengthDistribution | None,
         age: float,
         awaits: bool,
+        streams: bool,
         tenant: str,
         priority: int,
         deadline: float | None,
+        take_back: TakeBack,
     ):
         self.num_submitted += 1
         job_id = f"job-{self.num_submitted}"
@@ -119,9 +127,11 @@ class Histories(RuleBasedStateMachine):
                 max_tokens=max_tokens,
                 distribution=prediction,
                 awaits_prediction=awaits,
+                streams=streams,
                 tenant=tenant,
                 priority=priority,
                 deadline_at=None if deadline is None else self.now + deadline,
+                take_back=take_back,
             )
         )
         return job_id if job_id in self.open else multiple()
@@ -134,6 +144,8 @@ class Histories(RuleBasedStateMachine):
     def tokens_come(self, job_id: str, tokens: int) -> None:
         """Possibly late, for a job that has ended or waits again."""
         event = events.Progressed(job_id=job_id, output_tokens=tokens)
+        if job_id in self.in_engine - self.evicting:
+            self.begun.add(job_id)
         self.tell(event if tokens else events.FirstToken(job_id=job_id))
 
     @rule(job_id=consumes(jobs))
@@ -149,8 +161,8 @@ class Histories(RuleBasedStateMachine):
                 self.open.discard(job_id)
             self.tell(events.Requeued(job_id=job_id))
 
-    @rule(tokens=st.integers(0, 300))
-    def evicted_one_comes_back(self, tokens: int) -> None:
+    @rule(tokens=st.one_of(st.none(), st.integers(0, 300)))
+    def evicted_one_comes_back(self, tokens: int | None) -> None:
         for job_id in sorted(self.evicting & self.in_engine)[:1]:
             self.in_engine.discard(job_id)
             self.evicting.discard(job_id)
@@ -190,12 +202,21 @@ class Histories(RuleBasedStateMachine):
         )
         quantiles = [eta.quantile(q) for q in (0.1, 0.5, 0.9)]
         assert 0.0 <= quantiles[0] <= quantiles[1] <= quantiles[2] < float("inf")
+        outlook = self.scheduler.outlook(self.now, prompt_tokens=prompt_tokens, max_tokens=400)
+        assert all(0.0 <= seconds < float("inf") for seconds in outlook)
+        assert outlook.backlog_p50_s <= outlook.backlog_p90_s
+        assert outlook.drain_in_flight_s <= outlook.drain_all_s
         assert drain_s(self.scheduler.books, self.now, 0.5) <= drain_s(self.scheduler.books, self.now, 0.9)
 
     @rule(policy=policies)
     def policy_changes(self, policy: PolicySettings) -> None:
         self.policy = policy
         self.tell(events.PolicyChanged(settings=policy))
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 30.0]))
+    def drain_begins(self, seconds: float) -> None:
+        """Whoever is left may stay or go; newcomers are the shell's business."""
+        self.tell(events.Draining(until=self.now + seconds))
 
     @rule(pool=predictions)
     def pool_changes(self, pool: LengthDistribution) -> None:
@@ -232,7 +253,10 @@ class Histories(RuleBasedStateMachine):
             self.evicting.add(command.job_id)
             self.evictions[command.job_id] = self.evictions.get(command.job_id, 0) + 1
             assert (self.policy.name, self.engine.kv_policy) == ("amin", KvPolicy.MAX_UTILIZATION)
-            assert self.scheduler.books.jobs[command.job_id].evictions <= self.policy.max_evictions
+            job = self.scheduler.books.jobs[command.job_id]
+            assert job.evictions <= self.policy.max_evictions
+            assert job.take_back is not TakeBack.NEVER
+            assert job.take_back is TakeBack.ALWAYS or command.job_id not in self.begun
             assert len(self.in_engine - self.stopped - self.evicting) >= 1
         elif isinstance(command, Reject):
             assert command.job_id in self.open - self.in_engine

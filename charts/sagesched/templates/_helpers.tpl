@@ -53,6 +53,7 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 - --gateway-image={{ include "sagesched.image" (list . .Values.pools.gatewayImage) }}
 - --gateway-gpu-image={{ include "sagesched.image" (list . .Values.pools.gatewayGpuImage) }}
 - --fetch-image={{ include "sagesched.image" (list . .Values.pools.fetchImage) }}
+- --operator-labels={{ printf "app.kubernetes.io/name=sagesched-operator,app.kubernetes.io/instance=%s" .Release.Name }}
 - --scaler-address={{ include "sagesched.name" . }}.{{ .Release.Namespace }}.svc:9090
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
@@ -72,7 +73,8 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 {{- end -}}
 
 {{/* What the operator may do where it looks after pools: no more than it does, which a test proves from an
-audit log. Children are written by server-side apply, which is `patch`, and `create` where they are new. */}}
+audit log. Children are written by server-side apply, which is `patch`, and `create` where they are new; those
+that every pool has go with it by the garbage collector, so the operator cannot delete a Deployment. */}}
 {{- define "sagesched.poolRules" -}}
 - apiGroups: [serving.sagesched.io]
   resources: [llmservingpools]
@@ -86,9 +88,18 @@ audit log. Children are written by server-side apply, which is `patch`, and `cre
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
-{{- range $group, $kinds := dict "" (list "configmaps" "services" "serviceaccounts") "apps" (list "deployments" "controllerrevisions") "autoscaling" (list "horizontalpodautoscalers") "policy" (list "poddisruptionbudgets") "networking.k8s.io" (list "networkpolicies") "monitoring.coreos.com" (list "podmonitors" "prometheusrules") "inference.networking.k8s.io" (list "inferencepools") "keda.sh" (list "scaledobjects") "resource.k8s.io" (list "resourceclaimtemplates") }}
-- apiGroups: [{{ $group | quote }}]
-  resources: {{ toJson $kinds }}
+- apiGroups: [""]
+  resources: [configmaps, services, serviceaccounts]
+  verbs: [list, watch, create, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, watch, create, patch]
+{{- range $group, $kinds := dict "apps" (list "controllerrevisions") "autoscaling" (list "horizontalpodautoscalers") "networking.k8s.io" (list "networkpolicies") "monitoring.coreos.com" (list "podmonitors" "prometheusrules") "inference.networking.k8s.io" (list "inferencepools") "keda.sh" (list "scaledobjects") "resource.k8s.io" (list "resourceclaimtemplates") }}
+- apiGroups: [{{ $group }}]
+  resources: [{{ join ", " $kinds }}]
   verbs: [list, watch, create, patch, delete]
 {{- end }}
 {{- end -}}

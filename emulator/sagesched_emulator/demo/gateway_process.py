@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,17 +71,25 @@ def gateway_config(triton: TritonAddresses, policy: str, prediction: Prediction)
 class GatewayProcess:
     """`sagesched-gateway serve` as a context manager; inside it gateway and predictor are ready."""
 
-    def __init__(self, config: dict[str, object], folder: Path, name: str) -> None:
+    def __init__(
+        self, config: dict[str, object], folder: Path, name: str, *, python: Sequence[str] = ()
+    ) -> None:
         """Prepare a start.
 
         Args:
             config: the gateway's configuration.
             folder: where configuration and log go; must exist.
             name: what the two files are called after.
+            python: arguments of a Python that serves instead of `sagesched-gateway`, `{config}` standing for
+                the configuration's path.
         """
         self._config_path = folder / f"gateway-{name}.yaml"
         self._config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")  # JSON is YAML
         self.log_path = folder / f"gateway-{name}.log"
+        self._command = [str(Path(sys.executable).with_name("sagesched-gateway")), "serve", "--config"]
+        self._command.append(str(self._config_path))
+        if python:
+            self._command = [sys.executable, *(part.format(config=self._config_path) for part in python)]
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[str] | None = None
         self._ports: dict[str, str] = {}
@@ -118,13 +127,28 @@ class GatewayProcess:
             StartError: it does not answer.
         """
         try:
-            with urllib.request.urlopen(
-                f"http://{self._ports['metrics']}/status", timeout=STATUS_TIMEOUT_S
-            ) as answer:
-                report: dict[str, object] = json.load(answer)
-        except (OSError, ValueError) as error:
+            report: dict[str, object] = json.loads(self._read("/status"))
+        except ValueError as error:
             raise StartError(f"the gateway does not answer /status: {error}") from error
         return report
+
+    def metrics(self) -> str:
+        """Its series as Prometheus reads them.
+
+        Raises:
+            StartError: it does not answer.
+        """
+        return self._read("/metrics").decode()
+
+    def _read(self, path: str) -> bytes:
+        try:
+            with urllib.request.urlopen(
+                f"http://{self._ports['metrics']}{path}", timeout=STATUS_TIMEOUT_S
+            ) as answer:
+                body: bytes = answer.read()
+        except OSError as error:
+            raise StartError(f"the gateway does not answer {path}: {error}") from error
+        return body
 
     def num_queued(self) -> int | None:
         """Requests waiting in the gateway now; None where it is too busy to say.
@@ -142,10 +166,9 @@ class GatewayProcess:
         return int(queue["queued"])
 
     def __enter__(self) -> GatewayProcess:
-        command = Path(sys.executable).with_name("sagesched-gateway")
         self._log = self.log_path.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
-            [str(command), "serve", "--config", str(self._config_path)],
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._log,

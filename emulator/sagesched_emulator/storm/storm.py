@@ -23,6 +23,7 @@ from sagesched_emulator.storm import http_clients
 from sagesched_emulator.storm.grpc_clients import CUT_SHORT, Manner, a_message, converse
 from sagesched_emulator.storm.hostile import HOSTILE_HTTP, hostile_messages
 from sagesched_emulator.storm.ledger import Ask, Ledger
+from sagesched_emulator.storm.throwing_encoder import UNKNOWN_WORD, make_throwing_encoder
 from sagesched_emulator.storm.troubles import RestartedTriton, Troubles
 
 MODEL = "ensemble"
@@ -45,6 +46,9 @@ _WRONG = (
 _KILL_AT, _BACK_AT = 0.45, 0.6
 """Shares of a round: Triton is killed, and clients wait until it is back."""
 
+_UNENCODABLE = 0.15
+"""Share of the prompts on which the predictor throws."""
+
 _CHANNELS = 6
 _MOST_TOKENS = 40
 _GIVE_UP_S = 60.0
@@ -60,7 +64,7 @@ class StormSpec:
         span_s: seconds in which a round's clients arrive.
         rounds: equal ones; memory is compared between them.
         seed: of everything random.
-        encoder: the predictor's; None runs without one.
+        encoder: the predictor's, made to throw now and then; None runs without one.
     """
 
     requests: int
@@ -104,10 +108,10 @@ def run_storm(spec: StormSpec, folder: Path) -> StormResult:
     prompts = [list(_prompts(spec, number)) for number in range(spec.rounds)]
     write_answers(answers, [prompt for round in prompts for prompt in round])
     result = StormResult()
+    encoder = None if spec.encoder is None else make_throwing_encoder(spec.encoder, folder)
     with RestartedTriton(ENGINE, TIME_SCALE, answers) as triton:
-        config = gateway_config(
-            triton.addresses, "fcfs", Prediction(encoder=spec.encoder, enabled=spec.encoder is not None)
-        )
+        prediction = Prediction(encoder=encoder, enabled=encoder is not None)
+        config = gateway_config(triton.addresses, "fcfs", prediction)
         config |= {"limits": {"messageBytes": MESSAGE_BYTES}, "engine": {"slots": SLOTS}}
         mount = ConfigMount(folder, "gateway-storm.yaml", "")
         with GatewayProcess(config, folder, "storm") as gateway:
@@ -119,6 +123,7 @@ def run_storm(spec: StormSpec, folder: Path) -> StormResult:
                 result.problems += ledger.problems
                 result.problems += [f"round {number}: {left}" for left in _left_behind(gateway)]
                 result.rss_mib.append(gateway.rss_mib())
+            troubles.count_throws()
             result.done = troubles.done
             result.counters = _counters(gateway)
     return result
@@ -127,7 +132,9 @@ def run_storm(spec: StormSpec, folder: Path) -> StormResult:
 def _prompts(spec: StormSpec, number: int) -> Iterator[_Prompt]:
     chance = random.Random(f"{spec.seed}/{number}")
     for place in range(spec.requests):
-        yield _Prompt(f"Storm {spec.seed}, round {number}, prompt {place}.", chance.randint(1, _MOST_TOKENS))
+        word = f", {UNKNOWN_WORD}" if chance.random() < _UNENCODABLE else ""
+        prompt = f"Storm {spec.seed}, round {number}, prompt {place}{word}."
+        yield _Prompt(prompt, chance.randint(1, _MOST_TOKENS))
 
 
 async def _round(

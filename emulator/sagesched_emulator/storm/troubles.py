@@ -1,4 +1,7 @@
-"""What goes wrong around a gateway: Triton is killed, the predictor killed or hung, the settings swapped."""
+"""What goes wrong around a gateway: Triton is killed, the predictor killed or hung, the settings swapped.
+
+That the predictor throws is the work of its encoder (`throwing_encoder`); here it is counted.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from sagesched_emulator.demo.gateway_process import GatewayProcess, TritonAddres
 from sagesched_emulator.triton_server import TritonServer
 
 POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost")
+_THROWS = 'sagesched_predictor_failures_total{reason="error"}'
 _HANG_S = 1.0
 _SWAP_EACH_S = 0.5
 _PREDICTOR_EACH_S = 2.5
@@ -106,6 +110,12 @@ class Troubles:
                         os.kill(pid, signal.SIGSTOP)
                         await asyncio.sleep(_HANG_S)
                         os.kill(pid, signal.SIGCONT)
+
+    def count_throws(self) -> None:
+        """How often the gateway was told of an error of the predictor."""
+        for line in self._gateway.metrics().splitlines():
+            if line.startswith(_THROWS):
+                self.done["predictor threw"] = round(float(line.rpartition(" ")[2]))
 
     async def kill_triton(self, triton: RestartedTriton, after_s: float, is_back: asyncio.Event) -> None:
         """Once; tells when it is back and the gateway knows."""

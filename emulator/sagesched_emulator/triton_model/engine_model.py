@@ -61,6 +61,7 @@ class EngineModel(ABC):
         self._delivery = Delivery(self._contract, report)
         engine = Engine(self._profile, int(parameters["emulator_stream_interval"]))
         self._orders = itertools.count()
+        self._max_queue_size = int(parameters.get("emulator_max_queue_size", 0))
         metrics = None
         if self._contract.has_metrics:
             metrics = EngineMetrics(args["model_name"], args["model_version"], self._profile.max_batch_size)
@@ -97,6 +98,10 @@ class EngineModel(ABC):
         self._submit(self._contract.read(request, tensors), client_id, sender)
 
     def _submit(self, inputs: GenerationTensors, client_id: str, sender: Any) -> None:
+        most = self._profile.max_batch_size + self._max_queue_size
+        if self._max_queue_size and len(self._delivery.entries()) >= most:
+            _send_last(sender, _queue_full(self._max_queue_size))
+            return
         at = self._clock.now()
         prompt = self._tokenizer.decode(inputs.prompt_ids.tolist())
         answer = self._answers.next(prompt)
@@ -150,6 +155,11 @@ class VllmModel(EngineModel):
 
     def _make_contract(self) -> Contract:
         return VllmContract(self._text, self._tokenizer)
+
+
+def _queue_full(max_queue_size: int) -> Any:
+    message = f"Maximum queue size of {max_queue_size} has been reached, please try again later"
+    return pb_utils.InferenceResponse([], pb_utils.TritonError(message))
 
 
 def _send_last(sender: Any, response: Any) -> None:

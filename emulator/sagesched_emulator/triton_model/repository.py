@@ -28,12 +28,14 @@ class Layout:
         bls_instances: classic: instances of tensorrt_llm_bls; 0 leaves that model out.
         accumulate_tokens: classic: responses of tensorrt_llm_bls repeat all text so far.
         decoupled: llmapi: a request may be streamed.
+        max_queue_size: classic: requests that the engine's own queue takes; 0 for any number.
     """
 
     name: str = "classic"
     bls_instances: int = 0
     accumulate_tokens: bool = True
     decoupled: bool = False
+    max_queue_size: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what there is not."""
@@ -86,5 +88,6 @@ def _values(settings: EngineSettings) -> dict[str, str]:
         "stream_interval": str(settings.stream_interval),
         "bls_instances": str(layout.bls_instances),
         "accumulate_tokens": str(layout.accumulate_tokens).lower(),
+        "max_queue_size": str(layout.max_queue_size),
         "decoupled": str(layout.decoupled).lower(),
     }

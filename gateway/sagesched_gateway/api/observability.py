@@ -170,7 +170,11 @@ def _engine(state: DispatchSnapshot) -> EngineStatus:
         slots=state.slots,
         kv_blocks=state.kv_blocks,
         kv_blocks_reserved=state.kv_blocks_reserved,
+        kv_blocks_usable=state.kv_blocks_usable,
         iteration_s=state.iteration_s,
+        foreign_requests=state.strangers,
+        metrics_stale=state.metrics_stale,
+        waits=state.engine_waits,
     )
 
 

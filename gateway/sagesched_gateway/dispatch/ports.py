@@ -384,7 +384,12 @@ class DispatchSnapshot:
         slots: places in the engine's running batch.
         kv_blocks_reserved: blocks that the ledger counts for what is in flight.
         kv_blocks: size of the engine's KV pool; None where unknown.
+        kv_blocks_usable: KV blocks that may be filled: less than there are where requests had to wait inside,
+            learned where nobody tells; None where nothing limits yet.
         iteration_s: duration of one engine iteration as now measured.
+        strangers: requests inside the engine that did not come through here.
+        metrics_stale: the engine's metrics stand still although it works.
+        engine_waits: requests so far that had to wait inside the engine, as measured.
         draining: refusing new requests.
         predictor: how the predictor is.
         trust: how far its predictions can be trusted.
@@ -414,6 +419,10 @@ class DispatchSnapshot:
     predictor: PredictorState
     trust: TrustReport = field(default_factory=TrustReport)
     policy_reason: str = ""
+    kv_blocks_usable: int | None = None
+    strangers: int = 0
+    metrics_stale: bool = False
+    engine_waits: int = 0
     evictions: int = 0
     discarded_tokens: int = 0
     tenants: tuple[TenantState, ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.live_request import PROGRESS_TOKENS, LiveRequest
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 MAX_RETRIES = 1
 """A request without a token is sent once more when Triton was away or full; then the caller hears of it."""
 
-PREDICT_AFTER_S = 0.02
+PREDICT_AFTER_S = 0.005
 """From the first token to the prediction of what needed none to start: the encoder and the token's way to its
 caller would want the same cores."""
 
@@ -46,6 +46,7 @@ class Pump:
         counters: Counter[str],
         finish: Callable[[LiveRequest, GatewayError | None], None],
         predict: Callable[[LiveRequest], None],
+        until_back: Callable[[], Awaitable[bool]],
     ) -> None:
         """Prepare.
 
@@ -58,6 +59,7 @@ class Pump:
             finish: called once when the engine has ended a request.
             predict: called when a request waits again, and a little after its first token: it now wants a
                 prediction.
+            until_back: waits until Triton is ready, at once where it is; False where that takes too long.
         """
         self._core = core
         self._telemetry = telemetry
@@ -66,6 +68,7 @@ class Pump:
         self._counters = counters
         self._finish = finish
         self._predict = predict
+        self._until_back = until_back
 
     async def run(self, live: LiveRequest, call: UpstreamCall) -> None:
         """Carry chunks until the stream's end."""
@@ -88,7 +91,7 @@ class Pump:
                     elif generation.output_tokens >= live.noted_tokens + PROGRESS_TOKENS:
                         self._note_progress(live, live.noted_at)
                 if error is not None and _may_retry(live, error):
-                    await self._wait_again(live)
+                    await self._wait_again(live, error)
                 elif is_final:
                     self._finish(live, error)
         except Exception as error:
@@ -102,6 +105,9 @@ class Pump:
         live.noted_at = self._core.now()
         live.noted_tokens = live.output_tokens
         live.generation.ttft_s = live.noted_at - live.arrival_at
+        if not live.request.streams and live.output_tokens > 1 and live.started_at is not None:
+            # A whole answer tells the time between its tokens, too, if its prefill is not much of it.
+            self._capacity.saw_gaps(live.noted_at - live.started_at, live.output_tokens)
         self._telemetry.first_token(live.generation.ttft_s)
         self._core.post(FirstToken(job_id=live.job_id, prompt_tokens=prompt_tokens))
         asyncio.get_running_loop().call_later(PREDICT_AFTER_S, self._predict_running, live)
@@ -117,9 +123,15 @@ class Pump:
         live.noted_tokens = live.output_tokens
         self._core.post(Progressed(job_id=live.job_id, output_tokens=live.output_tokens))
 
-    async def _wait_again(self, live: LiveRequest) -> None:
-        """The engine has refused it: put it back into the queue, its arrival kept."""
+    async def _wait_again(self, live: LiveRequest, error: GatewayError) -> None:
+        """The engine has refused it: put it back into the queue, its arrival kept, once Triton is ready.
+
+        It keeps its place until then, so that no more is sent to a Triton that is away than fits into it.
+        """
         await asyncio.sleep(RETRY_DELAY_S)
+        if not await self._until_back():
+            self._finish(live, error)
+            return
         if live.generation.is_ended:
             self._finish(live, None)
             return

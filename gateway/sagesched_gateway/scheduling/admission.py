@@ -14,20 +14,24 @@ all.
 response; no headroom, since nothing grows.
 
 **KV, engine grows as it goes** (`MAX_UTILIZATION`): each job in flight counts ⌈tokens / block⌉ with
-tokens = min(I + output tokens last heard of + 1 to come + (now − heard at) / iteration_s, I + max_tokens), so
-silence between two reports, or for a whole unstreamed answer, counts as steady progress. A new job needs its
-prompt and one token. A job that the engine has paused keeps its count: it will be resumed before anything
-sent later.
+tokens = min(I + output tokens last heard of + 1 to come + iterations since, I + max_tokens). Iterations come
+from `IterationClock`, which all jobs' reports drive together; of a job that streams nothing, from its start.
+A new job needs its prompt and one token. A job that the engine has paused keeps its count: it will be resumed
+before anything sent later.
 
-*Headroom* under `MAX_UTILIZATION`: `HEADROOM_ITERATIONS` of growth of everything in flight stay free when a
-job starts. The engine itself packs its pool to the brim and, one iteration later, pauses the latest-started
-to let the others grow; each pause costs a prefill of prompt and progress. Measured on the `kv-bound` engine
-at ρ 1.05 (mean TTLT against sending everything straight to it; pauses per 3,000 requests; running batch): no
-headroom 0.97, 4,100, 1; 2 iterations 0.92, 3,600, 1; 16 iterations 0.74, 1,700, 0.99; 32 iterations 0.67,
-600, 0.97; 128 iterations 0.90, none, 0.83 (`bench/replay_frontier.py --kv-headroom N`). Sixteen takes most
-of the gain while the batch stays within 1 % of what greed would run. A *greedy* ledger (policy `fcfs`)
-leaves `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the hop
-and the end of the iteration under way.
+*Headroom* under `MAX_UTILIZATION`: what all jobs in flight will hold `HEADROOM_ITERATIONS` later must fit
+beside a new one. The engine itself packs its pool to the brim and, one iteration later, pauses the
+latest-started to let the others grow; each pause costs a prefill of prompt and progress. Measured on the
+`kv-bound` engine at load 1.3 with `gittins-boost` (mean TTLT to sending everything straight to it; pauses per
+2,000 requests; running batch to what fits, as `bench/capacity.py` defines it): 8 iterations 0.335, 1,674,
+0.972; 12 iterations 0.312, 1,239, 0.979; 16 iterations 0.293, 862, 0.963. Twelve takes most of the gain while
+the batch stays within 3 % of what greed would run. Where the engine pauses often in spite of it, more is kept
+(`EngineCapacity.kv_caution_iterations`). A *greedy* ledger (policy `fcfs`) leaves
+`LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the iteration
+under way.
+
+**What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`EngineQueue`).
+While somebody sent earlier must be waiting inside, nobody else is sent.
 
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.
@@ -49,7 +53,7 @@ all jobs in flight counted anew.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -62,7 +66,7 @@ PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
 HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
-HEADROOM_ITERATIONS = 16.0
+HEADROOM_ITERATIONS = 12.0
 LEAST_HEADROOM_ITERATIONS = 1.0
 _ROUNDING = 1e-6
 
@@ -109,6 +113,7 @@ class _Reservation:
     Attributes:
         need: what it asked for.
         tokens: what it held when last heard of, the token to come included.
+        started_at: instant of its start.
         due_at: the end of its prefill, as assumed.
         most_blocks: KV blocks that it can come to hold.
         heard_at: the clock when it was last heard of, iterations; None before its first token.
@@ -121,6 +126,7 @@ class _Reservation:
 
     need: Need
     tokens: int
+    started_at: float
     due_at: float
     most_blocks: int
     heard_at: float | None = None
@@ -141,6 +147,7 @@ class Ledger:
             capacity: the limits.
             greedy: leave the least headroom unless the capacity says otherwise.
         """
+        self._capacity = capacity
         self._reservations: dict[str, _Reservation] = {}
         self._unprefilled: dict[str, _Reservation] = {}
         self._unprefilled_tokens = 0
@@ -152,6 +159,7 @@ class Ledger:
         self._counted_clock = math.inf
         self._most_blocks = 0
         self.room = LearnedRoom()
+        self._waited_at = -math.inf
         self._inside = EngineQueue(capacity.iteration_s, capacity.prefill_s_per_token)
         self.resize(capacity, greedy)
 
@@ -159,6 +167,15 @@ class Ledger:
     def capacity(self) -> EngineCapacity:
         """The limits counted against."""
         return self._capacity
+
+    @property
+    def counted_capacity(self) -> EngineCapacity:
+        """The limits with what was learned in place of what nobody tells."""
+        capacity = self._capacity
+        if capacity.kv_blocks is not None and capacity.knows_slots:
+            return capacity
+        kv_blocks = capacity.kv_blocks or self.room.usable_blocks
+        return replace(capacity, slots=self.num_slots, kv_blocks=kv_blocks)
 
     @property
     def num_slots(self) -> int:
@@ -196,7 +213,7 @@ class Ledger:
     def estimated_output_tokens(self, job_id: str, now: float) -> int:
         """Output tokens that a job in flight has generated by now, silence counted as steady progress."""
         reservation = self._reservations[job_id]
-        held = self._tokens(reservation, now)[0]
+        held = self._tokens(reservation, self._clock.at(now), now)[0]
         return max(int(held) - reservation.need.prompt_tokens - 1, 0)
 
     def __contains__(self, job_id: str) -> bool:
@@ -206,13 +223,13 @@ class Ledger:
         """Whether a slot is free."""
         return len(self._reservations) < self.num_slots
 
-    def has_blocks(self, blocks: int, now: float) -> bool:
+    def has_blocks(self, blocks: float, now: float) -> bool:
         """Whether so many KV blocks are free, beside the headroom for what is in flight."""
         total = self.room.blocks.value
         if self._most_blocks + blocks <= total:
             return True
         if not self._reservations:
-            return self._capacity.kv_blocks is None  # what is only learned must not keep anybody out for ever
+            return True  # what is learned must not keep anybody out for ever
         if self._reserves_ahead:
             return False
         clock = self._clock.at(now)
@@ -260,7 +277,7 @@ class Ledger:
         return None
 
     def blocks_to_start(self, need: Need) -> int:
-        """KV blocks that a job takes at its start; what is in flight has headroom beside it (`has_blocks`)."""
+        """KV blocks that a job takes at its start; what is in flight has its headroom beside that."""
         grown = need.max_tokens if self._reserves_ahead else 1
         return self._blocks(need.prompt_tokens + grown)
 
@@ -268,8 +285,23 @@ class Ledger:
         """KV blocks that jobs in flight hold, or are estimated to hold by now."""
         if self._reserves_ahead:
             return self._most_blocks
-        clock = self._clock.at(now)
-        return sum(self._estimate(held, clock, now, 0.0) for held in self._reservations.values())
+        # As `_estimate` counts each; written out, since every start does this for all that runs.
+        clock, iteration_s, block_tokens = (
+            self._clock.at(now),
+            self._clock.iteration_s,
+            self._capacity.block_tokens,
+        )
+        ceil, total = math.ceil, 0
+        for held in self._reservations.values():
+            tokens: float = held.tokens
+            if held.heard_at is None:
+                if now > held.due_at:
+                    tokens += (now - held.due_at) / iteration_s
+            elif clock > held.heard_at:
+                tokens += clock - held.heard_at
+            blocks, most = ceil(tokens / block_tokens - _ROUNDING), held.most_blocks
+            total += blocks if blocks < most else most
+        return total
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
@@ -284,7 +316,7 @@ class Ledger:
             + grace * self._capacity.iteration_s
         )
         most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
-        reservation = _Reservation(need, need.prompt_tokens + 1, due_at, most_blocks)
+        reservation = _Reservation(need, need.prompt_tokens + 1, now, due_at, most_blocks)
         if not need.streams:
             self._clock.assume_first(reservation.ticking, clock)
         self._most_blocks += most_blocks
@@ -304,10 +336,7 @@ class Ledger:
             return  # reports may overtake each other, progress does not run backwards
         self._clock.report(reservation.ticking, output_tokens, now)
         if reservation.heard_at is None:
-            waited = self._inside.first_token(job_id, now, self._clock.at(now))
-            if waited is not None:
-                taken = reservation.taken_slots, reservation.taken_blocks
-                self.room.measured(waited > LATE_ITERATIONS, *taken)
+            self._measure_wait(job_id, reservation, now)
         self._inside.iteration_s = self._clock.shortest_s
         reservation.tokens = tokens
         reservation.heard_at = self._clock.at(now)
@@ -348,12 +377,16 @@ class Ledger:
 
     def resize(self, capacity: EngineCapacity, greedy: bool) -> None:
         """Count against other limits; what is reserved stays reserved, be it more than there is."""
-        self._capacity = capacity
         self._lookahead = LOOKAHEAD if capacity.lookahead is None else capacity.lookahead
         self.room.slots.known = capacity.slots if capacity.knows_slots else None
         self.room.slots.first = capacity.slots
         self.room.blocks.known = capacity.kv_blocks
-        headroom = LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS
+        if capacity.generation != self._capacity.generation:
+            self.room.forget()
+        headroom = (
+            LEAST_HEADROOM_ITERATIONS if greedy else HEADROOM_ITERATIONS + capacity.kv_caution_iterations
+        )
+        self._capacity = capacity
         if capacity.kv_headroom_iterations is not None:
             headroom = capacity.kv_headroom_iterations
         self._headroom_iterations = headroom
@@ -382,8 +415,18 @@ class Ledger:
         assert self._unprefilled_tokens == prompt_tokens
 
     def _is_queue_inside(self, now: float) -> bool:
-        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would, too."""
-        return self._inside.is_overdue(now, self._clock.at(now))
+        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would too."""
+        return self._inside.is_overdue(now, self._clock.confirmed)
+
+    def _measure_wait(self, job_id: str, reservation: _Reservation, now: float) -> None:
+        """Learn from a first token; what was sent before the last wait was noticed is no further proof."""
+        waited = self._inside.first_token(job_id, now, self._clock.confirmed)
+        if waited is None or reservation.started_at < self._waited_at:
+            return
+        has_waited = waited > LATE_ITERATIONS
+        self.room.measured(has_waited, reservation.taken_slots, reservation.taken_blocks)
+        if has_waited:
+            self._waited_at = now
 
     def _blocks(self, tokens: int) -> int:
         return -(-tokens // self._capacity.block_tokens)

@@ -30,6 +30,9 @@ class EngineCapacity:
         kept free
             when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily as the
             engine.
+        kv_caution_iterations: more of these, kept free while the engine pauses requests in spite of them; not
+            for policies that pack as tightly as the engine.
+        generation: number of engines seen; with another one what was learned of the last is forgotten.
         lookahead: requests sent beyond `slots`, hiding one client-to-engine hop; None chooses none.
     """
 
@@ -43,3 +46,5 @@ class EngineCapacity:
     prefill_s_per_token: float = 70e-6
     lookahead: int | None = None
     kv_headroom_iterations: float | None = None
+    kv_caution_iterations: float = 0.0
+    generation: int = 0

@@ -42,7 +42,7 @@ class Door:
         self._alarms = alarms
         self._evictor = Evictor(books.policy)
         # Free KV blocks below which nobody who waits could start, as last seen; None where not known.
-        self._stuck_below: float | None = None
+        self._stuck_below: int | None = None
         self.stuck_until = 0.0
         self.num_evictions = 0
 

@@ -3,19 +3,19 @@
 The engine prefills what it is sent in the next iteration that it begins, if there is room. So its first token
 comes with the end of the iteration after the one under way, and what comes later has waited inside:
 
-    by iterations: `IterationClock` at the first token − at the start − 2
+    by iterations: `IterationClock.confirmed` at the first token − the clock at the start − 2
     by time: (first token − due) / iteration,
-        due = start + `DUE_ITERATIONS` · iteration + prefill_s · (tokens unprefilled at the start + sent since)
+        due = start + `DUE_ITERATIONS` · iteration + prefill_s · (unprefilled at the start + sent since)
 
 The smaller of both counts. Iterations alone could be guessed wrongly while few answers are streamed; time
-alone would take it for waiting that the engine prefills once more what it had paused, which nobody sees.
-No metrics are needed,
-only answers that are streamed: one in a single piece never shows a first token, and is not measured.
+alone would take it for waiting that the engine prefills once more what it had paused, which nobody sees. No
+metrics are needed, only answers that are streamed: one in a single piece never shows a first token, and is
+not measured.
 
 While somebody is overdue, nobody else is sent: the engine is first in, first out, so the next one would only
 wait behind.
 
-`prefill_s` is measured: the running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
+`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
 """
 
 from __future__ import annotations

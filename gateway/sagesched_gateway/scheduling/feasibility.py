@@ -68,8 +68,11 @@ class Foresight:
         capacity = ledger.capacity
         if not ledger.grows or capacity.kv_blocks is None or job.bound is None:
             return True
+        # One token more for each: the reports of an iteration come one after the other, and whoever has not
+        # been heard of yet is one further than it seems.
         growths = [
-            Growth(held.tokens, self._remaining(jobs[held.job_id], held.tokens)) for held in ledger.held(now)
+            Growth(held.tokens + 1, self._remaining(jobs[held.job_id], held.tokens))
+            for held in ledger.held(now)
         ]
         growths.append(Growth(job.need.prompt_tokens + 1, self._remaining(job, job.need.prompt_tokens + 1)))
         return is_feasible(growths, capacity.kv_blocks, capacity.block_tokens)

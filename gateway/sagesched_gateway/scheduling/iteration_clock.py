@@ -10,10 +10,13 @@ times as long as one that does not.
                    which another iteration must have brought; between reports it goes on at `shortest_s`
 
 A job whose tick lies behind was paused meanwhile, or began while the clock itself was behind: its offset is
-set anew. `shortest_s`, an iteration without prefill, is the shortest mean over one job's tokens between two
-reports. An answer in one piece reports once, at its end, and its first token is assumed. The clock does not go on for longer than reports can be expected to stay away (`_SURE` mean distances
-between them): longer silence means that the engine is busy with a prefill. Where a step brings several tokens
-(speculation) the fastest job drives the clock, so the others are counted with too much, never too little.
+set anew. `shortest_s`, an iteration without prefill, is a low quantile of the mean over one job's tokens
+between two reports. Messages of one iteration may come far apart where this process is held up; ticks by time
+alone then run ahead of the jobs' own, and are left out while they do. The clock does not go on for longer
+than reports can be expected to stay away (`_SURE` mean distances between them): longer silence means that the
+engine is busy with a prefill. An answer in one piece reports once, at its end, and its first token is assumed
+to have come at once. Where a step brings several tokens (speculation) the fastest job drives the clock, so
+the others are counted with too much, never too little.
 Only differences of ticks mean anything.
 """
 
@@ -21,7 +24,10 @@ from __future__ import annotations
 
 _SURE = 5.0
 _SAME_ITERATION = 0.5
-_FORGET = 1.002
+_SHORT = 0.1
+_STEP = 0.05
+_MOST_AHEAD = 0.25
+_PAUSED = 4
 _FIRST_DISTANCE = 16.0
 _WEIGHT = 0.05
 
@@ -52,9 +58,19 @@ class IterationClock:
 
     Attributes:
         iteration_s: duration of an iteration on average, seconds; the clock's speed until more is known.
+        confirmed: the latest tick that follows from the tokens of a job that ran through: never too large.
     """
 
-    __slots__ = ("_distance", "_num_ticking", "_shortest_s", "_tick", "_ticked_at", "iteration_s")
+    __slots__ = (
+        "_ahead",
+        "_distance",
+        "_num_ticking",
+        "_shortest_s",
+        "_tick",
+        "_ticked_at",
+        "confirmed",
+        "iteration_s",
+    )
 
     def __init__(self, iteration_s: float) -> None:
         """Start at iteration 0."""
@@ -63,6 +79,8 @@ class IterationClock:
         self._ticked_at = 0.0
         self._shortest_s: float | None = None
         self._num_ticking = 0
+        self._ahead = 0.0
+        self.confirmed = 0
         self._distance = _FIRST_DISTANCE
 
     @property
@@ -86,14 +104,19 @@ class IterationClock:
     def report(self, job: Ticking, tokens: int, now: float) -> None:
         """Take a job's report of so many output tokens."""
         tick = self._tick
-        if now - self._ticked_at > _SAME_ITERATION * self.shortest_s:
+        is_new = now - self._ticked_at > _SAME_ITERATION * self.shortest_s
+        if is_new and (self._ahead < _MOST_AHEAD or not self._num_ticking):
             # Where nobody reports often only time tells how many iterations have passed.
             tick = tick + 1 if self._num_ticking else max(tick + 1, round(self.at(now)))
         if job.reports:
-            tick = max(tick, job.offset + tokens)
+            own = job.offset + tokens
+            tick = max(tick, own)
+            self.confirmed = max(self.confirmed, own)
             new = tokens - job.tokens
             if new and now > job.at and job.streams:
                 self._measure((now - job.at) / new, new)
+                if tick - own <= _PAUSED:
+                    self._ahead += _WEIGHT * (tick - own - self._ahead)
             if job.reports == 1 and job.streams:
                 self._num_ticking += 1
         if tick > self._tick:
@@ -111,7 +134,7 @@ class IterationClock:
 
     def _measure(self, mean_s: float, tokens: int) -> None:
         self._distance += _WEIGHT * (tokens - self._distance)
-        if self._shortest_s is None or mean_s < self._shortest_s:
+        if self._shortest_s is None:
             self._shortest_s = mean_s
         else:
-            self._shortest_s *= _FORGET
+            self._shortest_s *= 1 + _STEP * (_SHORT - (mean_s < self._shortest_s))

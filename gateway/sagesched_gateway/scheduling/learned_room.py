@@ -7,6 +7,10 @@ started with `taken` of a resource, itself included, and
     did not:     after `patience` such starts near the limit (≥ `NEAR` of it), limit · `INCREASE`, at most
                  what is known
 
+A wait says nothing about room when more was taken at another time without one (`UNUSUAL` of the most), when
+much of what is known stands empty (`UNUSUAL` of it), or when hardly anything runs (`FEW`): then a model was
+loading, or a machine was slow. Only `INSISTENT` such waits in a row, nobody in between without, are believed.
+
 To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
 (which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
 slots. What is known for certain is not blamed while something is not.
@@ -28,6 +32,12 @@ FADE = 0.9995
 FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
+UNUSUAL = 0.8
+FEW = 4
+INSISTENT = 8
+TRUSTED = 6
+"""So many times sooner a limit grows back towards a size that is known."""
+
 DISPROVED = 1.01
 DISPROVED_PATIENCE = 15
 DISPROVED_INCREASE = 1.03
@@ -69,7 +79,9 @@ class Limit:
         return math.isfinite(self.value) and self.value != self.known
 
     def strain(self, taken: float) -> float:
-        """How unusual so much of it is."""
+        """How unusual so much of it is; 0 where it cannot be what was lacking."""
+        if self.known is not None and taken < UNUSUAL * self.known:
+            return 0.0
         return taken / self._proven if self._proven else math.inf
 
     def worked(self, taken: float) -> None:
@@ -100,7 +112,8 @@ class Limit:
             return FIRST_PATIENCE, LEAP
         if value > failed_at * DISPROVED:
             return DISPROVED_PATIENCE, DISPROVED_INCREASE
-        return self._patience, INCREASE
+        patience = self._patience if self.known is None else self._patience // TRUSTED
+        return patience, INCREASE
 
     def forget(self) -> None:
         """The engine is another one."""
@@ -117,22 +130,35 @@ class LearnedRoom:
     Attributes:
         slots: requests in flight.
         blocks: KV blocks, as the ledger counts them.
+        num_waits: requests so far that had to wait.
     """
 
     def __init__(self) -> None:
         self.slots = Limit("slots", math.inf)
         self.blocks = Limit("kv", math.inf)
+        self.num_waits = 0
+        self._in_a_row = 0
+
+    @property
+    def usable_blocks(self) -> int | None:
+        """KV blocks that may be taken; None for any number."""
+        return int(self.blocks.value) if math.isfinite(self.blocks.value) else None
 
     def measured(self, waited: bool, slots: float, blocks: float) -> None:
         """A request started with so much taken has its first token."""
         taken = ((self.slots, slots), (self.blocks, blocks))
         if not waited:
+            self._in_a_row = 0
             for limit, amount in taken:
                 limit.worked(amount)
             return
+        self.num_waits += 1
+        self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float]] = [pair for pair in taken if pair[0].known is None] or taken
         limit, amount = max(suspects, key=lambda pair: pair[0].strain(pair[1]))
-        limit.failed(amount)
+        is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
+        if slots > FEW and is_plausible:
+            limit.failed(amount)
 
     def forget(self) -> None:
         """The engine is another one."""

@@ -150,6 +150,8 @@ class Scheduler:
             reserved_slots=books.ledger.num_in_flight,
             kv_blocks=capacity.kv_blocks,
             reserved_blocks=books.ledger.reserved_blocks(books.last_now),
+            kv_blocks_usable=books.ledger.room.usable_blocks,
+            num_waits_inside=books.ledger.room.num_waits,
             unprefilled_tokens=books.ledger.unprefilled_tokens,
             oldest_arrival_at=books.queue.oldest_arrival() if len(books.queue) else None,
             num_evictions=self.door.num_evictions,
@@ -209,6 +211,8 @@ class Scheduler:
         self.books.note_progress(event.job_id, 1, now)
         if event.prompt_tokens is not None and self.job_state(event.job_id) in IN_FLIGHT:
             self.books.ledger.correct_prompt(event.job_id, event.prompt_tokens, now)
+        if self.books.costing.follow(self.books.ledger.counted_capacity):  # a wait may have taught its size
+            self.books.key_all_again()
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:
         self.books.note_progress(event.job_id, event.output_tokens, now)
@@ -254,7 +258,7 @@ class Scheduler:
     def _on_capacity_changed(self, event: events.CapacityChanged, now: float) -> None:
         self.books.ledger.resize(event.capacity, self.policy.greedy)
         self.door.watch_overflow(now)
-        if self.books.costing.follow(event.capacity):
+        if self.books.costing.follow(self.books.ledger.counted_capacity):
             self.books.key_all_again()
 
     def _on_policy_changed(self, event: events.PolicyChanged, now: float) -> None:

@@ -41,6 +41,8 @@ class SchedulerSnapshot:
         reserved_slots: those that are.
         kv_blocks: the engine's KV pool; None where unknown.
         reserved_blocks: blocks that jobs in flight hold or are estimated to hold.
+        kv_blocks_usable: blocks that may be filled, by what is known and measured; None for any number.
+        num_waits_inside: jobs so far that had to wait inside the engine.
         unprefilled_tokens: prompt tokens sent and not yet prefilled.
         oldest_arrival_at: earliest arrival among the waiting; None when nothing waits.
         num_evictions: jobs cancelled to be started again, since the beginning.
@@ -61,6 +63,8 @@ class SchedulerSnapshot:
     reserved_slots: int
     kv_blocks: int | None
     reserved_blocks: int
+    kv_blocks_usable: int | None
+    num_waits_inside: int
     unprefilled_tokens: int
     oldest_arrival_at: float | None
     num_evictions: int

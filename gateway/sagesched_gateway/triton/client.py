@@ -78,6 +78,10 @@ class TritonClient:
         """One request on a stream of its own, in bytes; errors of the backend come as the call's status."""
         return self._generations.call(body, (*metadata, _ERRORS_AS_STATUS))
 
+    def prepare(self) -> None:
+        """Connect for generations ahead of the first one."""
+        self._generations.connect()
+
     def unary(
         self, path: str, body: bytes, *, metadata: Metadata = (), timeout_s: float | None = None
     ) -> Any:

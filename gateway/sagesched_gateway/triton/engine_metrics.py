@@ -84,7 +84,8 @@ class TritonEngineProbe:
         """What the engine model's configuration tells; see `EngineProbe.limits`."""
         engine = self._catalog.engine
         if engine is None:
-            return EngineLimits(most_at_once=self._catalog.most_at_once)
+            grows = KvPolicy.MAX_UTILIZATION if self._catalog.is_vllm else None
+            return EngineLimits(most_at_once=self._catalog.most_at_once, kv_policy=grows)
         config = engine.config.config
         return EngineLimits(
             slots=config.max_batch_size or None,

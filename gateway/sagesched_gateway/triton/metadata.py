@@ -21,6 +21,7 @@ from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.profiles.base import ModelDescription, Profile
 from sagesched_gateway.triton.profiles.inflight_batcher import BlsProfile
 from sagesched_gateway.triton.profiles.registry import ProfileChoice, choose_profile, is_engine
+from sagesched_gateway.triton.profiles.vllm import VllmProfile
 
 _TIMEOUT_S = 5.0
 
@@ -72,6 +73,12 @@ class ModelCatalog:
         if not fronts or not all(isinstance(self._profiles[name], BlsProfile) for name in fronts):
             return None
         return sum(self._descriptions[name].num_instances for name in fronts)
+
+    @property
+    def is_vllm(self) -> bool:
+        """Whether what generates here is vLLM, which always grows KV as it goes."""
+        known = [profile for profile in self._profiles.values() if profile is not None]
+        return bool(known) and all(isinstance(profile, VllmProfile) for profile in known)
 
     def description(self, model: str) -> ModelDescription | None:
         """The model as Triton describes it, from what is cached."""

@@ -20,6 +20,9 @@ from sagesched_gateway.triton.metadata import ModelCatalog
 _LOG = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+AWAY_S = 30.0
+"""How long a request without a token waits for a Triton that is away before its caller hears of it."""
+
 _TIMEOUT_S = 2.0
 
 
@@ -45,6 +48,7 @@ class TritonWatch:
         self._catalog = catalog
         self._on_change = on_change
         self._fingerprint: bytes | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -52,8 +56,25 @@ class TritonWatch:
             await self.look()
             await asyncio.sleep(PERIOD_S)
 
+    async def until_ready(self) -> bool:
+        """Ask until Triton is ready, for at most `AWAY_S`; returns whether it is."""
+        try:
+            async with asyncio.timeout(AWAY_S):
+                await self.look()
+                while self.problem:
+                    await asyncio.sleep(PERIOD_S)
+                    await self.look()
+        except TimeoutError:
+            return False
+        return True
+
     async def look(self) -> None:
-        """Ask once and take the consequences."""
+        """Ask once and take the consequences; who comes while somebody asks takes that answer."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
         problem = await self._find_problem()
         if problem != self.problem:
             _LOG.log(logging.WARNING if problem else logging.INFO, "%s", problem or "Triton is ready")
@@ -66,6 +87,7 @@ class TritonWatch:
             if not ServerReadyResponse.FromString(answer).ready:
                 self._fingerprint = None
                 return "Triton is not ready yet"
+            self._client.prepare()
             fingerprint = await self._catalog.fingerprint()
             if fingerprint != self._fingerprint:
                 await self._catalog.load()

@@ -67,8 +67,8 @@ def _root() -> dict[str, Any]:
             {
                 "rule": f"self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && "
                 f"self.metadata.name.size() <= {MOST_NAME}",
-                "message": f"metadata.name must be lower case letters, digits and '-', start with a letter and "
-                f"have at most {MOST_NAME} characters: names of the pool's objects are made from it",
+                "message": "metadata.name must be lower case letters, digits and '-', start with a letter "
+                f"and have at most {MOST_NAME} characters: names of the pool's objects are made from it",
             }
         ],
     }

@@ -6,20 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sagesched_gateway.settings.config import (
-    ADMIN_GROUPS,
-    DEVICES,
-    FULL_CODES,
-    LOG_FORMATS,
-    LOG_LEVELS,
-    POLICIES,
-    PREDICTOR_MODES,
-    HistoryConfig,
-    LimitsConfig,
-    ListenConfig,
-    OpenAIConfig,
-    SchedulingConfig,
-)
+from sagesched_gateway.settings.sections.admin import ADMIN_GROUPS
+from sagesched_gateway.settings.sections.deadlines import DeadlinesConfig
+from sagesched_gateway.settings.sections.limits import FULL_CODES, LimitsConfig
+from sagesched_gateway.settings.sections.listen import ListenConfig
+from sagesched_gateway.settings.sections.log import LOG_FORMATS, LOG_LEVELS
+from sagesched_gateway.settings.sections.openai import OpenAIConfig
+from sagesched_gateway.settings.sections.scheduling import EVICT_FIRST, POLICIES, SchedulingConfig
 from sagesched_operator.api import kubernetes_parts as parts
 from sagesched_operator.api.fields import IMAGE, Rule, prop
 
@@ -51,6 +44,13 @@ class QueueSpec:
         minimum=1024,
         maximum=2**40,
         format="int64",
+    )
+    seconds: int | None = prop(
+        "Predicted seconds of waiting work; beyond it the dearest newcomer is refused. No limit where it is "
+        "not given.",
+        default=None,
+        minimum=1,
+        maximum=86400,
     )
     full_code: str = prop(
         "gRPC status of the refusal (HTTP: 503 or 429).", default=LimitsConfig().full_code, enum=FULL_CODES
@@ -116,6 +116,94 @@ class GatewaySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalSpec:
+    """The interval of the predicted length that amax and amin count on, as quantiles of its distribution."""
+
+    lower: float = prop("amin: lower bound.", default=SchedulingConfig().lower_quantile, minimum=0, maximum=1)
+    upper: float = prop("amax: upper bound.", default=SchedulingConfig().upper_quantile, minimum=0, maximum=1)
+
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule("self.lower <= self.upper", "lower must not be above upper"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvictionSpec:
+    """amin: requests that are taken back and begun anew when the engine's KV pool would overflow."""
+
+    first: str = prop(
+        "Whose lower bound goes first.", default=SchedulingConfig().evict_first, enum=EVICT_FIRST
+    )
+    most: int = prop(
+        "A request that was taken back so often is left alone.",
+        default=SchedulingConfig().max_evictions,
+        minimum=0,
+        maximum=100,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinesSpec:
+    """Requests that come with a deadline."""
+
+    refuse_below: float = prop(
+        "One that would be done in time with a smaller probability is refused at the door; 0 refuses none.",
+        default=DeadlinesConfig().refuse_below,
+        minimum=0,
+        maximum=1,
+    )
+    drop_below: float = prop(
+        "One that waits is given up with a smaller probability; 0 gives none up before its deadline.",
+        default=DeadlinesConfig().drop_below,
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantWeight:
+    """A tenant's share."""
+
+    name: str = prop("The tenant, as its requests name it.", max_length=128, min_length=1)
+    weight: float = prop(
+        "Share relative to the others'.",
+        minimum=0.001,
+        maximum=1000000,
+        rules=(Rule("self > 0.0", "must be above 0"),),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantsSpec:
+    """Fair shares: each tenant gets its part of the engine, and higher priorities are served first."""
+
+    default_weight: float = prop(
+        "Share of a tenant that is not named.",
+        default=1.0,
+        minimum=0.001,
+        maximum=1000000,
+        rules=(Rule("self > 0.0", "must be above 0"),),
+    )
+    weights: tuple[TenantWeight, ...] = prop(
+        "Shares by tenant.",
+        default=(),
+        max_items=256,
+        x_kubernetes_list_type="map",
+        x_kubernetes_list_map_keys=["name"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandsSpec:
+    """Priorities of requests, as they come with them; 0 is the usual one."""
+
+    sheddable_below: int = prop(
+        "Where `gateway.queue.seconds` is exceeded, waiting requests of a lower priority go first.",
+        default=LimitsConfig().sheddable_below,
+        minimum=-1000,
+        maximum=1000,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulingSpec:
     """The order of waiting requests. Changes apply at once, without new pods."""
 
@@ -129,8 +217,15 @@ class SchedulingSpec:
         default=SchedulingConfig().tail_weight,
         minimum=0.001,
         maximum=1000,
+        # The API server compares whole numbers with the bound's whole part.
+        rules=(Rule("self > 0.0", "must be above 0"),),
     )
     age_guard: bool = prop("ssjf: serve by age while the oldest request has waited too long.", default=False)
+    interval: IntervalSpec | None = prop("amax and amin: the interval they count on.", default=None)
+    evictions: EvictionSpec | None = prop("amin: requests taken back.", default=None)
+    deadlines: DeadlinesSpec = prop("Requests with a deadline.", factory=DeadlinesSpec)
+    tenants: TenantsSpec | None = prop("Fair shares; off where it is not given.", default=None)
+    bands: BandsSpec = prop("Priorities.", factory=BandsSpec)
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -141,55 +236,12 @@ class SchedulingSpec:
             "self.tailWeight == 1.0 || self.policy == 'gittins-boost'",
             "tailWeight belongs to policy gittins-boost: remove it, or choose that policy",
         ),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistorySpec:
-    """The predictor's memory of past prompts."""
-
-    size: int = prop(
-        "Records kept in each gateway; the oldest go first.",
-        default=HistoryConfig().size,
-        minimum=1,
-        maximum=1_000_000,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuSpec:
-    """How the predictor gets at Triton's GPU."""
-
-    device_class_name: str = prop(
-        "Device class of the claim that both containers share, where the cluster allocates GPUs by claims "
-        "(DRA). It takes the place of `nvidia.com/gpu` in `resources`.",
-        default="gpu.nvidia.com",
-        max_length=253,
-    )
-    count: int = prop("GPUs of the claim.", default=1, minimum=1, maximum=16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictorSpec:
-    """Prediction of output lengths."""
-
-    mode: str = prop(
-        "`HistoryOnly` learns from the pool's own answers; `None` predicts nothing.",
-        default="HistoryOnly",
-        enum=PREDICTOR_MODES,
-    )
-    device: str = prop(
-        "Where it runs. On `GPU` it shares Triton's; where it cannot have it, it goes on on the CPU, and "
-        "the condition PredictorCalibrated says so.",
-        default="CPU",
-        enum=DEVICES,
-    )
-    gpu: GpuSpec = prop("With device GPU: the claim.", factory=GpuSpec)
-    history: HistorySpec = prop("Its memory.", factory=HistorySpec)
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "self.mode != 'None' || self.device == 'CPU'",
-            "device GPU needs a predictor: choose another mode than None",
+            "!has(self.interval) || self.policy in ['amax', 'amin']",
+            "interval belongs to policies amax and amin: remove it, or choose one of them",
+        ),
+        Rule(
+            "!has(self.evictions) || self.policy == 'amin'",
+            "evictions belong to policy amin: remove them, or choose that policy",
         ),
     )

@@ -24,10 +24,18 @@ class ScalingSpec:
     min_replicas: int = prop("Fewest pods.", default=1, minimum=1, maximum=1000)
     max_replicas: int | None = prop("Most pods.", default=None, minimum=1, maximum=1000)
     target_backlog_seconds: int = prop(
-        "Predicted seconds of waiting work for each pod that are still fine.",
+        "Predicted seconds until all that waits in a pod has started, that are still fine.",
         default=10,
         minimum=1,
         maximum=3600,
+    )
+    quantile: float = prop(
+        "Which quantile of the predicted seconds counts: a higher one scales out earlier.",
+        default=0.8,
+        minimum=0.5,
+        maximum=0.95,
+        # The API server compares whole numbers with the bound's whole part.
+        rules=(Rule("self >= 0.5 && self <= 0.95", "must be from 0.5 to 0.95"),),
     )
     max_wait_seconds: int = prop(
         "A pod more while the oldest request has waited longer and no pod is on its way.",

@@ -44,7 +44,7 @@ class OciSource:
     )
     mount: str = prop(
         "`Copy`: an init container of the image copies the files (the image needs `sh` and `cp`); "
-        "`ImageVolume`: the image is mounted read-only without a copy (Kubernetes with image volumes enabled).",
+        "`ImageVolume`: the image is mounted read-only, where Kubernetes has image volumes enabled.",
         default="Copy",
         enum=OCI_MOUNTS,
     )
@@ -103,7 +103,8 @@ class ModelSource:
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "[has(self.pvc), has(self.oci), has(self.uri), has(self.hostPath)].filter(given, given).size() == 1",
+            "[has(self.pvc), has(self.oci), has(self.uri), has(self.hostPath)]"
+            ".filter(given, given).size() == 1",
             "give exactly one of pvc, oci, uri, hostPath",
         ),
     )

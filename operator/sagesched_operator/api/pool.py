@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sagesched_operator.api.fields import Rule, prop
-from sagesched_operator.api.gateway import GatewaySpec, PredictorSpec, SchedulingSpec
+from sagesched_operator.api.gateway import GatewaySpec, SchedulingSpec
 from sagesched_operator.api.lifecycle import DisruptionSpec, DrainSpec, RolloutSpec, ScalingSpec
 from sagesched_operator.api.model import ModelSpec
+from sagesched_operator.api.predictor import PredictorSpec
 from sagesched_operator.api.reading import SpecError, read
 from sagesched_operator.api.runtime import PodTemplateSpec, ResourcesSpec, RuntimeSpec
 from sagesched_operator.api.surroundings import ExposeSpec, ObservabilitySpec, SecuritySpec
@@ -50,8 +51,22 @@ class PoolSpec:
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || self.predictor.mode != 'None'",
+            "!(self.scheduling.policy in ['ssjf', 'sagesched', 'amax', 'amin']) || "
+            "self.predictor.mode != 'None'",
             "this policy orders by predictions: choose another predictor.mode than None, or policy fcfs",
+        ),
+        Rule(
+            "!(self.scheduling.policy in ['amax', 'amin']) || self.runtime.kvPolicy == 'MaxUtilization'",
+            "amax and amin need an engine that grows KV as it goes: choose runtime.kvPolicy MaxUtilization",
+        ),
+        Rule(
+            "!has(self.predictor.history.snapshot) || (self.replicas <= 1 && self.scaling.actuator == 'None' "
+            "&& self.rollout.maxSurge == 0)",
+            "predictor.history.snapshot has one writer: one replica, no actuator, and rollout.maxSurge 0",
+        ),
+        Rule(
+            "self.scheduling.bands.sheddableBelow == 0 || has(self.gateway.queue.seconds)",
+            "bands.sheddableBelow takes effect at gateway.queue.seconds: set that too",
         ),
     )
 

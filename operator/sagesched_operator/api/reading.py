@@ -73,9 +73,9 @@ def _typed(hint: Any, value: object, path: str, items: Mapping[str, Any]) -> Any
 
 
 def _scalar(hint: type, value: object, path: str) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {str: isinstance(value, str), bool: isinstance(value, bool), float: is_number}
-    fits[int] = is_number and float(value) == int(value)  # type: ignore[arg-type]  # a number here
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    fits = {str: isinstance(value, str), bool: isinstance(value, bool), float: number is not None}
+    fits[int] = number is not None and float(number).is_integer()
     if not fits[hint]:
         raise SpecError(f"{path}: must be {_WORDS[hint]}, not {value!r:.60}")
     return hint(value)

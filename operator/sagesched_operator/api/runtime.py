@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sagesched_gateway.settings.config import KV_POLICIES
+from sagesched_gateway.settings.sections.engine import KV_POLICIES
 from sagesched_operator.api import kubernetes_parts as parts
 from sagesched_operator.api.fields import IMAGE, JsonObject, Rule, prop
 
@@ -94,7 +94,8 @@ class PodTemplateSpec:
         items={"max_length": 63},
         rules=(
             Rule(
-                "self.all(key, !key.startsWith('serving.sagesched.io/') && !key.startsWith('app.kubernetes.io/'))",
+                "self.all(key, !key.startsWith('serving.sagesched.io/') && "
+                "!key.startsWith('app.kubernetes.io/'))",
                 "labels of serving.sagesched.io/ and app.kubernetes.io/ are the operator's",
             ),
         ),

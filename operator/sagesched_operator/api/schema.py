@@ -18,7 +18,7 @@ def schema_of(section: type) -> dict[str, Any]:
     hints = typing.get_type_hints(section)
     properties: dict[str, Any] = {}
     required = []
-    for item in fields(section):  # type: ignore[arg-type]  # only called with the sections
+    for item in fields(section):
         properties[key_of(item)] = _property(item, hints[item.name])
         if is_required(item):
             required.append(key_of(item))
@@ -62,7 +62,7 @@ def _typed(hint: Any, items: Mapping[str, Any]) -> dict[str, Any]:
         return schema_of(hint)
     if get_origin(hint) is tuple:
         return {"type": "array", "items": {**_typed(get_args(hint)[0], {}), **items}}
-    if get_origin(hint) is Mapping or getattr(get_origin(hint), "__name__", "") == "Mapping":
+    if get_origin(hint) is Mapping:
         return {"type": "object", "additionalProperties": {"type": "string", **items}}
     raise TypeError(f"no schema for {hint}")
 
@@ -75,7 +75,7 @@ def without_none(hint: Any) -> Any:
 
 
 def _default(item: Field[Any], hint: Any) -> Any:
-    """What the API server fills in; it checks rules against it as it stands, so sections are given in full."""
+    """What the API server fills in; rules are checked against it as it stands, so sections are in full."""
     if item.default is not MISSING:
         return item.default if item.default not in (None, ()) else MISSING
     if item.default_factory is MISSING:
@@ -88,5 +88,5 @@ def _default(item: Field[Any], hint: Any) -> Any:
 
 def _defaults_of(section: type) -> dict[str, Any]:
     hints = typing.get_type_hints(section)
-    defaults = {key_of(item): _default(item, hints[item.name]) for item in fields(section)}  # type: ignore[arg-type]
+    defaults = {key_of(item): _default(item, hints[item.name]) for item in fields(section)}
     return {key: value for key, value in defaults.items() if value is not MISSING}

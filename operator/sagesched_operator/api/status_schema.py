@@ -20,6 +20,8 @@ def status_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "description": "What the operator sees. Fast figures are metrics, not status.",
+        # Without it Flux takes a pool that nobody has looked at yet for ready.
+        "default": {"observedGeneration": -1},
         "properties": {
             "observedGeneration": {
                 "type": "integer",
@@ -64,6 +66,7 @@ def status_schema() -> dict[str, Any]:
                 },
             },
             "conditions": {
+                "description": "Conditions, by type.",
                 "type": "array",
                 "maxItems": 16,
                 "x-kubernetes-list-type": "map",

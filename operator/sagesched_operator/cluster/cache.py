@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagesched_operator.names import POOL_LABEL
+from sagesched_operator.names import FIELD_MANAGER, POOL_LABEL
+
+_EXPECTED_MANAGERS = (FIELD_MANAGER, "kube-controller-manager")
 
 PoolKey = tuple[str, str]
 """(namespace, name)."""
@@ -27,7 +29,7 @@ class Seen:
         version: resource version, a number.
         pool: the pool that its label names.
         text: the object as JSON, without `managedFields`.
-        manager: field manager of the latest change that was not of a status.
+        manager: field manager of the latest change of somebody else; empty where nobody changed it.
     """
 
     namespace: str
@@ -132,6 +134,11 @@ class Cache:
 
 
 def _latest_manager(managed: Iterable[Mapping[str, Any]]) -> str:
-    changes = [entry for entry in managed if entry.get("subresource") != "status"]
+    """Who changed the object last, ourselves and the cluster's own controllers aside."""
+    changes = [
+        entry
+        for entry in managed
+        if entry.get("subresource") != "status" and entry.get("manager") not in _EXPECTED_MANAGERS
+    ]
     latest = max(changes, key=lambda entry: str(entry.get("time", "")), default={})
     return str(latest.get("manager", ""))

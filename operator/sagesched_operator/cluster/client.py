@@ -102,7 +102,7 @@ class Api:
         }
         timeout = aiohttp.ClientTimeout(total=lasting_s + 30, sock_connect=10, sock_read=_QUIET_WATCH_S)
         response = await self._send(
-            "GET", kind.path(namespace), "watch", kind.name, query=query, timeout=timeout
+            "GET", kind.path(namespace), "watch", kind.name, query=query, limits=timeout
         )
         try:
             async for line in response.content:
@@ -173,7 +173,7 @@ class Api:
         query: Mapping[str, Any] | None = None,
         body: _Body | None = None,
         content: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,
+        limits: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
         client = self._client
         url = client.configuration.host + path + ("?" + urlencode(query) if query else "")
@@ -186,7 +186,7 @@ class Api:
                 url,
                 headers=headers,
                 body=None if body is None else dict(body),
-                _request_timeout=timeout or aiohttp.ClientTimeout(total=_TIMEOUT_S),
+                _request_timeout=limits or aiohttp.ClientTimeout(total=_TIMEOUT_S),
             )
             response: aiohttp.ClientResponse = answer.response
             code = response.status

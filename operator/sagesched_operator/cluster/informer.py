@@ -82,4 +82,4 @@ class Informer:
 def backoff(failures: int) -> float:
     """Seconds to wait after so many failures in a row, half of them by chance."""
     first, most = _BACKOFF_S
-    return min(most, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+    return min(most, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)

@@ -60,6 +60,7 @@ class Aggregator:
         self._period_s = period_s
         self._reports: dict[str, Report] = {}
         self._said: dict[PoolKey, Hashable] = {}
+        self._targets: dict[PoolKey, tuple[int, ScalingSpec]] = {}
 
     def reports(self) -> Reports:
         """The latest, by uid of the pod."""
@@ -71,14 +72,8 @@ class Aggregator:
         Raises:
             SignalUnknownError: it cannot be told.
         """
-        known = self._pools.get(key)
-        if known is None:
-            raise SignalUnknownError(f"there is no pool {key[0]}/{key[1]}")
-        try:
-            scaling = parse_pool(known.body).spec.scaling
-        except SpecError as error:
-            raise SignalUnknownError(str(error)) from error
-        return self._signal(key, scaling)
+        now = asyncio.get_running_loop().time()
+        return signal_of(self._scaling(key), self._pods_of(key), self._reports, now)
 
     def signals(self) -> Iterator[tuple[PoolKey, Signal]]:
         """Of all pools that have one."""
@@ -113,6 +108,7 @@ class Aggregator:
                 self._said[key] = said
                 self._on_change(key)
         self._said = {key: said for key, said in self._said.items() if key in by_pool}
+        self._targets = {key: target for key, target in self._targets.items() if key in by_pool}
 
     async def _ask(self, session: aiohttp.ClientSession, pod: PodView, permits: asyncio.Semaphore) -> None:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
@@ -133,20 +129,26 @@ class Aggregator:
     def _pods_of(self, key: PoolKey) -> list[PodView]:
         return [view(seen.body) for seen in self._pods.of(key)]
 
-    def _signal(self, key: PoolKey, scaling: ScalingSpec) -> Signal:
-        now = asyncio.get_running_loop().time()
-        return signal_of(scaling, self._pods_of(key), self._reports, now)
+    def _scaling(self, key: PoolKey) -> ScalingSpec:
+        """A pool's targets, read once per version of it."""
+        known = self._pools.get(key)
+        if known is None:
+            raise SignalUnknownError(f"there is no pool {key[0]}/{key[1]}")
+        version, scaling = self._targets.get(key, (-1, ScalingSpec()))
+        if version != known.version:
+            try:
+                scaling = parse_pool(known.body).spec.scaling
+            except SpecError as error:
+                raise SignalUnknownError(str(error)) from error
+            self._targets[key] = known.version, scaling
+        return scaling
 
     def _in_words(self, key: PoolKey, pods: list[PodView]) -> Hashable:
-        known = self._pools.get(key)
         load: Hashable
         try:
-            scaling = parse_pool(known.body).spec.scaling if known else ScalingSpec()
-            backlog_s = self._signal(key, scaling).backlog_per_pod_s
-            load = (
-                backlog_s > scaling.target_backlog_seconds,
-                backlog_s > scaling.target_backlog_seconds / 2,
-            )
-        except (SignalUnknownError, SpecError) as error:
+            target_s = self._scaling(key).target_backlog_seconds
+            backlog_s = self.signal(key).backlog_per_pod_s
+            load = (backlog_s > target_s, backlog_s > target_s / 2)
+        except SignalUnknownError as error:
             load = str(error)
         return summarize(pods, self._reports), load

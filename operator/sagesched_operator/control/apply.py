@@ -30,7 +30,7 @@ from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.victims import deletion_costs
-from sagesched_operator.names import APPLIED_HASH, DELETION_COST, FIELD_MANAGER, SETTINGS_DIGEST
+from sagesched_operator.names import APPLIED_HASH, DELETION_COST, SETTINGS_DIGEST
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,11 +44,13 @@ class Outcome:
     Attributes:
         num_writes: objects written or deleted.
         troubles: (reason, message) of children that could not be had.
+        refused: what the API server said of the first child that it refuses for good; None for nothing.
         look_again_s: when to look again although nothing may happen until then; None for not.
     """
 
     num_writes: int = 0
     troubles: list[tuple[str, str]] = field(default_factory=list)
+    refused: ApiError | None = None
     look_again_s: float | None = None
 
     def again(self, after_s: float) -> None:
@@ -84,7 +86,7 @@ class Applier:
             reports: of its gateways.
 
         Raises:
-            ApiError: a request failed; what was written before it stays written.
+            ApiError: a request failed and may succeed later; what was written before it stays written.
         """
         outcome = Outcome()
         key = (pool.namespace, pool.name)
@@ -92,7 +94,12 @@ class Applier:
             live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
             if wanted["kind"] == DEPLOYMENT.name and live is not None:
                 await self._mark_victims(wanted, live.body, pods, reports)
-            await self._bring_about(pool, wanted, live, outcome)
+            try:
+                await self._bring_about(pool, wanted, live, outcome)
+            except ApiError as error:
+                if not error.is_refusal:
+                    raise
+                outcome.refused = outcome.refused or error  # the others are made all the same
         await self._prune(pool, desired, outcome)
         await self._hasten(pool, desired, pods, reports)
         return outcome
@@ -107,7 +114,8 @@ class Applier:
         if "deletionTimestamp" in body["metadata"] or (owners and pool.uid not in owners):
             outcome.again(5.0)  # of a pool of the same name that is gone; the garbage collector comes for it
             return
-        difference = first_difference(wanted, body)
+        # A revision's content cannot be changed, and need not be: it is what was when it was made.
+        difference = "" if kind is CONTROLLER_REVISION else first_difference(wanted, body)
         if not difference:
             return
         is_drift = wanted["metadata"]["annotations"][APPLIED_HASH] == body["metadata"].get(
@@ -118,7 +126,7 @@ class Applier:
         pause_s = self._fights.pause_s(child, now) if is_drift else 0.0
         if pause_s:
             outcome.again(pause_s)
-            who = "" if live.manager in ("", FIELD_MANAGER) else f" by {live.manager}"
+            who = f" by {live.manager}" if live.manager else ""
             outcome.troubles.append(
                 ("FieldConflict", f"{kind.name} {name}: {difference} is changed again and again{who}")
             )

@@ -52,7 +52,9 @@ def notable(
         type_, now = condition["type"], (condition["status"], condition["reason"])
         if old.get(type_) == now:
             continue
-        if (now[0] == "True" and type_ in _WARNINGS) or (type_ == "PredictorCalibrated" and now[0] == "False"):
+        if (now[0] == "True" and type_ in _WARNINGS) or (
+            type_ == "PredictorCalibrated" and now[0] == "False"
+        ):
             yield "Warning", now[1], condition["message"]
         elif type_ == "Ready" and now[0] == "True":
             yield "Normal", now[1], condition["message"]

@@ -68,11 +68,12 @@ def _add(
 
 
 _POOL = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())
+_POOL.Add(_file())  # type: ignore[no-untyped-call]  # no stubs
 
 
 def _class(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"externalscaler.{name}"))
+    found = _POOL.FindMessageTypeByName(f"externalscaler.{name}")  # type: ignore[no-untyped-call]  # no stubs
+    return message_factory.GetMessageClass(found)
 
 
 ScaledObjectRef = _class("ScaledObjectRef")

@@ -23,15 +23,12 @@ RENEW_S = 10.0
 TRY_S = 4.0
 
 
-class LostError(Exception):
-    """Another replica may be leading from now on."""
-
-
 class Elector:
     """Takes the lease, keeps it, gives it back.
 
     Attributes:
         leads: set while this replica is the leader.
+        follows: set while it is not.
     """
 
     def __init__(self, api: Api, namespace: str, name: str, identity: str) -> None:
@@ -39,10 +36,12 @@ class Elector:
 
         Args:
             api: to ask.
-            namespace, name: of the Lease.
+            namespace: of the Lease.
+            name: of the Lease.
             identity: of this replica, unique.
         """
-        self.leads = asyncio.Event()
+        self.leads, self.follows = asyncio.Event(), asyncio.Event()
+        self.follows.set()
         self._api = api
         self._namespace = namespace
         self._name = name
@@ -52,35 +51,39 @@ class Elector:
         self._is_anothers = False
 
     async def run(self) -> None:
-        """Wait for the lease, then keep it.
+        """Wait for the lease, keep it, and wait again when it is lost, until cancelled."""
+        while True:
+            while not await self._try():  # noqa: ASYNC110  # what is waited for is elsewhere
+                await asyncio.sleep(TRY_S)
+            _LOG.info("leading")
+            self._turn(leads=True)
+            await self._keep()
+            _LOG.warning("the lease is lost; waiting for it again")
+            self._turn(leads=False)
 
-        Raises:
-            LostError: it was held and is lost.
-        """
-        while not await self._try():
-            await asyncio.sleep(TRY_S)
-        _LOG.info("leading")
-        self.leads.set()
+    async def _keep(self) -> None:
+        """Renew the lease until it is lost."""
         loop = asyncio.get_running_loop()
         renewed_at = loop.time()
-        while True:
+        while loop.time() - renewed_at < RENEW_S and not self._is_anothers:
             await asyncio.sleep(TRY_S)
             try:
-                async with asyncio.timeout(max(renewed_at + RENEW_S - loop.time(), 0.0)):
-                    is_ours = await self._try()
+                async with asyncio.timeout_at(renewed_at + RENEW_S):
+                    if await self._try():
+                        renewed_at = loop.time()
             except TimeoutError:
-                is_ours = False
-            if is_ours:
-                renewed_at = loop.time()
-            elif loop.time() - renewed_at >= RENEW_S or self._is_anothers:
-                self.leads.clear()
-                raise LostError("the lease was lost; this replica ends, and comes back as a waiting one")
+                return
+
+    def _turn(self, *, leads: bool) -> None:
+        begins, ends = (self.leads, self.follows) if leads else (self.follows, self.leads)
+        ends.clear()
+        begins.set()
 
     async def release(self) -> None:
         """Let another replica lead at once."""
         if not self.leads.is_set():
             return
-        self.leads.clear()
+        self._turn(leads=False)
         try:
             lease = await self._api.read(LEASE, self._namespace, self._name)
             if lease["spec"].get("holderIdentity") == self._identity:

@@ -1,4 +1,4 @@
-"""The operator's own series, `sagesched_operator_*`, and the figures of pools that scalers and people read."""
+"""The operator's own series, `sagesched_operator_*`, and the figures of pools that scalers read."""
 
 from __future__ import annotations
 

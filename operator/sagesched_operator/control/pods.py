@@ -9,7 +9,7 @@ from typing import Any
 from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
 
 _PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
-_BRINGING_MODEL = ("fetch-model", "copy-model")
+_BRINGING = ("fetch-model", "copy-model", "fetch-predictor", "copy-predictor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +98,13 @@ def _trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     if not ended or not ended.get("exitCode") or container.get("ready"):
         return None
     how = f"ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
-    if name in _BRINGING_MODEL:
-        return "ModelFetchFailed", f"container {name} {how}: is the model where spec.model.source says?"
+    if name in _BRINGING:
+        return "ModelFetchFailed", f"container {name} {how}: is it where the pool's source says?"
     return "ContainerCrashing", f"container {name} {how}"
 
 
 def _step(initializing: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     for container in initializing:
-        if container["name"] in _BRINGING_MODEL and "running" in container.get("state", {}):
-            return "Starting", f"bringing the model ({container['name']})"
+        if container["name"] in _BRINGING and "running" in container.get("state", {}):
+            return "Starting", f"bringing files ({container['name']})"
     return "Starting", "pods are starting"

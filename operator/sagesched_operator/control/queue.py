@@ -15,6 +15,7 @@ class WorkQueue:
         self._due: dict[PoolKey, float] = {}
         self._heap: list[tuple[float, PoolKey]] = []
         self._working: set[PoolKey] = set()
+        self._not_before: dict[PoolKey, float] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -22,12 +23,22 @@ class WorkQueue:
 
     def add(self, key: PoolKey, after_s: float = 0.0) -> None:
         """Look at a pool, `after_s` seconds from now or earlier."""
-        due = asyncio.get_running_loop().time() + after_s
+        due = max(asyncio.get_running_loop().time() + after_s, self._not_before.get(key, 0.0))
         if due >= self._due.get(key, float("inf")):
             return
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
         self._changed.set()
+
+    def hold(self, key: PoolKey, for_s: float) -> None:
+        """Look at a pool in `for_s` seconds, and not earlier whatever happens to it: what failed is paced."""
+        self._not_before[key] = asyncio.get_running_loop().time() + for_s
+        self._due.pop(key, None)
+        self.add(key)
+
+    def free(self, key: PoolKey) -> None:
+        """End what `hold` began."""
+        self._not_before.pop(key, None)
 
     async def take(self) -> PoolKey:
         """The next pool that is due; `done` must follow."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sagesched_gateway.settings.config import ConfigError
+from sagesched_gateway.settings.section import ConfigError
 from sagesched_operator.api.pool import Pool, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import Desired, build
@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 _REFUSED_AGAIN_S = 300.0
 """What the API server refused is tried again after so long even if nothing seems to have changed."""
+_NAMESPACE_ENDS = "because it is being terminated"
 
 
 class Reconciler:
@@ -95,11 +96,12 @@ class Reconciler:
                 outcome = await self._applier.apply(pool, desired, pods, self._reports())
         except ConfigError as error:
             stalled = ("SpecRejected", f"the gateway's settings would be refused: {error}")
-        except ApiError as error:
-            if not error.is_refusal:
-                raise
-            stalled = ("NotAllowed" if error.code == 403 else "SpecRejected", _shortened(str(error)))
+        if outcome.refused is not None:
             outcome.again(_REFUSED_AGAIN_S)
+            if _NAMESPACE_ENDS in str(outcome.refused):
+                return outcome  # the pool goes too
+            reason = "NotAllowed" if outcome.refused.code == 403 else "SpecRejected"
+            stalled = (reason, _shortened(str(outcome.refused)))
         troubles = list(outcome.troubles)
         troubles += [
             ("KindMissing", f"{kind} is not installed; {asked_by} asks for it")

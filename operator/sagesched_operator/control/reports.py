@@ -31,7 +31,7 @@ class Summary:
     Attributes:
         num_reporting: ready pods whose report is fresh.
         policy: in effect; `mixed` where pods differ.
-        fallback: why another policy is in effect than configured; empty where none is.
+        fallback: why another policy is in effect than configured, or why it cannot work as it should.
         digests: of the settings that the gateways' files hold.
         refused: why a gateway refuses its settings.
         predictor_mode, provider: as `policy`.
@@ -78,8 +78,9 @@ def _common(values: Iterable[str]) -> str:
 
 def _fallback(status: GatewayStatus) -> str:
     if not status.configured_policy or status.policy == status.configured_policy:
-        return ""
-    return f"policy {status.policy} in effect instead of {status.configured_policy}"
+        return status.policy_note
+    why = f": {status.policy_reason}" if status.policy_reason else ""
+    return f"policy {status.policy} in effect instead of {status.configured_policy}{why}"
 
 
 def _predictor_trouble(status: GatewayStatus) -> tuple[str, str] | None:
@@ -90,6 +91,10 @@ def _predictor_trouble(status: GatewayStatus) -> tuple[str, str] | None:
         return "DeviceFallback", f"the predictor runs on {predictor.provider}: {predictor.fallback}"
     if predictor.state != "ready":
         return "PredictorStarting", f"the predictor is {predictor.state}"
+    if not (predictor.calibrated and predictor.useful):
+        return "PredictorOffTarget", predictor.reason
+    if predictor.problem:
+        return "PredictorIncomplete", predictor.problem
     return None
 
 

@@ -6,17 +6,22 @@
     extra  = max(x · r ÷ (r + w), min(x, w)),   x = Σ backlog seconds ÷ targetBacklogSeconds,
              r pods ready, w pods warming up
 
-What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their way
-take their share of the backlog when they come: without that credit a scaler asks for them again and again; and
-while the backlog still needs them, they are not sent away again. Beside that, one pod more while the oldest
-request waits too long and none is on its way. What is not known is never taken for 0.
+Backlog seconds of a pod: until all that waits there has started, at `scaling.quantile`. Gateways tell the
+quantiles 0.5 and 0.9; between and a little beyond them the logarithm goes with the normal quantile.
+
+What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their
+way take their share of the backlog when they come: without that credit a scaler asks for them again and
+again; and while the backlog still needs them, they are not sent away again. Beside that, one pod more while
+the oldest request waits too long and none is on its way. What is not known is never taken for 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
+from sagesched_gateway.status import QueueStatus
 from sagesched_operator.api.lifecycle import ScalingSpec
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
@@ -76,7 +81,7 @@ def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, n
     busy = scale * sum(
         min(status.queue.in_flight / status.engine.slots, 1.0) for status in known if status.engine.slots
     )
-    backlog_s = scale * sum(status.queue.backlog_s for status in known)
+    backlog_s = scale * sum(_backlog_s(status.queue, scaling.quantile) for status in known)
     worth = backlog_s / scaling.target_backlog_seconds
     extra = max(worth * len(ready) / (len(ready) + warming), min(worth, float(warming)))
     wanted = busy + extra
@@ -84,3 +89,13 @@ def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, n
     if oldest_s > scaling.max_wait_seconds and not warming:
         wanted = max(wanted, len(ready) + 1.0)
     return Signal(wanted=wanted, backlog_s=backlog_s, backlog_per_pod_s=backlog_s / len(ready))
+
+
+def _backlog_s(queue: QueueStatus, quantile: float) -> float:
+    """Seconds until all that waits has started; the mean work where no quantiles are told."""
+    p50_s, p90_s = queue.backlog_p50_s, queue.backlog_p90_s
+    if p50_s <= 0.0 or p90_s < p50_s:
+        return max(queue.backlog_s, p90_s)
+    normal = NormalDist()
+    share = normal.inv_cdf(quantile) / normal.inv_cdf(0.9)
+    return float(p50_s * (p90_s / p50_s) ** share)

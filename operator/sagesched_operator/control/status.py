@@ -181,9 +181,9 @@ def _going_on(pool: Pool, observed: Observed, counts: _Counts) -> tuple[str, str
     if first is None:
         return what
     if first.reason != "Starting":
-        return first.reason, f"{what[1]}: {first.message}"
+        return first.reason, first.message
     if observed.summary.not_ready:
-        return "EngineNotReady", f"{what[1]}: {observed.summary.not_ready}"
+        return "EngineNotReady", observed.summary.not_ready
     return what[0], f"{what[1]}: {first.message}" if first.message != what[1] else what[1]
 
 
@@ -211,8 +211,8 @@ def _model_ready(pool: Pool, observed: Observed, counts: _Counts) -> Condition:
         return Condition("ModelReady", False, "Suspended", _READY["Suspended"])
     if not pool.spec.replicas:
         return Condition("ModelReady", False, "ScaledToZero", _READY["ScaledToZero"])
-    cause = next((pod for pod in observed.pods if pod.reason), None)
-    if cause is not None and cause.reason != "Starting":
+    cause = next((pod for pod in observed.pods if pod.reason not in ("", "Starting")), None)
+    if cause is not None:
         return Condition("ModelReady", False, cause.reason, cause.message)
     if observed.summary.not_ready:
         return Condition("ModelReady", False, "EngineNotReady", observed.summary.not_ready)

@@ -42,8 +42,8 @@ class PoolStore:
     def __len__(self) -> int:
         return len(self._pools)
 
-    def keys(self) -> Iterator[PoolKey]:
-        """Of all pools."""
+    def __iter__(self) -> Iterator[PoolKey]:
+        """Keys of all pools."""
         return iter(list(self._pools))
 
     def get(self, key: PoolKey) -> KnownPool | None:

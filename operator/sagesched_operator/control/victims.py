@@ -39,5 +39,5 @@ def _work_left(pod: PodView, reports: Reports) -> tuple[bool, float, int, str]:
     report = reports.get(pod.uid)
     if report is None:
         return True, 0.0, 0, pod.name
-    queue = report.status.queue
-    return False, queue.backlog_s, queue.in_flight, pod.name
+    status = report.status
+    return False, status.drain.all_s, status.queue.in_flight + status.queue.queued, pod.name

@@ -53,15 +53,16 @@ class Workers:
             self._failures[key] += 1
             wait_s = error.retry_after_s or _wait_s(self._failures[key])
             _LOG.info("%s/%s: again in %.1f s: %s", *key, wait_s, error)
-            self._queue.add(key, wait_s)
+            self._queue.hold(key, wait_s)
             result = "retry"
         except Exception:
             self._failures[key] += 1
             _LOG.exception("%s/%s: cannot be looked at", *key)
-            self._queue.add(key, _wait_s(self._failures[key] + 3))
+            self._queue.hold(key, _wait_s(self._failures[key] + 3))
             result = "error"
         else:
             self._failures.pop(key, None)
+            self._queue.free(key)
             result = "changed" if outcome.num_writes else "unchanged"
             if outcome.look_again_s is not None:
                 self._queue.add(key, outcome.look_again_s)
@@ -70,4 +71,4 @@ class Workers:
 
 def _wait_s(failures: int) -> float:
     first, most = _BACKOFF_S
-    return min(most, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+    return min(most, first * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)

@@ -61,12 +61,12 @@ def settings_for(triton: Triton, **changes: Any) -> dict[str, Any]:
 class GatewayProcess:
     """`sagesched-gateway serve`, listening; end it with `close`, or with a signal and `exit_code`."""
 
-    def __init__(self, settings: dict[str, Any], folder: Path) -> None:
+    def __init__(self, settings: dict[str, Any], folder: Path, *options: str) -> None:
         path = folder / "gateway.yaml"
         path.write_text(json.dumps(settings))
         self._log = (folder / "gateway.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sagesched_gateway.cli", "serve", "--config", str(path)],
+            [sys.executable, "-m", "sagesched_gateway.cli", "serve", "--config", str(path), *options],
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
@@ -106,6 +106,11 @@ class GatewayProcess:
         """Its child processes: the predictor."""
         task = Path(f"/proc/{self._process.pid}/task")
         return [int(pid) for thread in task.iterdir() for pid in (thread / "children").read_text().split()]
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -52,6 +52,7 @@ class Recording:
 
     def __init__(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lines: list[object] = []
+        self.quantiles: list[list[float]] = []
         self._dispatcher = gateway.dispatcher
         self._originals = (
             self._dispatcher.generate,
@@ -74,7 +75,8 @@ class Recording:
         return self._originals[0](message, **options)
 
     def _predicted(self, request_id: str, prediction: Prediction) -> None:
-        self.lines.append((_number(request_id), prediction.source, prediction.distribution.to_pairs()))
+        self.lines.append((_number(request_id), prediction.source))
+        self.quantiles.append([prediction.distribution.quantile(level / 10) for level in range(1, 10)])
         self._originals[1](request_id, prediction)
 
     def _handle(self, event: object, now: float) -> object:
@@ -113,7 +115,7 @@ async def a_gateway(triton: TritonServer) -> AsyncIterator[Gateway]:
 
 async def view_of(
     triton: TritonServer, requests: tuple[LoadRequest, ...], monkeypatch: pytest.MonkeyPatch
-) -> list[object]:
+) -> tuple[list[object], list[list[float]]]:
     """What a gateway has seen and concluded once all wait behind the first, and none is answered."""
     async with a_gateway(triton) as gateway, asyncio.timeout(60):
         counters = gateway.dispatcher.snapshot
@@ -129,12 +131,11 @@ async def view_of(
             calls = [stream() for _ in requests]
             for number, (call, request) in enumerate(zip(calls, requests, strict=True)):
                 await call.write(generate_message(request, "ensemble"))
-                # One by one: embeddings made together differ in the last digits from those made apart.
                 await reached(lambda n=number: counters().counters.get("predictions", 0) > n)
             assert "completed" not in counters().counters
             for call in calls:
                 call.cancel()
-        return recording.lines
+        return recording.lines, recording.quantiles
 
 
 async def test_two_worlds_that_differ_in_true_lengths_look_the_same(
@@ -151,9 +152,9 @@ async def test_two_worlds_that_differ_in_true_lengths_look_the_same(
     requests = client_view(a_trace(true))
     assert requests == client_view(a_trace(other))
     write_answers(tmp_path / "answers.jsonl", a_trace(other))
-    view = await view_of(direct_triton, requests, monkeypatch)
+    view, predicted = await view_of(direct_triton, requests, monkeypatch)
     with TritonServer("slot-bound", time_scale=0.5, answers=tmp_path / "answers.jsonl") as other_triton:
-        other_view = await view_of(other_triton, requests, monkeypatch)
+        other_view, other_predicted = await view_of(other_triton, requests, monkeypatch)
         message = ModelInferRequest.FromString(generate_message(requests[1], "ensemble"))
         answers = [
             len(await asyncio.to_thread(Exchange(triton.grpc_address, message).rest))
@@ -162,3 +163,6 @@ async def test_two_worlds_that_differ_in_true_lengths_look_the_same(
     assert answers == [true[known.short.prompt], other[known.short.prompt]], "the worlds do differ"
     assert len(view) == 4 + 3 * len(requests)
     assert view == other_view
+    # Embeddings made together differ in their last digits from those made apart, and predictions follow.
+    for one, other_one in zip(predicted, other_predicted, strict=True):
+        assert one == pytest.approx(other_one, rel=1e-3)

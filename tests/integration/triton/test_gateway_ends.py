@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +156,37 @@ def test_draining_finishes_what_is_here_and_takes_nothing_new(start, known):
     assert len(running.rest()) == 299
     assert len(waiting.rest()) == known.short.output_tokens[0]
     assert gateway.exit_code() == 0
+
+
+def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_so(
+    direct_triton, known, tmp_path
+):
+    drained = tmp_path / "drained"
+    drained.touch()  # of a gateway before
+    settings = settings_for(direct_triton, engine={"slots": 1, "lookahead": 0})
+    gateway = GatewayProcess(settings, tmp_path, "--drained-file", str(drained), "--settle-seconds", "1")
+    try:
+        assert not drained.exists()
+        gateway.wait_ready()
+        running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, max_tokens=300))
+        running.next()
+        command = ["drain", "--drained-file", str(drained), "--pid", str(gateway.pid), "--timeout", "60"]
+        hook = subprocess.Popen([sys.executable, "-m", "sagesched_gateway.cli", *command])
+        until(lambda: not gateway.is_ready)
+        late = Exchange(gateway.grpc_address, a_request(known.short.prompt))
+        until(lambda: gateway.status()["draining"])
+        refused = Exchange(gateway.grpc_address, a_request(known.short.prompt), metadata=AS_STATUS)
+        assert refused.rest()[-1][0] == "UNAVAILABLE"
+        assert not drained.exists()
+        assert len(running.rest()) == 299
+        assert len(late.rest()) == known.short.output_tokens[0]
+        assert hook.wait(30) == 0
+        assert drained.exists()
+        assert gateway.status()["queue"]["in_flight"] == 0  # it stays, for Triton to end first
+        gateway.signal(signal.SIGTERM)
+        assert gateway.exit_code() == 0
+    finally:
+        gateway.close()
 
 
 def test_a_drain_that_takes_too_long_ends_the_rest(direct_triton, start, known):

@@ -282,7 +282,9 @@ def test_a_full_queue_is_said_with_the_configured_code(start, known, code):
                 next(call)
         assert caught.value.code().name == code
         trailing = dict(caught.value.trailing_metadata())
-        assert (trailing["x-sagesched-error"], trailing["retry-after"]) == ("queue-full", "1")
+        assert trailing["x-sagesched-error"] == "queue-full"
+        # What waits is predicted to take about that long.
+        assert 1 <= int(trailing["retry-after"]) <= 60
         (in_band,) = Exchange(gateway.grpc_address, request).rest()
         assert "which is the limit" in in_band.error_message
     finally:

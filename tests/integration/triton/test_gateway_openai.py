@@ -243,7 +243,7 @@ def test_openai_a_full_queue_is_told_before_any_byte(client, gateway, known):
             waiting.kill()
     assert caught.value.status_code == 503
     assert (caught.value.code, caught.value.type) == ("queue-full", "service_unavailable")
-    assert caught.value.response.headers["retry-after"] == "1"
+    assert 1 <= int(caught.value.response.headers["retry-after"]) <= 60
     until(lambda: gateway.queue() == (0, 0))
 
 

@@ -118,5 +118,5 @@ def test_the_log_names_requests_and_never_their_content(direct_triton, known, tm
         assert all(line["request"].startswith("sagesched-") for line in ended.values())
     else:
         (line,) = [line for line in text.splitlines() if "client_id=capped" in line]
-        assert " DEBUG sagesched_gateway.dispatch.dispatcher: request ended request=sagesched-" in line
+        assert " DEBUG sagesched_gateway.dispatch.settling: request ended request=sagesched-" in line
         assert 'client_id="left\\nbehind"' in text

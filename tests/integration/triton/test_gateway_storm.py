@@ -24,6 +24,7 @@ def test_in_a_storm_every_request_ends_once_and_nothing_stays_behind(tmp_path: P
     assert result.ends[COMPLETE] > REQUESTS / 2
     assert result.ends[LEFT] > 0
     assert result.done["Triton killed"] == spec.rounds
+    assert result.done["predictor threw"] > 0
     assert result.rss_mib[1] - result.rss_mib[0] < GROWTH_MIB
 
 

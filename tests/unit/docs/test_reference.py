@@ -21,7 +21,7 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 def test_every_row_is_complete() -> None:
     for name, page in PAGES.items():
         rows = [line for line in page().splitlines() if line.startswith("| `")]
-        assert len(rows) > 10
+        assert len(rows) >= 10
         for row in rows:
             cells = [cell.strip() for cell in row.strip("|").split(" | ")]
             assert cells[-1], f"{name}: {row}"

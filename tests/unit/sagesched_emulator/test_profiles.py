@@ -7,7 +7,15 @@ from sagesched_gateway.scheduling.capacity import KvPolicy
 
 
 def test_knows_its_engines_by_name() -> None:
-    assert set(PROFILES) == {"kv-bound", "slot-bound", "h100-8b", "h200-8b", "h100-32b", "instant"}
+    assert set(PROFILES) == {
+        "kv-bound",
+        "slot-bound",
+        "kv-ahead",
+        "h100-8b",
+        "h200-8b",
+        "h100-32b",
+        "instant",
+    }
     assert all(known.name == name for name, known in PROFILES.items())
 
 

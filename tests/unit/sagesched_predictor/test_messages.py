@@ -33,8 +33,19 @@ def test_understands_both_operations() -> None:
     assert (observe.outcome.output_tokens, observe.outcome.censored) == (7, True)
 
 
+def test_all_that_is_known_of_a_request_arrives() -> None:
+    asked = {
+        "temperature": 0, "top_p": 0.9, "system_prompt": "Be brief.", "has_tools": True, "wants_json": True,
+        "thinking": True, "tenant": "acme",
+    }  # fmt: skip
+    features = parse_line(json.dumps(PREDICT | asked).encode()).features
+    assert {name: getattr(features, name) for name in asked} == asked
+    plain = parse_line(json.dumps(PREDICT).encode()).features
+    assert (plain.temperature, plain.system_prompt, plain.thinking) == (None, "", False)
+
+
 def test_unknown_fields_are_for_later_versions() -> None:
-    assert isinstance(parse_line(json.dumps(PREDICT | {"tenant": "x"}).encode()), Predict)
+    assert isinstance(parse_line(json.dumps(PREDICT | {"colour": "x"}).encode()), Predict)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +72,9 @@ def test_a_line_without_an_id_belongs_to_nobody(line: bytes) -> None:
         {"censored": "no"},
         {"output_tokens": "7"},
         {"output_tokens": 10**30},
+        {"temperature": "hot"},
+        {"thinking": 1},
+        {"tenant": None},
     ],
     ids=str,
 )

@@ -22,7 +22,14 @@ def test_everything_set() -> None:
             "device": "GPU",
             "threads": 2,
             "max_prompt_tokens": 64,
-            "history": {"size": 5, "min_similarity": 1, "file": "h.npz"},
+            "prior": False,
+            "history": {
+                "size": 5,
+                "min_similarity": 1,
+                "file": "h.npz",
+                "snapshot": "s.npz",
+                "retention_days": 7,
+            },
         }
     )
     assert WorkerSettings.parse(text) == WorkerSettings(
@@ -33,13 +40,19 @@ def test_everything_set() -> None:
         history_size=5,
         min_similarity=1.0,
         history_file=Path("h.npz"),
+        prior=False,
+        snapshot=Path("s.npz"),
+        retention_days=7.0,
     )
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"encoder": None}, "encoder"),
+        ({"encoder": 3}, "encoder"),
+        ({"prior": "no"}, "prior"),
+        ({"history": {"snapshot": ""}}, "history.snapshot"),
+        ({"history": {"retention_days": -1}}, "history.retention_days"),
         ({"device": "TPU"}, "device"),
         ({"threads": 0}, "threads"),
         ({"threads": True}, "threads"),

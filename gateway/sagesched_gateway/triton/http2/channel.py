@@ -47,9 +47,14 @@ class StreamChannel:
             connection.open(stream, block, body)
         else:
             self._waiting.append((stream, block, body))
-            if self._connecting is None:
-                self._connecting = self._loop.create_task(self._connect())
+            self.connect()
         return stream
+
+    def connect(self) -> None:
+        """Connect where there is no connection, so that the next call need not wait for one."""
+        is_connected = self._connection is not None and self._connection.takes_streams
+        if self._connecting is None and not is_connected:
+            self._connecting = self._loop.create_task(self._connect())
 
     async def close(self) -> None:
         """Close the connection; streams still open end."""

@@ -7,6 +7,7 @@ a server sends again and again are decoded once.
 
 from __future__ import annotations
 
+import re
 import struct
 from base64 import b64encode
 from collections.abc import Iterable
@@ -39,6 +40,8 @@ _PRIORITY_BYTES = 5
 _STATIC_AUTHORITY, _STATIC_PATH = 0x01, 0x04
 _POST_OVER_HTTP = b"\x83\x86"
 _SETTING = struct.Struct(">HI")
+_NAME = re.compile(r"[0-9a-z_.-]+")
+_VALUE = re.compile(rb"[ -~]*")
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -94,11 +97,14 @@ def request_block(authority: str, path: str) -> bytes:
 
 
 def metadata_block(metadata: Metadata) -> bytes:
-    """The rest of it: the call's metadata; binary values as gRPC writes them."""
+    """The rest of it: the call's metadata; binary values as gRPC writes them.
+
+    What gRPC does not allow in metadata is left out: it could end the connection, and other calls with it.
+    """
     return b"".join(_entry(name, value) for name, value in metadata)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def read_block(block: bytes) -> Fields:
     """A header block's fields, in order.
 
@@ -112,9 +118,11 @@ def read_block(block: bytes) -> Fields:
 
 @lru_cache(maxsize=1024)
 def _entry(name: str, value: str | bytes) -> bytes:
+    raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if name.endswith("-bin"):
-        value = b64encode(value.encode() if isinstance(value, str) else value).rstrip(b"=")
-    return _literal(name, value.encode() if isinstance(value, str) else value)
+        raw = b64encode(raw).rstrip(b"=")
+    is_legal = _NAME.fullmatch(name) is not None and _VALUE.fullmatch(raw) is not None
+    return _literal(name, raw) if is_legal else b""
 
 
 def _literal(name: str, value: bytes) -> bytes:

@@ -19,7 +19,7 @@ from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
 from sagesched_gateway.errors import GatewayError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
-from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Conversation
 from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_predictor.distribution import LengthDistribution
 
@@ -107,6 +107,7 @@ class FakeDispatcher:
         *,
         metadata: object = (),
         attributes: Attributes = NO_ATTRIBUTES,
+        conversation: Conversation | None = None,
     ) -> Generation:
         if self.refusal is not None:
             raise self.refusal

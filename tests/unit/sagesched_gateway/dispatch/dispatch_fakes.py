@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
@@ -251,6 +251,7 @@ class Bench:
         headroom: float | None = None,
         pressure: PressureSettings = NO_PRESSURE,
         limits: QueueLimits | None = None,
+        until_back: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.upstream = FakeUpstream()
         self.predictor = FakePredictor()
@@ -275,4 +276,5 @@ class Bench:
             policy=PolicySettings(name=policy),
             pressure=pressure,
             limits=limits,
+            until_back=until_back,
         )

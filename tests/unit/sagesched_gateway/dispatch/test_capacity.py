@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sagesched_gateway.dispatch.capacity import (
+    CAUTION_STEP,
     FIRST_GUESS_SLOTS,
     CapacityModel,
     EngineSettings,
     IterationSpeed,
 )
+from sagesched_gateway.dispatch.gauge_sense import PAUSE_WINDOW, Ours
 from sagesched_gateway.dispatch.ports import EngineGauges, EngineLimits
 from sagesched_gateway.scheduling.capacity import KvPolicy
 
@@ -129,3 +131,52 @@ def test_an_estimate_never_exceeds_the_kv_pool():
     model = a_model(kv_blocks=10, block_tokens=32)
     assert model.admissible(5000, 100, is_exact=False) == 220
     assert model.admissible(5000, 10_000, is_exact=False) == 1
+
+
+def test_of_two_sizes_told_the_smaller_one_holds():
+    model = a_model()
+    model.told_limits(EngineLimits(slots=32, kv_tokens=24_000))
+    model.saw_gauges(EngineGauges(max_requests=38, kv_blocks=900, block_tokens=32), 0.0, busy=True)
+    assert (model.current.slots, model.current.kv_blocks) == (32, 750)
+
+
+def test_what_nobody_tells_is_left_to_the_core():
+    model = a_model()
+    model.told_limits(EngineLimits())
+    assert not model.current.knows_slots
+    assert model.current.kv_blocks is None
+    model.told_limits(EngineLimits(slots=8))
+    assert model.current.knows_slots
+
+
+def test_another_engine_begins_with_nothing_measured():
+    model = a_model()
+    feed(model, iteration_s=0.02, seconds=6.0)
+    model.saw_gauges(EngineGauges(kv_blocks=700), 7.0, busy=True)
+    generation = model.current.generation
+    assert model.restarted()
+    assert model.current.generation == generation + 1
+    assert model.current.kv_blocks is None
+
+
+def test_more_growth_is_kept_free_while_the_engine_pauses_often():
+    model = a_model()
+    for step in range(3 * PAUSE_WINDOW):
+        gauges = EngineGauges(iteration=step, active=5, paused=step % 2)
+        model.saw_gauges(gauges, 0.2 * step, busy=True, ours=Ours(5, 50))
+    assert model.current.kv_caution_iterations >= 2 * CAUTION_STEP
+    for step in range(3 * PAUSE_WINDOW, 40 * PAUSE_WINDOW):
+        gauges = EngineGauges(iteration=step, active=5, paused=0)
+        model.saw_gauges(gauges, 0.2 * step, busy=True, ours=Ours(5, 50))
+    assert model.current.kv_caution_iterations == 0.0
+
+
+def test_stale_metrics_do_not_tell_the_speed():
+    model = a_model()
+    feed(model, iteration_s=0.02, seconds=6.0)
+    for _ in range(50):
+        model.saw_gaps(0.1, 10)
+    for step in range(10):
+        model.saw_gauges(EngineGauges(iteration=300), 6.2 + 0.2 * step, busy=True, ours=Ours(3, 30))
+    assert model.sense.is_stale
+    assert model.current.iteration_s == pytest.approx(0.01, rel=0.05)

@@ -10,6 +10,7 @@ from dispatch_fakes import FakeProbe, until
 from sagesched_gateway.dispatch import capacity_watch
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
+from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.ports import EngineGauges, EngineLimits
 from sagesched_gateway.errors import UpstreamUnavailableError
 
@@ -26,6 +27,7 @@ class Watched:
             self.model,
             is_busy=lambda: self.busy,
             is_full=lambda: self.full,
+            ours=lambda: Ours(0, 0),
             changed=self._changed,
         )
 
@@ -88,10 +90,26 @@ async def test_an_engine_with_room_is_left_in_peace(watched, monkeypatch):
     task.cancel()
 
 
+async def test_a_request_alone_is_not_disturbed_and_looked_for_when_it_has_ended(watched, monkeypatch):
+    monkeypatch.setattr(capacity_watch, "SETTLED_TICKS", 10**6)
+    watched.probe.gauges_now = EngineGauges(max_requests=7)
+    watched.busy = True
+    task = asyncio.create_task(watched.watch.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 0
+    watched.busy = False
+    await until(lambda: watched.changes)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert watched.probe.num_looks == 1
+    task.cancel()
+
+
 async def test_time_counts_as_work_only_without_a_break_since_the_last_look(watched, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        watched.model, "saw_gauges", lambda gauges, now, *, busy: (seen.append(busy), False)[1]
+        watched.model, "saw_gauges", lambda gauges, now, *, busy, ours: (seen.append(busy), False)[1]
     )
     watched.probe.gauges_now = EngineGauges(iteration=1)
     watched.busy = watched.full = True

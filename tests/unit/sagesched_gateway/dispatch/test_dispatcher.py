@@ -200,6 +200,34 @@ async def test_a_second_refusal_reaches_the_caller(bench):
     assert b.dispatcher.num_live == 0
 
 
+async def test_a_request_without_a_token_waits_in_its_place_for_a_triton_that_is_away(bench):
+    is_back = asyncio.Event()
+    b = bench(slots=1, until_back=is_back.wait)
+    generation = b.dispatcher.generate(a_message("first"))
+    b.dispatcher.generate(a_message("later"))
+    b.upstream.call("first").fail(AWAY)
+    await ticks(50)
+    assert b.upstream.started == ["first"]
+    is_back.set()
+    await ticks(50)
+    assert b.upstream.started == ["first", "first"]
+    b.upstream.call("first").token(final=True)
+    assert [response async for response in generation]
+
+
+async def test_a_triton_that_stays_away_is_told_to_the_caller(bench):
+    async def never() -> bool:
+        return False
+
+    b = bench(until_back=never)
+    generation = b.dispatcher.generate(a_message("lost"))
+    b.upstream.call("lost").fail(AWAY)
+    with pytest.raises(UpstreamUnavailableError):
+        await anext(generation)
+    assert b.upstream.started == ["lost"]
+    assert b.dispatcher.num_live == 0
+
+
 async def test_after_the_first_token_nothing_is_tried_again(bench):
     b = bench()
     generation = b.dispatcher.generate(a_message())

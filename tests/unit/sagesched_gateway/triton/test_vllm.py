@@ -48,6 +48,21 @@ def test_what_cannot_be_translated_is_refused(field, value):
 
 
 @pytest.mark.parametrize(
+    ("sampling", "temperature", "top_p", "wants_json"),
+    [
+        (None, None, None, False),
+        ("{}", None, None, False),
+        ('{"temperature": 0.5, "top_p": 1}', 0.5, 1.0, False),
+        ('{"temperature": 2, "top_k": 1}', 0.0, None, False),
+        ('{"temperature": "hot", "guided_json": "{}"}', None, None, True),
+    ],
+)
+def test_the_predictor_learns_how_it_is_sampled(sampling, temperature, top_p, wants_json):
+    request = read(PROFILE, a_request(sampling))
+    assert (request.temperature, request.top_p, request.wants_json) == (temperature, top_p, wants_json)
+
+
+@pytest.mark.parametrize(
     ("sampling", "cap"),
     [
         (None, DEFAULT_MAX_TOKENS),

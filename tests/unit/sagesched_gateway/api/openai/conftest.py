@@ -18,7 +18,7 @@ from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.errors import GatewayError, UnsupportedError, UpstreamError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
-from sagesched_gateway.request import Attributes
+from sagesched_gateway.request import Attributes, Conversation
 from sagesched_gateway.settings.sections.attributes import AttributesConfig
 from sagesched_gateway.settings.sections.limits import LimitsConfig
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
@@ -75,6 +75,7 @@ class FakeDispatcher:
         self.asked: list[tuple[str, str, Sampling]] = []
         self.messages: list[ModelInferRequest] = []
         self.attributes: list[Attributes] = []
+        self.conversations: list[Conversation | None] = []
         self.generations: list[Generation] = []
         self.num_closed = 0
         self._started = asyncio.Semaphore(0)
@@ -99,11 +100,19 @@ class FakeDispatcher:
     def text_reader(self, model: str) -> Reader:
         return Reader()
 
-    def generate(self, message: ModelInferRequest, *, metadata: object, attributes: Attributes) -> Generation:
+    def generate(
+        self,
+        message: ModelInferRequest,
+        *,
+        metadata: object,
+        attributes: Attributes,
+        conversation: Conversation | None,
+    ) -> Generation:
         if self.refusal is not None:
             raise self.refusal
         self.messages.append(message)
         self.attributes.append(attributes)
+        self.conversations.append(conversation)
         generation = Generation(client_id=message.id, model=message.model_name, close=self._close)
         generation.queue_s = 0.25
         for response in self.pieces:

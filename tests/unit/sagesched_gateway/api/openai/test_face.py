@@ -13,7 +13,7 @@ from sagesched_gateway.errors import (
     UpstreamError,
     UpstreamUnavailableError,
 )
-from sagesched_gateway.request import NO_ATTRIBUTES, Attributes
+from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Conversation
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
 
 CHAT = {"model": "ensemble", "messages": [{"role": "user", "content": "Hi"}]}
@@ -49,6 +49,7 @@ async def test_a_chat(face, dispatcher):
     assert body["choices"] == [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
     assert body["usage"] == USAGE
     assert dispatcher.asked[0][1] == "<user>Hi<assistant>"
+    assert dispatcher.conversations == [Conversation(text="Hi")]
 
 
 async def test_a_chat_stream(face):

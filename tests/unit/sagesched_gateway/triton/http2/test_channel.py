@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from sagesched_gateway.triton.http2.channel import StreamChannel
+from sagesched_gateway.triton.http2.frames import settings_frame
 from sagesched_gateway.triton.http2.stream import StreamResetError
 
 METHOD = "/test.Service/Stream"
@@ -124,6 +125,13 @@ async def test_metadata_goes_along_binary_values_too(channel, server):
     assert (metadata["x-trace"], metadata["x-long"], metadata["x-raw-bin"]) == ("t1", long, b"\0\xff\1")
 
 
+@pytest.mark.parametrize("value", ["a\nb", "\udcff", "ä", b"\x00", "\x7f"])
+async def test_what_is_not_allowed_in_metadata_is_left_out(channel, server, value):
+    assert await read_all(channel, b"echo a", (("x-bad", value), ("X-Upper", "1"), ("x-good", "2"))) == [b"a"]
+    assert server.metadata[0]["x-good"] == "2"
+    assert not {"x-bad", "X-Upper", "x-upper"} & set(server.metadata[0])
+
+
 async def test_headers_larger_than_a_frame_go_in_several():
     server = Server()
     await server.start(("grpc.max_metadata_size", 100_000), ("grpc.absolute_max_metadata_size", 100_000))
@@ -206,6 +214,34 @@ async def test_a_server_that_dies_ends_what_runs(channel, server):
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await stream.read()
     assert failed.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+async def test_a_channel_connects_ahead_once():
+    came: asyncio.Queue[None] = asyncio.Queue()
+    gone = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(settings_frame(()))
+        came.put_nowait(None)
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    other = await asyncio.start_server(talk, "127.0.0.1", 0)
+    channel = StreamChannel(f"127.0.0.1:{other.sockets[0].getsockname()[1]}", METHOD)
+    channel.connect()
+    channel.connect()
+    async with asyncio.timeout(10):
+        await came.get()
+    await asyncio.sleep(0.05)
+    channel.connect()
+    await asyncio.sleep(0.05)
+    assert came.empty()
+    await channel.close()
+    await gone.wait()
+    other.close()
+    await other.wait_closed()
 
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9, b"\xff" * 9, b""])

@@ -1,0 +1,145 @@
+"""One cell of `capacity.py` in virtual time: the live gateway's model of the engine before a replayed one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from capacity_cells import RULES, STALE_AFTER_S, Cell
+
+from sagesched_emulator.knowledge import Ignorance, OtherAnswers
+from sagesched_emulator.profiles import EngineProfile
+from sagesched_emulator.replay import BLIND, DIRECT, Replay, ReplayRun, ReplaySettings, Served
+from sagesched_emulator.replay_fronts import Gateway
+from sagesched_emulator.trace import Trace
+from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
+from sagesched_gateway.dispatch.gauge_sense import Ours
+from sagesched_gateway.dispatch.ports import EngineGauges
+from sagesched_gateway.scheduling.events import CapacityChanged
+from sagesched_gateway.scheduling.settings import PolicySettings
+
+USUAL_GAP_TOKENS = 8
+LATE = 2
+LOOK_EVERY = 2  # of the calls of `measured`, each 0.1 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A run after its first third.
+
+    Attributes:
+        wait_p99: iterations in the engine's own queue.
+        waited: share of requests that waited there for more than two.
+        batch: mean number of running requests while others waited.
+        mean_s: mean time to the last token of all.
+        pauses: requests that the engine paused.
+        early: share that waited for more than two iterations in the first third.
+    """
+
+    wait_p99: float
+    waited: float
+    batch: float
+    mean_s: float
+    pauses: int
+    early: float
+
+
+class ToldGateway(Gateway):
+    """The replayed gateway, told of its engine what the live one would be told."""
+
+    def __init__(self, world: Replay, engine: EngineProfile, settings: ReplaySettings, cell: Cell) -> None:
+        self._cell = cell
+        self._engine = world.engine
+        self._model = CapacityModel(EngineSettings(kv_policy=cell.kv_policy_to_set()))
+        self._model.told_limits(cell.limits(engine))
+        self._num_looks = 0
+        self._frozen: EngineGauges | None = None
+        blind = settings.policy.name in BLIND
+        super().__init__(world, self._model.current, settings, Ignorance() if blind else OtherAnswers())
+
+    def measured(self, iteration_s: float) -> None:
+        """The engine has refreshed its gauges."""
+        self._num_looks += 1
+        self._model.saw_gaps(iteration_s * USUAL_GAP_TOKENS, USUAL_GAP_TOKENS)
+        before = self._model.current
+        gauges = self._gauges() if self._num_looks % LOOK_EVERY == 0 else None
+        if gauges is not None:
+            core = self._scheduler.snapshot()
+            ours = Ours(core.num_running, core.reserved_blocks)
+            self._model.saw_gauges(gauges, self._world.time.now, busy=True, ours=ours)
+        elif self._num_looks % LOOK_EVERY == 0:
+            self._model.saw_gauges(EngineGauges(), self._world.time.now, busy=True)
+        if self._model.current != before:
+            self._tell(CapacityChanged(capacity=self._model.current))
+
+    def _gauges(self) -> EngineGauges | None:
+        if not self._cell.has_gauges or self._cell.metrics in ("absent", "nothing"):
+            return None
+        now = self._engine.statistics()
+        gauges = EngineGauges(
+            max_requests=self._engine.profile.max_batch_size,
+            active=now.num_active,
+            scheduled=now.num_scheduled,
+            waiting=now.num_active - now.num_scheduled,
+            paused=now.num_paused,
+            kv_blocks=now.max_blocks,
+            used_blocks=now.used_blocks,
+            block_tokens=now.block_tokens,
+            iteration=now.iteration,
+        )
+        if self._cell.metrics == "stale":
+            if self._world.time.now < STALE_AFTER_S or self._frozen is None:
+                self._frozen = gauges
+            return self._frozen
+        return self._cell.distorted(gauges)
+
+
+def engine_of(engine: EngineProfile, rule: str) -> EngineProfile:
+    """The engine with its KV reserved by that rule."""
+    return replace(engine, kv_policy=RULES[rule])
+
+
+def run_direct(trace: Trace, engine: EngineProfile) -> Seen:
+    """The engine by itself."""
+    return _seen(_run(trace, engine, DIRECT, None))
+
+
+def run_cell(trace: Trace, engine: EngineProfile, cell: Cell, policy: str) -> tuple[Seen, float]:
+    """The gateway in front of it; and what fits: the engine's batch when it packs that order by itself."""
+    run = _run(trace, engine, policy, cell)
+    starts = {id: served.started_at for id, served in run.served.items()}
+    order = sorted(trace.requests, key=lambda request: (starts[request.id] is None, starts[request.id]))
+    at_once = replace(
+        trace, requests=tuple(replace(r, arrival_s=1e-6 * number) for number, r in enumerate(order))
+    )
+    return _seen(run), _seen(_run(at_once, engine, DIRECT, None)).batch
+
+
+class _Ran(NamedTuple):
+    result: ReplayRun
+    early: list[int]
+    served: Mapping[str, Served]
+
+
+def _run(trace: Trace, engine: EngineProfile, policy: str, cell: Cell | None) -> _Ran:
+    settings = ReplaySettings(policy=PolicySettings(name=policy), unsettled_starts=len(trace.requests) // 3)
+    make = None if cell is None else (lambda world: ToldGateway(world, engine, settings, cell))
+    world = Replay(trace, engine, settings, Ignorance(), lambda: None, make)
+    result = world.run()
+    early = world.engine.queue_waits[: settings.unsettled_starts]
+    return _Ran(result, [iterations for _, iterations in early], world.served)
+
+
+def _seen(run: _Ran) -> Seen:
+    waits = np.array([iterations for _, iterations in run.result.engine_waits])
+    done = [s.last_at - s.request.arrival_s for s in run.result.served if s.last_at is not None]
+    return Seen(
+        wait_p99=float(np.quantile(waits, 0.99)),
+        waited=float((waits > LATE).mean()),
+        batch=run.result.backlog_batch,
+        mean_s=float(np.mean(done)),
+        pauses=run.result.evictions,
+        early=float((np.array(run.early) > LATE).mean()),
+    )

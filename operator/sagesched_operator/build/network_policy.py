@@ -1,0 +1,57 @@
+"""NetworkPolicy: clients reach the gateway, operator and Prometheus its metrics, nobody Triton."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagesched_operator.api.pool import Pool
+from sagesched_operator.build.manifest import Manifest, manifest
+from sagesched_operator.build.paths import GRPC, HTTP, METRICS
+from sagesched_operator.build.surroundings import Installation
+from sagesched_operator.build.volumes import artifact_source, fetched
+from sagesched_operator.names import selector_of
+
+_NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def network_policy(pool: Pool, installation: Installation) -> Manifest:
+    """The object."""
+    clients: list[dict[str, Any]] = [{"podSelector": {}}]
+    clients += [
+        {"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}
+        for name in sorted(pool.spec.security.client_namespaces)
+    ]
+    spec = {
+        "podSelector": {"matchLabels": selector_of(pool)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [
+            {"from": clients, "ports": [_tcp(GRPC), _tcp(HTTP)]},
+            {"from": _watchers(installation), "ports": [_tcp(METRICS)]},
+        ],
+        "egress": _egress(pool),
+    }
+    return manifest(pool, "networking.k8s.io/v1", "NetworkPolicy", pool.name, {"spec": spec})
+
+
+def _watchers(installation: Installation) -> list[dict[str, Any]]:
+    operator = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE: installation.namespace}},
+        "podSelector": {"matchLabels": dict(installation.operator_labels)},
+    }
+    prometheus: dict[str, Any] = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+    prometheus["namespaceSelector"] = (
+        {"matchLabels": {_NAMESPACE: installation.monitoring_namespace}}
+        if installation.monitoring_namespace
+        else {}
+    )
+    return [operator, prometheus]
+
+
+def _egress(pool: Pool) -> list[dict[str, Any]]:
+    names = {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]}
+    fetches = fetched(pool.spec.model.source) or fetched(artifact_source(pool))
+    return [names, {"ports": [_tcp(443)]}] if fetches else [names]
+
+
+def _tcp(port: int) -> dict[str, Any]:
+    return {"protocol": "TCP", "port": port}

@@ -1,0 +1,70 @@
+"""PrometheusRule: the alerts of one pool. Each names its runbook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagesched_operator.api.pool import Pool
+from sagesched_operator.build.manifest import Manifest, manifest
+
+RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/runbooks"
+
+
+def prometheus_rule(pool: Pool) -> Manifest:
+    """The object."""
+    of_pool = f'namespace="{pool.namespace}",pool="{pool.name}"'
+    target_s = pool.spec.scaling.target_backlog_seconds
+    rules = [
+        _alert(
+            "SageSchedBacklogAboveTarget",
+            f"avg(sagesched_gateway_backlog_seconds{{{of_pool}}}) > {target_s}",
+            "10m",
+            "warning",
+            f"More than {target_s} s of predicted work wait for each pod.",
+        ),
+        _alert(
+            "SageSchedRequestsRefused",
+            f"sum(rate(sagesched_gateway_requests_refused_total{{{of_pool}}}[5m])) > 0",
+            "5m",
+            "warning",
+            "Callers are refused.",
+        ),
+        _alert(
+            "SageSchedSettingsRefused",
+            f"min(sagesched_gateway_config_valid{{{of_pool}}}) == 0",
+            "2m",
+            "critical",
+            "A gateway refuses its settings and runs on older ones.",
+        ),
+        _alert(
+            "SageSchedTritonAway",
+            f"min(sagesched_gateway_triton_metrics_up{{{of_pool}}}) == 0",
+            "5m",
+            "critical",
+            "A gateway cannot reach its Triton.",
+        ),
+    ]
+    if pool.spec.predictor.mode != "None":
+        rules.append(
+            _alert(
+                "SageSchedPredictorDown",
+                f"min(sagesched_predictor_ready{{{of_pool}}}) == 0",
+                "10m",
+                "warning",
+                "A predictor does not run; its requests are ordered without predictions.",
+            )
+        )
+    groups = [{"name": f"sagesched.{pool.namespace}.{pool.name}", "rules": rules}]
+    return manifest(
+        pool, "monitoring.coreos.com/v1", "PrometheusRule", pool.name, {"spec": {"groups": groups}}
+    )
+
+
+def _alert(name: str, expr: str, lasting: str, severity: str, summary: str) -> dict[str, Any]:
+    return {
+        "alert": name,
+        "expr": expr,
+        "for": lasting,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md"},
+    }

@@ -1,0 +1,233 @@
+"""Trouble between operator and API server: it converges afterwards, and asks little meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+import yaml
+from fault_proxy import FaultProxy, Trouble
+from operator_process import OperatorProcess, Space, install, until
+from pool_cases import SMALLEST, merged
+
+from cluster.control_plane import ControlPlane
+
+_NUMBERS = itertools.count(1)
+DOWN_S = 60
+
+
+@pytest.fixture(scope="module")
+def plane(cluster_tools):
+    """A control plane of this file's own: its API server is taken away."""
+    with ControlPlane(tools=cluster_tools, schedules=False) as plane:
+        install(plane)
+        yield plane
+
+
+@pytest.fixture
+def own(plane):
+    name = f"faults-{next(_NUMBERS)}"
+    plane.kubectl("create", "namespace", name)
+    yield Space(plane, name)
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def start(plane, tmp_path):
+    started = []
+
+    def start(kubeconfig=None, *options):
+        log = tmp_path / f"operator-{len(started)}.log"
+        started.append(OperatorProcess(kubeconfig or plane.kubeconfig, log, *options))
+        return started[-1]
+
+    yield start
+    for operator in started:
+        operator.stop()
+
+
+@pytest.fixture
+def proxy(plane):
+    token = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]["token"]
+    proxy = FaultProxy(plane.url, token)
+    yield proxy
+    proxy.close()
+
+
+def answer(code, reason, message="made up"):
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }
+
+
+def writes_to(kind, space):
+    return lambda method, path: method == "PATCH" and f"/namespaces/{space.name}/{kind}/" in path
+
+
+def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
+    operator = start()
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    plane.stop_api_server()
+    before = operator.metric("sagesched_operator_api_requests_total") or 0
+    time.sleep(DOWN_S)
+    assert operator.answers("/healthz")
+    assert operator.metric("sagesched_operator_leader") == 0  # another might lead by now
+    asked = (operator.metric("sagesched_operator_api_requests_total") or 0) - before
+    assert asked < 4 * DOWN_S, f"{asked} requests in a minute"
+    plane.start_api_server()
+    own.kubectl("delete", "service", "llama")
+    own.apply(merged(SMALLEST, {"runtime": {"image": "example.com/triton:2"}}))
+    until(lambda: operator.metric("sagesched_operator_leader") == 1)
+    until(lambda: own.find("service", "llama"), wait_s=60)
+    until(lambda: _image(own) == "example.com/triton:2", wait_s=60)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_when_the_leader_ends_another_leads(own, start, hard):
+    first = start()
+    first.wait_leading()
+    second = start()
+    second.wait_ready()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    assert second.metric("sagesched_operator_reconciles_total") is None
+    ended_at = time.monotonic()
+    if hard:
+        first.kill()
+    else:
+        assert first.stop() == 0
+    second.wait_leading()
+    assert time.monotonic() - ended_at < (30 if hard else 8)
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 2)
+
+
+def test_two_operators_at_once_write_once(own, start):
+    both = [start(), start()]
+    for operator in both:
+        operator.wait_ready()
+    until(lambda: any(operator.metric("sagesched_operator_leader") == 1 for operator in both))
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    time.sleep(2)
+    writing = [
+        operator.metric('sagesched_operator_api_requests_total{code="201",kind="Service"')
+        for operator in both
+    ]
+    assert sorted(writing, key=str) == [1.0, None]
+
+
+def test_a_restart_writes_nothing(own, start):
+    first = start()
+    first.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.condition("Ready"))
+    time.sleep(2)
+    assert first.stop() == 0
+    before = len(own.plane.requests())
+    second = start()
+    second.wait_leading()
+    until(lambda: (second.metric("sagesched_operator_reconciles_total") or 0) >= 1)
+    time.sleep(2)
+    assert [one for one in own.plane.requests()[before:] if one.writes and one.namespace == own.name] == []
+
+
+def test_an_operator_that_is_down_loses_nothing(own, start):
+    first = start()
+    first.wait_leading()
+    own.apply(SMALLEST)
+    own.apply(SMALLEST, name="gone")
+    until(lambda: own.find("deployment", "gone") and own.find("deployment", "llama"))
+    assert first.stop() == 0
+    own.kubectl("delete", "llmsp", "gone", "--timeout=20s")  # nothing holds it up
+    until(lambda: not own.find("deployment", "gone"))
+    own.kubectl("delete", "pdb", "llama")
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    second = start()
+    second.wait_leading()
+    until(lambda: own.find("pdb", "llama") and own.get("deployment", "llama")["spec"]["replicas"] == 2)
+    assert not own.find("deployment", "gone")
+
+
+def test_watches_that_are_cut_go_on_where_they_were(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    lists = len([path for method, path in proxy.seen if method == "GET" and "limit=500" in path])
+    proxy.end_watches()
+    own.kubectl("delete", "service", "llama")
+    until(lambda: own.find("service", "llama"))
+    assert len([path for method, path in proxy.seen if method == "GET" and "limit=500" in path]) == lists
+
+
+def test_a_version_that_is_too_old_is_listed_again(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    proxy.make(
+        Trouble(
+            lambda method, path: "watch=" in path and "/services" in path,
+            410,
+            answer(410, "Expired", "too old resource version"),
+        )
+    )
+    proxy.end_watches()
+    own.kubectl("delete", "service", "llama")
+    until(lambda: own.find("service", "llama"))
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "headers", "least_s"),
+    [
+        (500, "InternalError", {}, 0.0),
+        (503, "ServiceUnavailable", {}, 0.0),
+        (409, "Conflict", {}, 0.0),
+        (429, "TooManyRequests", {"Retry-After": "2"}, 2.0),
+    ],
+)
+def test_answers_that_pass_are_tried_again(own, proxy, start, tmp_path, code, reason, headers, least_s):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    trouble = proxy.make(Trouble(writes_to("deployments", own), code, answer(code, reason), headers, left=3))
+    began_at = time.monotonic()
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 2)
+    assert trouble.left == 0
+    assert time.monotonic() - began_at >= 3 * least_s
+    tries = [path for method, path in proxy.seen if writes_to("deployments", own)(method, path)]
+    assert len(tries) <= 1 + 3 + 1
+
+
+def test_what_is_refused_for_good_is_told_and_not_tried_again_and_again(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    refused = answer(422, "Invalid", "Deployment is invalid: spec: made up")
+    trouble = proxy.make(Trouble(writes_to("deployments", own), 422, refused, left=1000))
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    stalled = until(lambda: (c := own.condition("Stalled")).get("status") == "True" and c)
+    assert stalled["reason"] == "SpecRejected"
+    assert "spec: made up" in stalled["message"]
+    time.sleep(5)
+    assert trouble.left >= 1000 - 5
+    trouble.left = 0
+    own.apply(merged(SMALLEST, {"replicas": 3}))
+    until(lambda: own.condition("Stalled").get("status") == "False")
+    assert own.get("deployment", "llama")["spec"]["replicas"] == 3
+
+
+def _image(space):
+    return space.get("deployment", "llama")["spec"]["template"]["spec"]["containers"][0]["image"]

@@ -1,0 +1,82 @@
+"""Room that nobody tells, found from waits: by a model engine that makes wait whatever exceeds it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sagesched_gateway.scheduling.learned_room import INSISTENT, LearnedRoom
+
+
+def a_room(*, slots=None, first_slots=32.0, blocks=None):
+    room = LearnedRoom()
+    room.slots.known, room.slots.first = slots, first_slots
+    room.blocks.known = blocks
+    return room
+
+
+def serve(room, *, slots, blocks, starts=3000, seed=0):
+    """Start requests one at a time into an engine always as full as the room allows; returns who waited.
+
+    Mean sizes wander, so that now slots and now blocks are what is short.
+    """
+    rng = np.random.default_rng(seed)
+    waited = []
+    for number in range(starts):
+        usual = 10.0 * (1.0 + 0.8 * math.sin(number / 40))
+        sizes = rng.exponential(usual, size=400)
+        most_slots, most_blocks = int(room.slots.value), room.blocks.value
+        held = np.cumsum(sizes)
+        taken = max(int(min(np.searchsorted(held, most_blocks), most_slots)), 1)
+        full = taken > slots or held[taken - 1] > blocks
+        waited.append(full)
+        room.measured(full, taken, float(held[taken - 1]))
+    return waited
+
+
+@pytest.mark.parametrize(("slots", "blocks"), [(32, math.inf), (1000, 400.0), (60, 500.0)])
+def test_it_finds_what_fits_and_then_hardly_anybody_waits(slots, blocks):
+    room = a_room()
+    waited = serve(room, slots=slots, blocks=blocks)
+    assert np.mean(waited[1500:]) < 0.02
+    full = room.slots.value if math.isinf(blocks) else room.blocks.value
+    assert full == pytest.approx(slots if math.isinf(blocks) else blocks, rel=0.06)
+
+
+def test_a_size_that_is_told_too_large_is_corrected():
+    room = a_room(slots=1000, blocks=600.0)
+    waited = serve(room, slots=1000, blocks=500.0)
+    assert np.mean(waited[1500:]) < 0.02
+    assert room.blocks.value == pytest.approx(500.0, rel=0.05)
+
+
+def test_what_is_known_is_never_exceeded():
+    room = a_room(slots=40, blocks=300.0)
+    serve(room, slots=1000, blocks=1e9)
+    assert (room.slots.value, room.blocks.value) == (40, 300.0)
+
+
+def test_a_slow_start_of_an_empty_engine_teaches_nothing():
+    room = a_room(slots=256, blocks=750.0)
+    for _ in range(3 * INSISTENT):
+        room.measured(True, 1, 20.0)
+    assert (room.slots.value, room.blocks.value) == (256, 750.0)
+    assert room.num_waits == 3 * INSISTENT
+
+
+def test_a_wait_where_more_has_fitted_before_is_believed_only_when_it_insists():
+    room = a_room(slots=256, blocks=750.0)
+    room.measured(False, 40, 700.0)
+    for _ in range(INSISTENT - 1):
+        room.measured(True, 30, 300.0)
+    assert room.blocks.value == 750.0
+    room.measured(True, 30, 300.0)
+    assert min(room.blocks.value / 750.0, room.slots.value / 256) < 1
+
+
+def test_another_engine_is_learned_anew():
+    room = a_room()
+    serve(room, slots=1000, blocks=400.0)
+    room.forget()
+    assert (room.slots.value, room.blocks.value) == (32.0, math.inf)
+    assert room.usable_blocks is None

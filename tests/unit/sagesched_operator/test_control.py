@@ -1,0 +1,154 @@
+"""Queue, caches, pods, victims, fights: the small parts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from builders import a_pod, a_report
+
+from sagesched_operator.cluster.cache import Cache
+from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.pods import view
+from sagesched_operator.control.queue import WorkQueue
+from sagesched_operator.control.store import PoolStore
+from sagesched_operator.control.victims import GOES, deletion_costs
+
+
+async def test_a_pool_asked_for_again_while_it_is_worked_on_comes_back():
+    queue = WorkQueue()
+    queue.add(("a", "b"))
+    queue.add(("a", "b"))
+    key = await queue.take()
+    queue.add(key)
+    second = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    assert not second.done()
+    queue.done(key)
+    assert await second == key
+    assert len(queue) == 0
+
+
+async def test_the_earliest_time_counts():
+    queue = WorkQueue()
+    queue.add(("a", "later"), 30.0)
+    queue.add(("a", "sooner"), 0.02)
+    queue.add(("a", "later"), 0.05)
+    assert [await queue.take(), await queue.take()] == [("a", "sooner"), ("a", "later")]
+
+
+async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
+    queue, key = WorkQueue(), ("a", "b")
+    queue.add(key)
+    queue.hold(key, 0.05)
+    queue.add(key)
+    began_at = asyncio.get_running_loop().time()
+    await queue.take()
+    assert asyncio.get_running_loop().time() - began_at >= 0.05
+    queue.done(key)
+    queue.free(key)
+    queue.add(key)
+    assert await queue.take() == key
+
+
+def an_object(version, *, uid="u", **metadata):
+    labels = {"serving.sagesched.io/pool": "p"}
+    return {
+        "metadata": {
+            "namespace": "n",
+            "name": "x",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "labels": labels,
+            **metadata,
+        }
+    }
+
+
+def test_old_news_do_not_undo_what_we_have_written():
+    heard = []
+    cache = Cache(lambda key, how: heard.append(how))
+    cache.put(an_object(1))
+    cache.put(an_object(3), is_ours=True)
+    cache.put(an_object(2))
+    cache.put(an_object(3))
+    assert heard == ["added"]
+    assert cache.find(("n", "p"), "x").version == 3
+
+
+def test_a_listing_tells_what_is_gone():
+    heard = []
+    cache = Cache(lambda key, how: heard.append(how))
+    cache.put(an_object(1))
+    cache.replace_all([], None)
+    assert heard == ["added", "removed"]
+    assert len(cache) == 0
+
+
+def test_the_last_foreign_manager_is_known():
+    managed = [
+        {"manager": "sagesched-operator", "time": "3"},
+        {"manager": "kubectl-edit", "time": "2"},
+        {"manager": "helm", "time": "1"},
+        {"manager": "hpa", "time": "4", "subresource": "status"},
+    ]
+    cache = Cache(lambda key, how: None)
+    cache.put(an_object(1, managedFields=managed))
+    assert cache.find(("n", "p"), "x").manager == "kubectl-edit"
+
+
+def test_a_pool_made_anew_is_another():
+    heard = []
+    pools = PoolStore(heard.append)
+    pools.put(an_object(1, uid="old"))
+    pools.put(an_object(2, uid="new"))
+    pools.remove(("n", "x"), "old")
+    assert pools.get(("n", "x")).uid == "new"
+
+
+def a_body(**status):
+    return {"metadata": {"name": "a", "uid": "a"}, "status": status}
+
+
+def test_pods_tell_why_they_are_not_ready():
+    unschedulable = [
+        {"type": "PodScheduled", "status": "False", "message": "0/2: Insufficient nvidia.com/gpu"}
+    ]
+    assert view(a_body(conditions=unschedulable)).message.startswith("waiting for a GPU: 0/2")
+    pulling = {"name": "triton", "image": "i", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    assert view(a_body(containerStatuses=[pulling])).reason == "ImagePullFailed"
+    ended = {"name": "fetch-model", "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    assert view(a_body(initContainerStatuses=[ended])).reason == "ModelFetchFailed"
+    killed = {"name": "triton", "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    assert (
+        view(a_body(containerStatuses=[killed])).message
+        == "container triton ended with OOMKilled, exit code 137"
+    )
+    bringing = {"name": "copy-model", "state": {"running": {}}}
+    assert "bringing files (copy-model)" in view(a_body(initContainerStatuses=[bringing])).message
+    assert view(a_body(conditions=[{"type": "Ready", "status": "True"}])).reason == ""
+
+
+def test_the_pods_with_the_least_work_go_and_marks_of_before_are_taken_away():
+    pods = [a_pod("busy"), a_pod("idle"), a_pod("silent"), a_pod("kept", deletion_cost=GOES)]
+    reports = {"busy": a_report(work_s=30.0), "idle": a_report(), "kept": a_report(work_s=60.0)}
+    assert deletion_costs(pods, reports, 1) == {"idle": GOES, "kept": None}
+    assert deletion_costs(pods, reports, 2) == {"idle": GOES, "busy": GOES, "kept": None}
+
+
+def test_pods_that_are_not_ready_go_by_themselves_first():
+    pods = [a_pod("a"), a_pod("b", ready=False)]
+    assert deletion_costs(pods, {"a": a_report()}, 1) == {}
+
+
+def test_repairs_pause_after_five_and_begin_again_later():
+    fights, child = Fights(), ("Service", "n", "x")
+    for now in range(5):
+        assert fights.pause_s(child, now) == 0
+        fights.repaired(child, now)
+    assert fights.pause_s(child, 5) == 59
+    assert fights.pause_s(child, 64) == 0
+    assert fights.pause_s(child, 1000) == 0
