@@ -95,8 +95,8 @@ class Fitted:
         common, representation = network.quantiles(self.parameters, embeddings, self.standardised(features))
         number = 0 if model is None or model not in self.models else self.models.index(model) + 1
         models = np.full((len(embeddings), 1), number)
-        width = self.parameters["width"]
-        quantiles = network.of_models(self.parameters, common, representation, models, width)[:, 0]
+        wide = {**self.parameters, "width": network.widened(self.parameters)}
+        quantiles = network.of_models(wide, common, representation, models)[:, 0]
         return np.asarray(quantiles), np.asarray(representation)
 
 

@@ -55,8 +55,9 @@ def build_head(fitted: Fitted, models: Mapping[str, str]) -> onnx.ModelProto:
     common = graph.node("Concat", [lowest, above], "common", axis=1)
     middle = columns(graph, common, MIDDLE, MIDDLE + 1, "middle")
     own = {
-        "slope": parameters["shift_slope"][numbers] * (np.array(numbers)[:, None] > 0),
+        "slope": parameters["shift_slope"][numbers],
         "offset": parameters["shift"][numbers][:, None],
+        "width": np.exp(np.maximum(parameters["width"], parameters["width"][0])[numbers])[:, None],
     }
     for name, table in own.items():
         graph.node("Gather", [graph.constant(f"{name}s", table), "model"], name)
@@ -64,8 +65,7 @@ def build_head(fitted: Fitted, models: Mapping[str, str]) -> onnx.ModelProto:
     last = graph.constant("last", np.array([1], dtype=np.int64))
     along = graph.node("ReduceSum", [products, last], "along", keepdims=1)
     shifted = graph.node("Add", [middle, graph.node("Add", [along, "offset"], "shift")], "shifted")
-    width = graph.constant("width", np.float32(np.exp(parameters["width"])))
-    spread = graph.node("Mul", [width, graph.node("Sub", [common, middle], "gaps")], "spread")
+    spread = graph.node("Mul", ["width", graph.node("Sub", [common, middle], "gaps")], "spread")
     graph.node("Add", [shifted, spread], "log_quantiles")
     inputs = [
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", DIMENSION]),

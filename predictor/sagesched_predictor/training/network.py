@@ -4,15 +4,12 @@
             embedding = [t, c / 2] / |[t, c / 2]|
     head    r = tanh(W4 gelu(W3 [embedding, features]))
             q = W5 r, made increasing, with median q_50
-            log quantiles = q_50 + a_m + b_m · r + e^w (q - q_50)
+            log quantiles = q_50 + a_m + b_m · r + exp(w_m) (q - q_50)
 
 `t` is made to tell lengths apart over many models and tasks. `c` keeps what else differs between prompts, so
-that a pool's own traffic can teach what the prior never saw. Models share everything but shift a and slope b.
-
-Number 0 is the population, which a model that was not trained with gets. A share of all answers count as its,
-whoever gave them, and teach its shift and the width w, but nothing else: each set was answered by other
-models, and what is theirs must not be taken for what is the prompt's. The width is used for every model: as
-wide as models differ is a fair guess of how wide a known model is on prompts of a kind that no set has.
+that a pool's own traffic can teach what the prior never saw. Models share everything but shift a, slope b and
+width w. Number 0 is the population: a share of all answers count as its, whoever gave them, so that it learns
+to be as wide as models differ. A model that was not trained with gets it.
 
 The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
 bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).
@@ -43,7 +40,7 @@ from sagesched_predictor.training.shape import (
 FloatMatrix = npt.NDArray[np.float32]
 Parameters = dict[str, Any]
 
-PENALTIES = {"shift_slope": 1.0, "shift": 0.1}
+PENALTIES = {"shift_slope": 1.0, "shift": 0.1, "width": 0.1}
 _LEVELS = jnp.asarray(LEVELS, dtype=jnp.float32)
 
 
@@ -73,7 +70,7 @@ def initial(rng: np.random.Generator, num_pooled: int, num_features: int, num_mo
         "out_bias": np.concatenate([np.array([3.0], dtype=np.float32), steps]),
         "shift": zeros(num_models + 1),
         "shift_slope": zeros(num_models + 1, REPRESENTATION),
-        "width": zeros(),
+        "width": zeros(num_models + 1),
     }
 
 
@@ -104,23 +101,20 @@ def quantiles(
     return jnp.concatenate([raw[:, :1], raw[:, :1] + rises], axis=1), representation
 
 
-def of_models(parameters: Parameters, common: Any, representation: Any, models: Any, log_width: Any) -> Any:
-    """Log quantiles of models.
+def widened(parameters: Parameters) -> Any:
+    """Log widths as they are predicted with: no known model's below the population's.
 
-    Args:
-        parameters: see `initial`.
-        common: log quantiles before anything of a model, (n, levels).
-        representation: (n, REPRESENTATION).
-        models: numbers, (n, k).
-        log_width: of the distance from the median, (n, k) or a scalar.
-
-    Returns:
-        (n, k, levels).
+    A model's own width is that of the sets it was trained on, and a pool has prompts of other kinds.
     """
+    return jnp.maximum(parameters["width"], parameters["width"][0])
+
+
+def of_models(parameters: Parameters, common: Any, representation: Any, models: Any) -> Any:
+    """Log quantiles of models (n, k, levels) from those before anything of a model; `models` is (n, k)."""
     middle = common[:, None, MIDDLE : MIDDLE + 1]
-    slope = jnp.einsum("nkr,nr->nk", parameters["shift_slope"][models], representation) * (models > 0)
+    slope = jnp.einsum("nkr,nr->nk", parameters["shift_slope"][models], representation)
     shift = (parameters["shift"][models] + slope)[:, :, None]
-    width = jnp.exp(jnp.broadcast_to(log_width, models.shape))[:, :, None]
+    width = jnp.exp(parameters["width"][models])[:, :, None]
     return middle + shift + width * (common[:, None, :] - middle)
 
 
@@ -139,10 +133,7 @@ def loss(
     first, second = jax.random.split(key)
     embeddings = embed(parameters, batch["pooled"], batch["projected"], first, dropout)
     common, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
-    of_their_own = of_models(parameters, common, representation, batch["model"], 0.0)
-    still = jax.lax.stop_gradient(common), jax.lax.stop_gradient(representation)
-    of_all = of_models(parameters, *still, batch["model"], parameters["width"])
-    predicted = jnp.where(batch["model"][:, :, None] == 0, of_all, of_their_own)
+    predicted = of_models(parameters, common, representation, batch["model"])
     error = batch["log_length"][:, :, None] - predicted
     pinball = jnp.maximum(_LEVELS * error, (_LEVELS - 1) * error)
     pinball = jnp.where((batch["is_cut"][:, :, None] > 0) & (error <= 0), 0.0, pinball)
