@@ -168,8 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{first_told(story, warm, lambda calibrated, _: not calibrated)} requests; 90 % intervals held "
             f"{story.coverage(warm - 300, warm):.2f} before, {story.coverage(warm, warm + 100):.2f} in the "
             f"first 100, {story.coverage(warm + 200, warm + 500):.2f} in 200 to 500; tau "
-            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} in 200 to "
-            f"500; order given up: {first_told(story, 0, lambda _, useful: not useful)}"
+            f"{story.order(warm - 300, warm):.2f} before, {story.order(warm + 200, warm + 500):.2f} then; "
+            f"order given up: {first_told(story, 0, lambda _, useful: not useful)}"
         )
     for seed in range(parsed.seeds):
         mended = warm + 800

@@ -172,7 +172,12 @@ class Predictor:
     ) -> Prompts:
         prior = None
         if self._prior is not None:
-            prior = self._prior.predict(embeddings, vectors, [features.model for features in prompts])
+            # One by one, as `Series` does and for the same reason.
+            rows = [
+                self._prior.predict(embeddings[row : row + 1], vectors[row : row + 1], [features.model])
+                for row, features in enumerate(prompts)
+            ]
+            prior = np.concatenate(rows)
         tokens = np.array([features.prompt_tokens for features in prompts], dtype=np.int64)
         return Prompts(embeddings, vectors, tokens, prior)
 

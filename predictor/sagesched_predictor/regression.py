@@ -7,7 +7,7 @@ that each kind can explain its own part:
     k(a, b) = exp((cos(a, b) - 1) / T) + exp(-|x_a - x_b|^2 / (2 w d))
 
 with x the standardised request vector of d numbers. Sums did better than products or either part alone, and
-widths matter little around the chosen ones (docs/decisions/0020-regression-over-the-whole-history.md).
+widths matter little around the chosen ones (docs/decisions/0024-regression-over-the-whole-history.md).
 
 Up to `MAX_LANDMARKS` records the solution is exact; beyond, records are seen through their kernels with so
 many of them drawn at random (Nystroem's method, the subset of regressors), so the cost of a prediction is

@@ -29,6 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 # The head is fitted again when this share of its records is new, and at least so many.
 REFIT_SHARE = 1 / 16
 REFIT_RECORDS = 8
+# A fit to so few takes some 15 ms and need not be done elsewhere; predictions then follow from what was told.
+FIT_AT_ONCE = 256
 _PRIOR, _HEAD, _HISTORY, _POOL = range(len(SOURCES))
 # Where the median stands among them.
 MIDDLE = LEVELS.index(0.5)
@@ -78,6 +80,12 @@ class Prompts:
     vectors: FloatMatrix
     prompt_tokens: npt.NDArray[np.int64]
     prior: FloatMatrix | None
+
+    def one(self, row: int) -> Prompts:
+        """The prompt of one row."""
+        at = slice(row, row + 1)
+        prior = None if self.prior is None else self.prior[at]
+        return Prompts(self.embeddings[at], self.vectors[at], self.prompt_tokens[at], prior)
 
     def offsets(self) -> FloatArray:
         """The prior's medians, shape (n,); zeros without one."""
@@ -131,20 +139,22 @@ class Series:
     def opinions(self, prompts: Prompts) -> list[Opinions]:
         """What the sources say, one for each prompt."""
         self._take_over_fit()
-        said, sizes = _of_prior_and_pool(prompts, self.pool)
-        num_records = len(self.ring)
+        # One by one: a product of one row and of several differ in their last bits, and equal prompts must
+        # have equal predictions, or chance would decide their order instead of their arrival.
+        return [self._opinions(prompts.one(row)) for row in range(len(prompts.embeddings))]
+
+    def _opinions(self, prompt: Prompts) -> Opinions:
+        said, sizes = _of_prior_and_pool(prompt, self.pool)
+        num_records, num_near = len(self.ring), 0
         if self._head is not None:
-            said[:, _HEAD] = self._head.predict(prompts.embeddings, prompts.vectors, prompts.offsets())
-            sizes[:, _HEAD] = HEAD_SHARE * num_records
-        found: list[Neighbourhood] = []
+            said[0, _HEAD] = self._head.predict(prompt.embeddings, prompt.vectors, prompt.offsets())[0]
+            sizes[0, _HEAD] = HEAD_SHARE * num_records
         if np.count_nonzero(~self.ring.censored) >= MIN_LENGTHS:
-            found = nearest(self.ring, prompts.embeddings, self._min_similarity)
-            said[:, _HISTORY] = [
-                _spoken(one, tokens) for one, tokens in zip(found, prompts.prompt_tokens, strict=True)
-            ]
-            sizes[:, _HISTORY] = (1 - HEAD_SHARE) * num_records
-        nears = [one.num_near for one in found] or [0] * len(said)
-        return [Opinions(*one) for one in zip(said, sizes, nears, strict=True)]
+            (found,) = nearest(self.ring, prompt.embeddings, self._min_similarity)
+            said[0, _HISTORY] = _spoken(found, int(prompt.prompt_tokens[0]))
+            sizes[0, _HISTORY] = (1 - HEAD_SHARE) * num_records
+            num_near = found.num_near
+        return Opinions(said[0], sizes[0], num_near)
 
     def observe(self, prompts: Prompts, outcome: Outcome, recorded_at: float) -> None:
         """Learn from one answer, `prompts` being its one prompt; judged before it is added."""
@@ -186,12 +196,17 @@ class Series:
             offsets=self.ring.offsets[order],
         )
         self._fitted_at = self.ring.num_appended
-        self._fit = self._start_fit(lambda: OnlineHead(answers, LEVELS, seed=self._fitted_at))
+        start = FittedHere if len(self.ring) <= FIT_AT_ONCE else self._start_fit
+        seed = self._fitted_at
+        self._fit = start(lambda: OnlineHead(answers, LEVELS, seed=seed))
         self._take_over_fit()
 
     def _take_over_fit(self) -> None:
-        if self._fit is not None and self._fit.done():
-            self._head, self._fit = self._fit.result(), None
+        if self._fit is None or not self._fit.done():
+            return
+        head, self._fit = self._fit.result(), None
+        if np.isfinite(head.standard_quantiles).all():
+            self._head = head
 
 
 def first_opinions(prompts: Prompts, pool: PoolLengths) -> list[Opinions]:

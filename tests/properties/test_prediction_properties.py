@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ class HashEncoder:
     """Unit vectors that depend on the text alone."""
 
     def embed(self, texts: Any) -> FloatMatrix:
-        rows = [np.random.default_rng(abs(hash(text)) % 2**32).normal(size=8) for text in texts]
+        rows = [
+            np.random.default_rng(zlib.crc32(text.encode("utf-8", "surrogatepass"))).normal(size=8)
+            for text in texts
+        ]
         return np.stack([row / np.linalg.norm(row) for row in rows]).astype(np.float32)
 
 

@@ -23,7 +23,8 @@ from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
-from sagesched_gateway.dispatch.overview import UsualSize, snapshot_of
+from sagesched_gateway.dispatch.models import Models
+from sagesched_gateway.dispatch.overview import UsualSize, drain_words, snapshot_of
 from sagesched_gateway.dispatch.ports import (
     DispatchSnapshot,
     LengthPredictor,
@@ -39,13 +40,8 @@ from sagesched_gateway.dispatch.refused import error_of
 from sagesched_gateway.dispatch.settling import Settling
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.dispatch.trust_watch import TrustWatch
-from sagesched_gateway.errors import (
-    DeadlineError,
-    DrainingError,
-    GatewayError,
-    StoppedError,
-)
-from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse
+from sagesched_gateway.errors import DeadlineError, DrainingError, GatewayError, StoppedError
+from sagesched_gateway.kserve import ModelInferRequest
 from sagesched_gateway.request import (
     NO_ATTRIBUTES,
     Attributes,
@@ -69,7 +65,6 @@ from sagesched_gateway.scheduling.events import (
 from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_gateway.scheduling.scheduler import NO_PRESSURE, Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
-from sagesched_gateway.text import Sampling, TextReader
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.trust import Trust
 
@@ -82,7 +77,7 @@ async def _is_back() -> bool:
     return True
 
 
-class Dispatcher:
+class Dispatcher(Models):
     """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
 
     def __init__(
@@ -103,12 +98,24 @@ class Dispatcher:
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
-        `until_back` is the pump's; without it Triton is taken to be there always.
+        Args:
+            upstream: Triton.
+            predictor: predicts lengths.
+            telemetry: the metrics.
+            counter: counts prompts.
+            capacity: what is known of the engine.
+            policy: the order.
+            pressure: deadlines, limits, tenants.
+            limits: how much may wait.
+            recorder: keeps what happened; None keeps nothing.
+            until_back: see `Pump`; None takes Triton to be there always.
+            trust: how far predictions are believed.
+            separates_tenants: keep what tenants teach apart.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.
         """
-        self._upstream = upstream
+        super().__init__(upstream)
         self._predictor = predictor
         self._telemetry = telemetry
         self._counter = counter
@@ -154,38 +161,6 @@ class Dispatcher:
         predictor.listen(self)
 
     # --- The faces' side ---
-
-    def is_generation(self, model_name: str) -> bool:
-        """Whether the model is queued here, from what is cached; `resolve` looks unknown ones up."""
-        return self._upstream.is_generation(model_name)
-
-    def is_decoupled(self, model_name: str) -> bool:
-        """Whether the model may answer a request with more than one response, from what is cached."""
-        return self._upstream.is_decoupled(model_name)
-
-    async def resolve(self, model_name: str) -> bool:
-        """Whether the model is queued here, looked up where it is not cached.
-
-        Raises:
-            UpstreamUnavailableError: it is not cached and Triton cannot be asked.
-        """
-        return await self._upstream.resolve(model_name)
-
-    async def metadata(self, model_name: str) -> ModelMetadataResponse:
-        """The model's tensors, cached; raises a GatewayError where Triton cannot tell them."""
-        return await self._upstream.metadata(model_name)
-
-    def text_models(self) -> tuple[str, ...]:
-        """Models that take a prompt as text, from what is cached."""
-        return self._upstream.text_models()
-
-    def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
-        """A message to a text model (see `Upstream.compose`)."""
-        return self._upstream.compose(model, prompt, sampling)
-
-    def text_reader(self, model: str) -> TextReader:
-        """Reads the responses to what `compose` made (see `Upstream.text_reader`)."""
-        return self._upstream.text_reader(model)
 
     @property
     def num_live(self) -> int:
@@ -293,12 +268,7 @@ class Dispatcher:
 
     def outlook(self) -> Outlook:
         """What is to come, as predicted now, `eta` being that of a newcomer of the usual size."""
-        usual = self._usual
-        return self._scheduler.outlook(
-            self._loop.time(),
-            prompt_tokens=round(usual.prompt_tokens),
-            max_tokens=round(usual.max_tokens),
-        )
+        return self._usual.outlook(self._scheduler, self._loop.time())
 
     async def drain(self, max_s: float) -> None:
         """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest.
@@ -306,15 +276,8 @@ class Dispatcher:
         What waits and will rather be cut off at the end than be done by then is refused at once.
         """
         self._is_draining = True
-        outlook = self.outlook()
+        _LOG.info("drain: %s, at most %.0f s", drain_words(len(self._live), self.outlook()), max_s)
         self._core.post(Draining(until=self._loop.time() + max_s))
-        _LOG.info(
-            "drain: %d requests here, predicted to take %.0f s (what runs: %.0f s), at most %.0f s",
-            len(self._live),
-            outlook.drain_all_s,
-            outlook.drain_in_flight_s,
-            max_s,
-        )
         try:
             async with asyncio.timeout(max_s):
                 await self._is_empty.wait()

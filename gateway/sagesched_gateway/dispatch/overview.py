@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
+from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_gateway.scheduling.scheduler import Scheduler
 from sagesched_predictor.trust import TrustReport
 
@@ -31,6 +32,19 @@ class UsualSize:
         weight = max(_WEIGHT, 1 / self._num_seen)
         self.prompt_tokens += weight * (prompt_tokens - self.prompt_tokens)
         self.max_tokens += weight * (max_tokens - self.max_tokens)
+
+    def outlook(self, scheduler: Scheduler, now: float) -> Outlook:
+        """What is to come, `eta` being that of such a newcomer."""
+        prompt_tokens, max_tokens = round(self.prompt_tokens), round(self.max_tokens)
+        return scheduler.outlook(now, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+
+
+def drain_words(num_requests: int, outlook: Outlook) -> str:
+    """How long a drain of so many requests will take, for the log."""
+    return (
+        f"{num_requests} requests here, predicted to take {outlook.drain_all_s:.0f} s "
+        f"(what runs: {outlook.drain_in_flight_s:.0f} s)"
+    )
 
 
 def snapshot_of(

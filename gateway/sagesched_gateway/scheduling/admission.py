@@ -22,10 +22,10 @@ before anything sent later.
 *Headroom* under `MAX_UTILIZATION`: what all jobs in flight will hold `HEADROOM_ITERATIONS` later must fit
 beside a new one. The engine itself packs its pool to the brim and, one iteration later, pauses the
 latest-started to let the others grow; each pause costs a prefill of prompt and progress. Measured on the
-`kv-bound` engine at load 1.3 with `gittins-boost` (mean TTLT to sending everything straight to it; pauses per
-2,000 requests; running batch to what fits, as `bench/capacity.py` defines it): 8 iterations 0.335, 1,674,
-0.972; 12 iterations 0.312, 1,239, 0.979; 16 iterations 0.293, 862, 0.963. Twelve takes most of the gain while
-the batch stays within 3 % of what greed would run. Where the engine pauses often in spite of it, more is kept
+`kv-bound` engine at load 1.3 with `gittins-boost` (mean TTLT to sending everything straight to it; pauses;
+running batch to what fits, as `bench/capacity.py` defines it; 1,500 requests): 5 iterations 0.388, 1,604,
+0.982; 8 iterations 0.363, 1,311, 0.977; 12 iterations 0.346, 1,027, 0.963. Eight keeps the batch within 3 % of
+what greed would run. Where the engine pauses often in spite of it, more is kept
 (`EngineCapacity.kv_caution_iterations`). A *greedy* ledger (policy `fcfs`) leaves
 `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the iteration
 under way.
@@ -66,7 +66,7 @@ PREFILL_AHEAD = 1.5
 PREFILL_GRACE_ITERATIONS = 4.0
 HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
-HEADROOM_ITERATIONS = 12.0
+HEADROOM_ITERATIONS = 8.0
 LEAST_HEADROOM_ITERATIONS = 1.0
 _ROUNDING = 1e-6
 

@@ -9,11 +9,10 @@
 `t` is made to tell lengths apart over many models and tasks. `c` keeps what else differs between prompts, so
 that a pool's own traffic can teach what the prior never saw. Models share everything but shift a and slope b.
 
-Number 0 is the population: a share of all answers count as its, whoever gave them, and a model that was not
-trained with gets it. It has no slope: each set was answered by other models, and with a slope it would take
-what is theirs for what is the prompt's. The width w is learned from the population's answers alone, and used
-for every model: as wide as models differ is a fair guess of how wide a known model is on prompts of a kind
-that no set has.
+Number 0 is the population, which a model that was not trained with gets. A share of all answers count as its,
+whoever gave them, and teach its shift and the width w, but nothing else: each set was answered by other
+models, and what is theirs must not be taken for what is the prompt's. The width is used for every model: as
+wide as models differ is a fair guess of how wide a known model is on prompts of a kind that no set has.
 
 The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
 bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).
@@ -140,8 +139,10 @@ def loss(
     first, second = jax.random.split(key)
     embeddings = embed(parameters, batch["pooled"], batch["projected"], first, dropout)
     common, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
-    log_width = jnp.where(batch["model"] == 0, parameters["width"], 0.0)
-    predicted = of_models(parameters, common, representation, batch["model"], log_width)
+    of_their_own = of_models(parameters, common, representation, batch["model"], 0.0)
+    still = jax.lax.stop_gradient(common), jax.lax.stop_gradient(representation)
+    of_all = of_models(parameters, *still, batch["model"], parameters["width"])
+    predicted = jnp.where(batch["model"][:, :, None] == 0, of_all, of_their_own)
     error = batch["log_length"][:, :, None] - predicted
     pinball = jnp.maximum(_LEVELS * error, (_LEVELS - 1) * error)
     pinball = jnp.where((batch["is_cut"][:, :, None] > 0) & (error <= 0), 0.0, pinball)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sagesched_predictor import predictor as predictor_module
+from sagesched_predictor import series as series_module
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.online_head import OnlineHead
@@ -177,7 +178,26 @@ def test_what_one_tenant_taught_serves_no_other(predictor: Predictor) -> None:
     assert (foreign.neighbours, foreign.source) == (0, "pool")  # lengths are shared, prompts are not
 
 
-def test_a_fit_elsewhere_is_taken_over_when_it_is_done(a_prompt: APrompt, direction_encoder) -> None:  # type: ignore[no-untyped-def]
+def test_equal_prompts_have_equal_predictions_alone_or_together(
+    predictor: Predictor, a_prompt: APrompt
+) -> None:
+    for angle in range(60):
+        seen(predictor, a_prompt(angle), 100 + 7 * angle)
+    (alone,) = predictor.predict([a_prompt(33)])
+    together = predictor.predict([a_prompt(angle) for angle in (33, 5, 70, 33)])
+    assert together[0].distribution == together[3].distribution
+    for one in (together[0], together[3]):
+        assert one.distribution is not None
+        assert alone.distribution is not None
+        assert one.distribution.tokens.tolist() == alone.distribution.tokens.tolist()
+
+
+def test_a_fit_elsewhere_is_taken_over_when_it_is_done(
+    a_prompt: APrompt,
+    direction_encoder,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(series_module, "FIT_AT_ONCE", 0)
     waiting: list[LateFit] = []
 
     def start(fit: Callable[[], OnlineHead]) -> LateFit:
