@@ -31,6 +31,7 @@ from cluster.audit import Request
 from cluster.control_plane import ControlPlane
 
 NAMESPACE = "bench"
+_STILL_S = 15.0
 SPEC = merged(SMALLEST, {"replicas": 0})
 """No pods: without a node to run them they would only load the controller manager."""
 
@@ -70,7 +71,8 @@ def _grow(plane: ControlPlane, operator: OperatorProcess, num_pools: int) -> dic
     while _num_current(plane) < num_pools:
         time.sleep(1)
     converged_s = time.monotonic() - began_at
-    time.sleep(5)
+    _settle(operator)
+    settled_s = time.monotonic() - began_at - _STILL_S
     writes = [request for request in _requests(plane) if request.writes and request.namespace == NAMESPACE]
     children = (
         len([request for request in writes if request.resource != "llmservingpools/status"]) / num_pools
@@ -78,9 +80,20 @@ def _grow(plane: ControlPlane, operator: OperatorProcess, num_pools: int) -> dic
     return {
         "pools created within": f"{created_s:.1f} s",
         "all converged (status current) within": f"{converged_s:.1f} s",
+        "nothing more to write after": f"{settled_s:.1f} s",
         "API writes per pool": f"{len(writes) / num_pools:.2f}, of these {children:.2f} for children",
         "memory": f"{operator.resident_bytes / 2**20:.0f} MiB ({before / 2**20:.0f} MiB without pools)",
     }
+
+
+def _settle(operator: OperatorProcess) -> None:
+    """Until nothing has been written for a while: the Deployments' controller is still at work."""
+    before, since = -1.0, time.monotonic()
+    while time.monotonic() - since < _STILL_S:
+        time.sleep(0.5)
+        now = operator.metric('sagesched_operator_reconciles_total{result="changed"') or 0.0
+        if now != before:
+            before, since = now, time.monotonic()
 
 
 def _idle(plane: ControlPlane, operator: OperatorProcess, num_pools: int, seconds: float) -> dict[str, str]:
