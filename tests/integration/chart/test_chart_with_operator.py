@@ -13,7 +13,7 @@ import pytest
 from cluster.control_plane import ControlPlane
 
 sys.path.insert(0, str(Path(__file__).parent))
-from operator_process import OperatorProcess, until
+from chart_operator import OperatorProcess, until
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "sagesched"
