@@ -10,7 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
-from sagesched_predictor.artifact import CARD_FILE, ENCODER_FILE, TOKENIZER_FILE, file_sha256
+from sagesched_predictor.artifact import CARD_FILE, TOKENIZER_FILE, file_sha256
 
 UNKNOWN_WORD = "unencodable"
 """A prompt with this word cannot be encoded, nor can those in one batch with it."""
@@ -19,8 +19,7 @@ UNKNOWN_WORD = "unencodable"
 def make_throwing_encoder(encoder: Path, folder: Path) -> Path:
     """Copy an encoder's folder, its tokenizer changed; returns the copy, a folder inside `folder`."""
     copy = folder / "throwing-encoder"
-    copy.mkdir()
-    shutil.copyfile(encoder / ENCODER_FILE, copy / ENCODER_FILE)
+    shutil.copytree(encoder, copy)
     tokenizer = json.loads((encoder / TOKENIZER_FILE).read_text(encoding="utf-8"))
     tokenizer["added_tokens"].append(
         {
