@@ -4,8 +4,9 @@
 
 For each seed 800 CASTILLO prompts go to a real tritonserver with the emulated `kv-bound` engine inside,
 directly and through the gateway, at load 1.3. Each gateway's predictor starts with one recorded answer to
-each of the other prompts; it never gets the true distribution. Prints a table per seed and the ratios to
-`direct` over all seeds. Everything is written below --out.
+each of the other prompts; it never gets the true distribution. Measured are prompts that the shipped encoder
+was not trained on (its held-out fold, and the sets left out for their licence). Prints a table per seed and
+the ratios to `direct` over all seeds. Everything is written below --out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_castillo
 
-from sagesched_emulator.dataset import DatasetError, write_dataset
+from sagesched_emulator.dataset import DatasetError, Record, write_dataset
 from sagesched_emulator.demo.errors import DemoError
 from sagesched_emulator.demo.options import Options
 from sagesched_emulator.demo.runner import Measured
@@ -28,6 +29,9 @@ from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.demo.trial import DIRECT, Trial
 from sagesched_emulator.figures import ratio
 from sagesched_gateway.scheduling.policies.registry import POLICIES
+from sagesched_predictor.training.held_out import HELD_OUT_FOLD, fold_of
+
+NEVER_TRAINED_ON = ("Alpaca", "ShareGPT")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +89,11 @@ def _options(arguments: argparse.Namespace, dataset: Path, seed: int) -> Options
         time_scale=arguments.time_scale,
         policies=tuple(arguments.policies),
     )
-    return replace(base, seed=seed, out=arguments.out / f"seed-{seed}")
+    return replace(base, seed=seed, prefer=_is_unseen, out=arguments.out / f"seed-{seed}")
+
+
+def _is_unseen(record: Record) -> bool:
+    return record.dataset in NEVER_TRAINED_ON or fold_of(record.prompt) == HELD_OUT_FOLD
 
 
 def _ratios(trial: Trial, measured: Measured) -> tuple[str, float, float]:

@@ -87,7 +87,13 @@ def _selection(options: Options) -> Selection:
         records = generate(round(COPIES * (num_requests + options.num_warm)), options.seed)
     else:
         records = read_dataset(options.dataset)
-    return select(records, num_requests=num_requests, seed=options.seed, max_warm=options.num_warm)
+    return select(
+        records,
+        num_requests=num_requests,
+        seed=options.seed,
+        max_warm=options.num_warm,
+        prefer=options.prefer,
+    )
 
 
 def _stand(options: Options, answers: Path) -> Callable[[float, Path], Stand]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from sagesched_emulator.dataset import Record
 
 WARM_PROMPTS = 1000
 GENERATED_REQUESTS = 500
@@ -26,6 +29,7 @@ class Options:
         rho: load; None takes the usual one of the source.
         num_warm: other prompts that the predictor has seen before, at most; 0 starts it empty.
         seed: decides trace and warm-up.
+        prefer: which records of the dataset are measured before all others; None has no preference.
         profile: name of the emulated engine.
         time_scale: wall seconds per engine second; None finds one that this machine keeps up with.
         stream_interval: the emulated engine streams each so many-th token.
@@ -44,6 +48,7 @@ class Options:
     rho: float | None = None
     num_warm: int = WARM_PROMPTS
     seed: int = 0
+    prefer: Callable[[Record], bool] | None = None
     profile: str = "kv-bound"
     time_scale: float | None = None
     stream_interval: int = 16

@@ -7,7 +7,7 @@ drawn, so that no measured prompt, nor a copy of it, is among them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,14 @@ class Selection:
     note: str = ""
 
 
-def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm: int) -> Selection:
+def select(
+    records: Sequence[Record],
+    *,
+    num_requests: int,
+    seed: int,
+    max_warm: int,
+    prefer: Callable[[Record], bool] | None = None,
+) -> Selection:
     """Set apart what is measured.
 
     With arrivals in the data, the earlier lines warm the predictor and the last `num_requests` are measured,
@@ -48,6 +55,8 @@ def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm:
         num_requests: requests to measure, >= 1.
         seed: decides the split.
         max_warm: warm-up prompts at most.
+        prefer: which records are measured before all others, e.g. those no predictor was trained on; without
+            effect where the data has arrivals.
     """
     if all(record.arrival_s is not None for record in records):
         ordered = sorted(records, key=lambda record: record.arrival_s or 0.0)
@@ -55,6 +64,8 @@ def select(records: Sequence[Record], *, num_requests: int, seed: int, max_warm:
         note = ""
     else:
         ordered = _shuffled(records, seed)
+        if prefer is not None:
+            ordered.sort(key=lambda record: not prefer(record))
         chosen, note = _chosen(ordered, num_requests, max_warm)
     measured_prompts = {comparable(record.prompt) for record in chosen}
     others = [record for record in ordered if comparable(record.prompt) not in measured_prompts]

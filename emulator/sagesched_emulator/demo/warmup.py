@@ -59,7 +59,7 @@ def warm_history(
     if not records:
         return None
     history = folder / "history.npz"
-    choices = ("--encoder", str(encoder), "--model", model)
+    choices = ("--artifact", str(encoder), "--model", model)
     _predictor_tool("warm", "--data", str(answered), "--out", str(history), *choices)
     return history
 

@@ -89,3 +89,12 @@ def test_no_warm_up_is_no_fault() -> None:
 def test_without_a_warm_up_all_prompts_are_measured() -> None:
     selection = a_selection(some_records(100), num_requests=100, max_warm=0)
     assert (len(selection.measured), selection.warm, selection.note) == (100, [], "")
+
+
+def test_what_is_preferred_is_measured_first():
+    records = [Record(prompt=f"prompt {n}", output_tokens=n + 1) for n in range(200)]
+    late = {record.prompt for record in records[120:]}
+    selection = select(records, num_requests=60, seed=3, max_warm=100, prefer=lambda r: r.prompt in late)
+    assert len(selection.measured) == 60
+    assert {record.prompt for record in selection.measured} < late
+    assert not {record.prompt for record in selection.warm} & {record.prompt for record in selection.measured}

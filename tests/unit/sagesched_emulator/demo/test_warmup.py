@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.demo.warmup import one_answer_each
+from sagesched_emulator.demo.warmup import ANSWERED_FILE, find_encoder, one_answer_each, warm_history
 
 
 def test_one_of_the_samples_happened() -> None:
@@ -17,3 +17,11 @@ def test_one_of_the_samples_happened() -> None:
 def test_a_recorded_answer_is_taken_and_cut() -> None:
     record = Record(prompt="p", output_tokens=900, output_samples=(5,), max_tokens=300)
     assert one_answer_each([record], seed=0)[0].output_tokens == 300
+
+
+def test_the_predictor_is_warmed_by_its_own_tool(tmp_path):
+    records = [Record(prompt=f"Say {n}.", output_tokens=n + 1) for n in range(3)]
+    history = warm_history(records, find_encoder(), tmp_path, model="ensemble", seed=0)
+    assert history is not None
+    assert history.stat().st_size > 0
+    assert (tmp_path / ANSWERED_FILE).read_text(encoding="utf-8").count("\n") == 3
