@@ -12,6 +12,8 @@ run bench/workload_fit.py
 run bench/core_speed.py
 run bench/predictor_quality.py
 run bench/predictor_latency.py
+run bench/predictor_beside_stream.py
+run bench/drift.py
 run bench/predictor_replay.py --jobs 2
 run bench/predictor_replay.py --jobs 2 --frozen
 run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
