@@ -90,7 +90,7 @@ class CapacityModel:
         self._speed = IterationSpeed()
         self._gap_s = None
         self._caution = 0.0
-        self.sense.forget()
+        self.sense = GaugeSense()
         self.current = replace(self.current, generation=self.current.generation + 1)
         self._refresh()
         return True

@@ -139,10 +139,6 @@ class GaugeSense:
         """Something was done about them: count anew."""
         self._pauses.clear()
 
-    def forget(self) -> None:
-        """The engine is another one."""
-        self.__init__()  # type: ignore[misc]
-
     def _note_strangers(self, gauges: EngineGauges, ours: int, now: float) -> None:
         more = (gauges.active or 0) - ours
         if more <= 0:
