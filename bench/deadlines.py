@@ -26,9 +26,10 @@ from dataclasses import replace
 
 import numpy as np
 from pressure_trace import add_arguments, heading, records_of
+from unseen import is_unseen
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.knowledge import Knowledge, OtherAnswers, learned, open_encoder
+from sagesched_emulator.knowledge import Knowledge, OtherAnswers, learned, open_artifact
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.replay_run import ReplayRun, Served
@@ -78,11 +79,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _unseen(records: Sequence[Record]) -> tuple[list[Record], Callable[[int], Knowledge]]:
-    """Prompts that the predictor has not seen, and what makes one, by seed, that has seen the others."""
-    seen, unseen = list(records[::2]), list(records[1::2])
-    embeddings, dimension = open_encoder(None)
-    embeddings.prepare([record.prompt for record in records], lambda _: None)
-    return unseen, lambda seed: learned(embeddings, dimension, seen, seed=seed)
+    """Prompts that nothing was trained on; and, by seed, a predictor that has observed the others."""
+    unseen = [record for record in records if is_unseen(record)]
+    observed = [record for record in records if not is_unseen(record)]
+    artifact = open_artifact(None)
+    artifact.embeddings.prepare([record.prompt for record in records], lambda _: None)
+    return unseen, lambda seed: learned(artifact, observed, seed=seed)
 
 
 def _line(

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_castillo
+from unseen import is_unseen
 
-from sagesched_emulator.dataset import DatasetError, Record, write_dataset
+from sagesched_emulator.dataset import DatasetError, write_dataset
 from sagesched_emulator.demo.errors import DemoError
 from sagesched_emulator.demo.options import Options
 from sagesched_emulator.demo.runner import Measured
@@ -29,9 +30,6 @@ from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.demo.trial import DIRECT, Trial
 from sagesched_emulator.figures import ratio
 from sagesched_gateway.scheduling.policies.registry import POLICIES
-from sagesched_predictor.training.held_out import HELD_OUT_FOLD, fold_of
-
-NEVER_TRAINED_ON = ("Alpaca", "ShareGPT")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,11 +87,7 @@ def _options(arguments: argparse.Namespace, dataset: Path, seed: int) -> Options
         time_scale=arguments.time_scale,
         policies=tuple(arguments.policies),
     )
-    return replace(base, seed=seed, prefer=_is_unseen, out=arguments.out / f"seed-{seed}")
-
-
-def _is_unseen(record: Record) -> bool:
-    return record.dataset in NEVER_TRAINED_ON or fold_of(record.prompt) == HELD_OUT_FOLD
+    return replace(base, seed=seed, prefer=is_unseen, out=arguments.out / f"seed-{seed}")
 
 
 def _ratios(trial: Trial, measured: Measured) -> tuple[str, float, float]:
