@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +17,13 @@ POLL_S = 0.05
 LOG_TAIL_CHARACTERS = 1500
 _PR_SET_PDEATHSIG = 1
 
-
-def _die_with_parent() -> None:
-    """In the child: a killed test run must not leave a control plane behind."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+_DIE_WITH_PARENT = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A killed test run must not leave a control plane behind. Said by a program that becomes the daemon, since
+threads of other libraries (JAX) object to a fork in which Python runs."""
 
 
 class Daemon:
@@ -54,12 +57,11 @@ class Daemon:
         """Start the process; it may not be ready yet."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, "-ISc", _DIE_WITH_PARENT, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:

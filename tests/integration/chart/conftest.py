@@ -48,6 +48,8 @@ def chart_cluster(cluster_tools: Tools) -> Iterator[ControlPlane]:
     with ControlPlane(tools=cluster_tools) as running:
         for file in ensure_foreign_kinds():
             running.kubectl("apply", "--server-side", "-f", str(file))
+        # Until all are served, whoever asks what there is may be told that it cannot be said now.
+        running.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
         yield running
 
 
