@@ -29,6 +29,7 @@ from sagesched_gateway.settings.config import parse_config
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.training.export import export_encoder
 
+NUM_FLUSHES = 2
 NUM_PAST = 10  # of each prompt: enough for the predictor to speak
 
 
@@ -119,19 +120,22 @@ async def view_of(
     """What a gateway has seen and concluded once all wait behind the first, and none is answered."""
     async with a_gateway(triton) as gateway, asyncio.timeout(60):
         counters = gateway.dispatcher.snapshot
-        recording = Recording(gateway, monkeypatch)
-        recording.models(gateway)
         for place, request in enumerate(requests):  # a past that both worlds share
             features = PromptFeatures(prompt=request.prompt, prompt_tokens=12, model="ensemble")
             past = Outcome(output_tokens=50 + place, censored=False)
             for number in range(NUM_PAST):
                 gateway._predictor.observe(f"{place}/{number}", features, past)
+        for number in range(NUM_FLUSHES):  # who asks is served before what was observed just before
+            gateway._predictor.predict(f"flush/{number}", features)
+            await reached(lambda n=number: counters().counters.get("predictions", 0) > n)
+        recording = Recording(gateway, monkeypatch)
+        recording.models(gateway)
         async with grpc.aio.insecure_channel(gateway.addresses.grpc) as channel:
             stream = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
             calls = [stream() for _ in requests]
             for number, (call, request) in enumerate(zip(calls, requests, strict=True)):
                 await call.write(generate_message(request, "ensemble"))
-                await reached(lambda n=number: counters().counters.get("predictions", 0) > n)
+                await reached(lambda n=number: counters().counters.get("predictions", 0) > NUM_FLUSHES + n)
             assert "completed" not in counters().counters
             for call in calls:
                 call.cancel()
