@@ -27,8 +27,9 @@ running batch to what fits, as `bench/capacity.py` defines it; 1,500 requests): 
 0.982; 8 iterations 0.363, 1,311, 0.977; 12 iterations 0.346, 1,027, 0.963. Eight was chosen on that one
 trace; on three others the batch was 0.96 to 0.98, once 0.88, so it does not keep 0.97 for sure
 (`docs/figures.md`). Where the engine pauses often in spite of it, more is kept
-(`EngineCapacity.kv_caution_iterations`). A *greedy* ledger (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`:
-the least that keeps a new job from waiting inside the engine is the iteration under way.
+(`EngineCapacity.kv_caution_iterations`). A *greedy* ledger (policy `fcfs`) leaves
+`LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the iteration
+under way.
 
 **What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`EngineQueue`).
 While somebody sent earlier must be waiting inside, nobody else is sent.
