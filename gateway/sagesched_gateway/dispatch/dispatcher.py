@@ -73,10 +73,6 @@ _LOG = logging.getLogger(__name__)
 _STOPPING_S = 3.0  # after a drain's end: what cancelling in the engine may take
 
 
-async def _is_back() -> bool:
-    return True
-
-
 class Dispatcher(Models):
     """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
 
@@ -148,7 +144,7 @@ class Dispatcher(Models):
             counters=self._counters,
             finish=self._finish,
             predict=self._predict,
-            until_back=until_back or _is_back,
+            until_back=until_back,
         )
         self._usual = UsualSize()
         self._num_rekeys = 0
@@ -269,6 +265,10 @@ class Dispatcher(Models):
     def outlook(self) -> Outlook:
         """What is to come, as predicted now, `eta` being that of a newcomer of the usual size."""
         return self._usual.outlook(self._scheduler, self._loop.time())
+
+    def until_ended_s(self, quantile: float) -> float:
+        """Predicted seconds until all in flight has ended, with this probability."""
+        return self._scheduler.until_ended_s(self._loop.time(), quantile)
 
     async def drain(self, max_s: float) -> None:
         """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest.

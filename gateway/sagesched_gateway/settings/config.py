@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from sagesched_gateway.settings.section import AUTO, Section
+from sagesched_gateway.settings.section import AUTO, ConfigError, Section
 from sagesched_gateway.settings.sections import (
     admin,
     attributes,
@@ -84,7 +84,7 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         ConfigError: a key is unknown, a value is not allowed, or the encoder is missing.
     """
     root = Section(mapping, GatewayConfig)
-    return GatewayConfig(
+    config = GatewayConfig(
         listen=listen.read(root.section("listen", ListenConfig)),
         triton=triton.read(root.section("triton", TritonConfig)),
         scheduling=scheduling.read(root.section("scheduling", SchedulingConfig)),
@@ -102,6 +102,9 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         log=log.read(root.section("log", LogConfig)),
         drain=drain.read(root.section("drain", DrainConfig)),
     )
+    if config.drain.quantile is not None and config.predictor.mode == "None":
+        raise ConfigError("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+    return config
 
 
 def to_mapping(config: GatewayConfig) -> dict[str, object]:

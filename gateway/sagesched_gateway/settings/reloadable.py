@@ -36,6 +36,7 @@ RELOADABLE = frozenset(
         "limits.idleStreamSeconds",
         "log.level",
         "drain.maxSeconds",
+        "drain.quantile",
     }
 )
 """Dotted paths of the settings that take effect at once."""
