@@ -55,6 +55,7 @@ from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader
+from sagesched_gateway.tracing.live import LiveTracing
 from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.engine_metrics import TritonEngineProbe
 from sagesched_gateway.triton.metadata import ModelCatalog
@@ -116,6 +117,7 @@ class Gateway:
         self._recorder = None
         if config.recorder.file is not None:
             self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)
+        self._tracing = LiveTracing(config.traces)
         try:
             counter = TokenCounter(tokenizer)
             template = find_template(config.openai.chat_template, config.tokenizer)
@@ -132,6 +134,7 @@ class Gateway:
                 until_back=lambda: self._watch.until_ready(),
                 trust=trust_of(config.predictor.calibration),
                 separates_tenants=config.predictor.history.by_tenant,
+                tracing=self._tracing,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,
@@ -184,6 +187,7 @@ class Gateway:
             self._open.push_async_callback(self._recorder.close)
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
+        self._open.push_async_callback(self._tracing.close)
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
@@ -245,6 +249,7 @@ class Gateway:
             self.dispatcher.use_pressure(pressure_of(config))
         self.dispatcher.use_limits(queue_limits_of(config.limits))
         self._kserve.bounds = StreamBounds.of(config)
+        self._tracing.use(config.traces)
         if config.log.level != self.settings.config.log.level:
             use_level(config.log.level)
 

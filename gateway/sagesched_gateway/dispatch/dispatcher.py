@@ -24,14 +24,16 @@ from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.models import Models
-from sagesched_gateway.dispatch.overview import UsualSize, drain_words, snapshot_of
+from sagesched_gateway.dispatch.overview import Rekeys, UsualSize, drain_words, snapshot_of
 from sagesched_gateway.dispatch.ports import (
     DispatchSnapshot,
     LengthPredictor,
     NoRecorder,
+    NoTracing,
     Prediction,
     Recorder,
     Telemetry,
+    Tracing,
     Upstream,
 )
 from sagesched_gateway.dispatch.pump import Pump
@@ -91,6 +93,7 @@ class Dispatcher(Models):
         until_back: Callable[[], Awaitable[bool]] | None = None,
         trust: Trust | None = None,
         separates_tenants: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
@@ -107,6 +110,7 @@ class Dispatcher(Models):
             until_back: see `Pump`; None takes Triton to be there always.
             trust: how far predictions are believed.
             separates_tenants: keep what tenants teach apart.
+            tracing: makes traces of requests; None makes none.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.
@@ -126,6 +130,7 @@ class Dispatcher(Models):
             tokens_of=lambda job_id: live.output_tokens if (live := self._live.get(job_id)) else None,
         )
         self._separates_tenants = separates_tenants
+        self._tracing = tracing or NoTracing()
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, LiveRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,7 +152,7 @@ class Dispatcher(Models):
             until_back=until_back,
         )
         self._usual = UsualSize()
-        self._num_rekeys = 0
+        self._rekeys = Rekeys(self._counters, telemetry.rekeyed)
         self._is_draining = False
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -219,6 +224,7 @@ class Dispatcher(Models):
             waits_since=arrival_at,
             attributes=attributes,
             conversation=conversation,
+            trace=self._tracing.begin(request, self._loop.time() - arrival_at),
         )
         self._live[live.job_id] = live
         self._waiting.bytes += len(request.body)
@@ -249,7 +255,7 @@ class Dispatcher(Models):
 
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""
-        self._note_rekeys()
+        self._rekeys.note(self._scheduler.books.num_rekeys)
         return snapshot_of(
             self._scheduler,
             self._loop.time(),
@@ -482,7 +488,7 @@ class Dispatcher(Models):
             self._predict(live)  # in any case before the answer is known
         self._trust.ended(live, is_whole=live.ended_by_itself)
         self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
-        self._note_rekeys()
+        self._rekeys.note(self._scheduler.books.num_rekeys)
         if not self._live:
             self._is_empty.set()
 
@@ -491,10 +497,3 @@ class Dispatcher(Models):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _note_rekeys(self) -> None:
-        num_rekeys = self._scheduler.books.num_rekeys
-        while self._num_rekeys < num_rekeys:
-            self._num_rekeys += 1
-            self._counters["rekeys"] += 1
-            self._telemetry.rekeyed()

@@ -28,6 +28,7 @@ from sagesched_gateway.settings.sections import (
     recorder,
     scheduling,
     tenants,
+    traces,
     triton,
 )
 from sagesched_gateway.settings.sections.admin import AdminConfig
@@ -43,6 +44,7 @@ from sagesched_gateway.settings.sections.predictor import PredictorConfig
 from sagesched_gateway.settings.sections.recorder import RecorderConfig
 from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
 from sagesched_gateway.settings.sections.tenants import TenantsConfig
+from sagesched_gateway.settings.sections.traces import TracesConfig
 from sagesched_gateway.settings.sections.triton import TritonConfig
 
 PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm", "none")
@@ -74,6 +76,7 @@ class GatewayConfig:
     openai: OpenAIConfig = field(default_factory=OpenAIConfig)
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    traces: TracesConfig = field(default_factory=TracesConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)
 
 
@@ -100,6 +103,7 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         openai=openai.read(root.section("openai", OpenAIConfig)),
         recorder=recorder.read(root.section("recorder", RecorderConfig)),
         log=log.read(root.section("log", LogConfig)),
+        traces=traces.read(root.section("traces", TracesConfig)),
         drain=drain.read(root.section("drain", DrainConfig)),
     )
     if config.drain.quantile is not None and config.predictor.mode == "None":

@@ -35,6 +35,9 @@ RELOADABLE = frozenset(
         "limits.slowReaderSeconds",
         "limits.idleStreamSeconds",
         "log.level",
+        "traces.endpoint",
+        "traces.sampleRatio",
+        "traces.resource",
         "drain.maxSeconds",
         "drain.quantile",
     }

@@ -152,6 +152,11 @@ class Section:
             return value
         raise self._refused(key, f"must be a name, not {_shown(value)}")
 
+    def texts_by_name(self, key: str) -> tuple[tuple[str, str], ...]:
+        """(name, text), sorted by name."""
+        within = self.section(key, None)
+        return tuple(sorted((name, within.name_of(name) or "") for name in within.names()))
+
     def choices(self, key: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
         """Any of the words allowed, each once."""
         values = self._list(key)

@@ -72,8 +72,8 @@ class DrainSpec:
     )
     quantile: float | None = prop(
         "Give a pod no more time than what it has in the engine needs with this probability, as predicted "
-        "when it is told to go; what waits and cannot be done by then is refused at once, for other pods. All of "
-        "`maxSeconds` where it is not given. Changes apply at once.",
+        "when it is told to go; what waits and cannot be done by then is refused at once, for other pods. "
+        "All of `maxSeconds` where it is not given. Changes apply at once.",
         default=None,
         minimum=0.5,
         maximum=1,

@@ -55,6 +55,7 @@ def settings_of(pool: Pool) -> GatewayConfig:
         },
         "admin": {"allow": list(gateway.admin_calls)},
         "openai": {"servedName": spec.model.name, "defaultMaxTokens": gateway.default_max_tokens},
+        "traces": _traces(pool),
         "log": {"level": gateway.log_level, "format": gateway.log_format},
         "drain": {"maxSeconds": spec.drain.max_seconds, "quantile": spec.drain.quantile},
     }
@@ -90,6 +91,17 @@ def _scheduling(pool: Pool) -> dict[str, object]:
         "upperQuantile": interval.upper,
         "evictFirst": evictions.first,
         "maxEvictions": evictions.most,
+    }
+
+
+def _traces(pool: Pool) -> dict[str, object]:
+    traces = pool.spec.observability.traces
+    if traces is None:
+        return {}
+    return {
+        "endpoint": traces.endpoint,
+        "sampleRatio": traces.sample_ratio,
+        "resource": {"k8s.namespace.name": pool.namespace, "sagesched.pool": pool.name},
     }
 
 

@@ -228,6 +228,14 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"observability": {"monitor": "None"}},
         "rules need the series that a monitor collects: set rules: false, or monitor: PodMonitor",
     ),
+    "traces to a page": (
+        {"observability": {"traces": {"endpoint": "http://collector/v1/traces"}}},
+        "spec.observability.traces.endpoint in body should match",
+    ),
+    "more traces than requests": (
+        {"observability": {"traces": {"endpoint": "http://collector:4317", "sampleRatio": 2}}},
+        "spec.observability.traces.sampleRatio in body should be less than or equal to 1",
+    ),
     "clients of an open pool": (
         {"security": {"networkPolicy": "Open", "clientNamespaces": ["web"]}},
         "clientNamespaces have no meaning with networkPolicy Open",

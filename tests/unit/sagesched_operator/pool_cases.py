@@ -163,6 +163,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "disruption-min-available": {"disruption": {"minAvailable": 1}},
     "disruption-max-unavailable": {"disruption": {"maxUnavailable": "50%"}},
     "observability-scrape-seconds": {"observability": {"scrapeSeconds": 30}},
+    "observability-traces": {
+        "observability": {"traces": {"endpoint": "http://collector.monitoring:4317", "sampleRatio": 0.5}}
+    },
     "observability-none": {"observability": {"monitor": "None", "rules": False}},
     "security-open": {"security": {"networkPolicy": "Open"}},
     "security-client-namespaces": {"security": {"clientNamespaces": ["web", "batch"]}},
