@@ -202,7 +202,8 @@ class ControlPlane:
                 shutil.rmtree(folder / "etcd", ignore_errors=True)
 
     def _start_controllers(self, tools: Tools) -> None:
-        manager = self._add("kube-controller-manager", commands.controller_manager(tools, self.layout))
+        command = commands.controller_manager(tools, self.layout, (commands.NO_NODE_LIFECYCLE,))
+        manager = self._add("kube-controller-manager", command)
         manager.start()
         if self._schedules:
             self._add("kube-scheduler", commands.scheduler(tools, self.layout)).start()

@@ -82,6 +82,7 @@ async def _leave(gateway: Gateway, farewell: Farewell) -> None:
     _LOG.info("the pod goes: taking requests for %.0f s more, then draining", farewell.settle_s)
     gateway.show_leaving()
     await asyncio.sleep(farewell.settle_s)
+    gateway.part()
     await gateway.drain()
     _LOG.info("drained; waiting to be ended")
     farewell.tell()
