@@ -88,6 +88,9 @@ class Gateway:
     """
 
     addresses: Addresses
+    _grpc: grpc.aio.Server
+    _http: HttpListener
+    _parting: asyncio.Task[None]
 
     def __init__(self, config: GatewayConfig, config_file: Path | None = None) -> None:
         """Build everything; must be called inside the running event loop. Nothing is connected or bound yet.
@@ -226,9 +229,20 @@ class Gateway:
             raise StartError(str(error)) from error
 
     def show_leaving(self) -> None:
-        """Readiness goes; requests are still taken."""
+        """Readiness goes; requests are still taken, and HTTP clients are told to connect anew next time."""
         self.readiness.start_draining()
         self._health.look()
+        self._http.ask_to_reconnect()
+
+    def part(self) -> None:
+        """Clients' connections end, each as soon as what runs on it has ended, and no new ones are taken.
+
+        To be called once new connections lead elsewhere. A client of gRPC hears it at once (GOAWAY), and its
+        next request goes to another replica without an error. Until it hears, for about as long as a packet
+        takes, a request may end as CANCELLED.
+        """
+        self._http.part()
+        self._parting = asyncio.create_task(self._grpc.stop(self.settings.config.drain.max_s))
 
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
@@ -259,22 +273,22 @@ class Gateway:
         if self._certificates is not None:
             asks_clients = self._config.listen.tls.require_client_certificates
             credentials = server_credentials(self._certificates, asks_clients=asks_clients)
-        server, port = await serve_grpc(faces, address, server_options(self._config), credentials)
-        self._open.push_async_callback(_stop_grpc, server)
+        self._grpc, port = await serve_grpc(faces, address, server_options(self._config), credentials)
+        self._open.push_async_callback(self._grpc.stop, _CLOSE_GRACE_S)
         self._open.callback(self._health.close)
         return _with_port(address, port)
 
     async def _serve_http(self, app: web.Application) -> str:
         listen, limits = self._config.listen, self._config.limits
-        listener = HttpListener(
+        self._http = HttpListener(
             app,
             options=connection_options(limits),
             connection_age_s=listen.connection_age_s,
             close_grace_s=_CLOSE_GRACE_S,
             tls=None if self._certificates is None else RotatingContext.of(self._certificates),
         )
-        self._open.push_async_callback(listener.close)
-        return await listener.start(listen.http)
+        self._open.push_async_callback(self._http.close)
+        return await self._http.start(listen.http)
 
     async def _serve_metrics(self, app: web.Application) -> str:
         listener = HttpListener(app, options={"access_log": None}, close_grace_s=_CLOSE_GRACE_S)
@@ -285,10 +299,6 @@ class Gateway:
 async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _stop_grpc(server: grpc.aio.Server) -> None:
-    await server.stop(_CLOSE_GRACE_S)
 
 
 def _with_port(address: str, port: int) -> str:

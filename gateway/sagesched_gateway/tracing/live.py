@@ -43,6 +43,6 @@ class LiveTracing:
 
     async def close(self) -> None:
         """Send what there is; where the collector is away that is given up."""
-        ending, self._tracing = self._tracing and self._tracing.close(), None
-        if ending is not None:
-            await asyncio.to_thread(ending.join, _LAST_S)
+        tracing, self._tracing = self._tracing, None
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close().join, _LAST_S)
