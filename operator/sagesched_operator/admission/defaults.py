@@ -26,7 +26,11 @@ def filled_in(value: Any, schema: Schema) -> Any:
 def _mapping(value: Mapping[Any, Any], schema: Schema) -> dict[Any, Any]:
     known = schema.get("properties", {})
     others = schema.get("additionalProperties", {})
-    result = {key: filled_in(item, known.get(key, others)) for key, item in value.items() if item is not None}
+    result = {
+        key: filled_in(item, known.get(key, others))
+        for key, item in value.items()
+        if item is not None or not (key in known or others)  # what is unknown stays, to be refused
+    }
     for key, within in known.items():
         if key not in result and "default" in within:
             result[key] = filled_in(copy.deepcopy(within["default"]), within)

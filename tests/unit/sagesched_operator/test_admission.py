@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -57,6 +57,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     path=st.sampled_from(PATHS),
     value=_VALUES,
