@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sagesched_operator.admission.defaults import Schema
@@ -85,12 +86,12 @@ def _bounds(value: Any, schema: Schema, path: str) -> Iterator[Complaint]:
         )
     if isinstance(value, int | float) and not isinstance(value, bool):
         # The API server compares whole numbers with the bound's whole part; rules beside it do better.
-        exact = int if isinstance(value, int) else float
+        exact: Callable[[float], float] = int if isinstance(value, int) else float
         for key, is_out, words in (
-            ("minimum", lambda bound: value < exact(bound), "greater than or equal to"),
-            ("maximum", lambda bound: value > exact(bound), "less than or equal to"),
+            ("minimum", operator.lt, "greater than or equal to"),
+            ("maximum", operator.gt, "less than or equal to"),
         ):
-            if key in schema and is_out(schema[key]):
+            if key in schema and is_out(value, exact(schema[key])):
                 text = f"{path} in body should be {words} {schema[key]}"
                 yield Complaint(f"{path}: Invalid value: {value}: {text}", blocks=False)
     if isinstance(value, str):
