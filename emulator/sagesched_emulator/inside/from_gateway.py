@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sagesched_emulator.inside.jobs import IntArray, Jobs
+from sagesched_emulator.inside.jobs import BoolArray, IntArray, Jobs
 from sagesched_emulator.inside.policy import FOREVER, InsidePolicy
 from sagesched_emulator.inside.remaining import remaining
 from sagesched_emulator.profiles import EngineProfile
@@ -40,9 +40,19 @@ class FromGateway(InsidePolicy):
         profile: EngineProfile,
         policy: Policy,
         refresh_tokens: int | None = REFRESH_TOKENS,
+        preempts: bool = True,
     ) -> None:
-        """Take the policy, and after how many generated tokens its row is made anew; None: never."""
+        """Take the policy.
+
+        Args:
+            jobs: all jobs.
+            profile: the engine.
+            policy: gives rows and view.
+            refresh_tokens: after how many generated tokens a row is made anew; None: never.
+            preempts: whether a running request makes room for a better one while there is memory.
+        """
         super().__init__(jobs, profile)
+        self._preempts = preempts
         self._policy = policy
         self._refresh_tokens = refresh_tokens
         self._capacity = profile.capacity()
@@ -91,6 +101,10 @@ class FromGateway(InsidePolicy):
         if self._refresh_tokens is None:
             return FOREVER
         return int((-self.jobs.generated[batch] % self._refresh_tokens).min())
+
+    def locked(self, indices: IntArray) -> BoolArray:
+        """All of them, where it does not preempt."""
+        return np.full(indices.size, not self._preempts)
 
     def _set_row(self, index: int) -> None:
         jobs = self.jobs

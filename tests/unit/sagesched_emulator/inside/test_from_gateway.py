@@ -69,3 +69,9 @@ def test_beyond_the_last_atom_as_much_again_is_expected():
 def test_a_policy_that_ages_by_waiting_is_refused(an_engine, a_request, serve):
     with pytest.raises(ValueError, match="not for inside an engine"):
         serve(lambda jobs, profile: FromGateway(jobs, profile, Hrrn()), an_engine(), a_request("a", 3))
+
+
+def test_without_preemption_what_runs_runs_to_its_end(an_engine, a_request, serve):
+    requests = a_request("gamble", 900, known=(100, 900)), a_request("sure", 300, at=0.5)
+    served = serve(partial(make, preempts=False), an_engine(), *requests)
+    assert (served["gamble"].last_at, served["sure"].last_at) == (900.0, 1200.0)
