@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from sagesched_gateway.scheduling.policies.base import FloatArray, JobFacts, Moment, Policy
+from sagesched_emulator.rivals.fixed_boost import FixedBoost
+from sagesched_emulator.rivals.hrrn import Hrrn
+from sagesched_emulator.rivals.mean_cost import MeanCost
+from sagesched_emulator.rivals.mean_length import MeanLength, Sjf
+from sagesched_emulator.rivals.promotion import Promotion
+from sagesched_emulator.rivals.settings import RivalSettings
+from sagesched_emulator.rivals.short_first import ShortFirst
+from sagesched_emulator.rivals.svf import Svf
+from sagesched_emulator.rivals.tie import Tie
+from sagesched_emulator.rivals.wspt import Wspt
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory
-from sagesched_gateway.scheduling.queue import KeyView
 
-_BY_PROMPT = KeyView()
+REPLAYED: Mapping[str, PolicyFactory] = {
+    **POLICIES,
+    MeanCost.name: lambda settings: MeanCost(),
+    MeanLength.name: lambda settings: MeanLength(),
+    Svf.name: lambda settings: Svf(),
+    Tie.name: lambda settings: Tie(),
+    Wspt.name: lambda settings: Wspt(),
+    Hrrn.name: lambda settings: Hrrn(),
+    ShortFirst.name: lambda settings: ShortFirst(),
+    Promotion.name: lambda settings: Promotion(RivalSettings.of(settings).promote_after_s),
+    FixedBoost.name: lambda settings: FixedBoost(RivalSettings.of(settings).gamma_per_s),
+    Sjf.name: lambda settings: Sjf(),
+}
+"""By name, in the order in which people are told of them."""
 
-
-class Wspt(Policy):
-    """`wspt`: shortest prompt first, as NVIDIA Dynamo does with equal weights; it predicts nothing.
-
-    key = prompt tokens                                              [tokens]
-
-    Since I·O is part of the cost, this alone orders well; a predictor earns its place only below it.
-    """
-
-    name = "wspt"
-
-    def row(self, facts: JobFacts) -> FloatArray:
-        """Prompt tokens."""
-        return np.array([float(facts.prompt_tokens)])
-
-    def view(self, moment: Moment) -> KeyView:
-        """By prompt, always."""
-        return _BY_PROMPT
-
-
-REPLAYED: Mapping[str, PolicyFactory] = {**POLICIES, Wspt.name: lambda settings: Wspt()}
+ORACLES = frozenset({Sjf.name})
+"""Policies that are handed the true length: bounds, not rivals."""

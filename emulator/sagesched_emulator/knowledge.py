@@ -69,6 +69,14 @@ class OtherAnswers(Ignorance):
         return request.known
 
 
+class Truth(Ignorance):
+    """What oracles are told, whatever the others know."""
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """The true length."""
+        return LengthDistribution.point(request.output_tokens)
+
+
 class Learned:
     """`predictor`: the product's own."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 
 from sagesched_emulator.engine import Engine
+from sagesched_emulator.inside.engine import InsideEngine
+from sagesched_emulator.inside.registry import INSIDE, make_inside
 from sagesched_emulator.iteration import Emission, Iteration
 from sagesched_emulator.knowledge import Knowledge
 from sagesched_emulator.profiles import EngineProfile
@@ -38,7 +40,7 @@ def replay(
     Args:
         trace: what is sent when.
         profile: the engine.
-        settings: the gateway.
+        settings: the gateway, or the policy inside the engine.
         knowledge: what it is told of lengths; fresh, since it may learn.
         on_served: called when a request is done, for progress.
         make_front: what stands between clients and engine; None for the gateway, or nothing where `direct`.
@@ -46,6 +48,10 @@ def replay(
     Raises:
         ValueError: unknown policy, or a knob out of its range.
     """
+    if settings.policy.name in INSIDE:
+        make_policy = make_inside(settings.policy)
+        engine = InsideEngine(trace, profile, make_policy, knowledge, settings.preemption)
+        return engine.run(settings.policy.name, on_served)
     return Replay(trace, profile, settings, knowledge, on_served, make_front).run()
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sagesched_emulator.adaptation import set_apart
-from sagesched_emulator.comparison import REPLAYED
 from sagesched_emulator.dataset import Record, read_dataset
 from sagesched_emulator.knowledge import (
     KINDS,
@@ -25,8 +24,9 @@ from sagesched_emulator.knowledge import (
     open_artifact,
 )
 from sagesched_emulator.profiles import PROFILES, profile
-from sagesched_emulator.replay import BLIND, DIRECT, ReplaySettings, replay
+from sagesched_emulator.replay import BLIND, ReplaySettings, replay
 from sagesched_emulator.report import RunFigures, frontier_table, run_figures
+from sagesched_emulator.told import ALL_ORACLES, ALL_POLICIES, told
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
 from sagesched_gateway.scheduling.settings import PolicySettings
@@ -95,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         "--policy",
         action="append",
         metavar="NAME",
-        help=f"repeat for several: {', '.join([*REPLAYED, DIRECT])} (no gateway); "
-        f"default: {', '.join(DEFAULT_POLICIES)}",
+        help=f"repeat for several: {', '.join(ALL_POLICIES)} (no gateway); from fcfs@engine on the engine "
+        f"itself chooses its batch by the policy; default: {', '.join(DEFAULT_POLICIES)}",
     )
     policy.add_argument("--tail-weight", type=float, default=1.0, metavar="C", help="of gittins-boost")
     policy.add_argument(
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     engine = profile(arguments.engine)
     policies = _policies(arguments)
-    all_blind = all(settings.name in BLIND for settings in policies)
+    all_blind = all(settings.name in BLIND | ALL_ORACLES for settings in policies)
     needs_prompts = arguments.distribution == "predictor" and not all_blind
     replayed, observed = _records(arguments, needs_prompts)
     trace = draw_trace(
@@ -157,8 +157,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 stream_interval=arguments.stream_interval,
                 kv_headroom_iterations=arguments.kv_headroom,
             )
-            knowledge = Ignorance() if settings.name in BLIND else make_knowledge()
-            runs.append(run_figures(replay(trace, engine, gateway, knowledge, bar.update)))
+            runs.append(
+                run_figures(replay(trace, engine, gateway, told(settings.name, make_knowledge), bar.update))
+            )
     print(_title(arguments, trace))
     print(frontier_table(runs))
     if arguments.json:
@@ -168,10 +169,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _policies(arguments: argparse.Namespace) -> list[PolicySettings]:
     names = list(dict.fromkeys(arguments.policy or DEFAULT_POLICIES))
-    known = [*REPLAYED, DIRECT]
     for name in names:
-        if name not in known:
-            raise ValueError(f"unknown policy {name!r}, one of {', '.join(known)}")
+        if name not in ALL_POLICIES:
+            raise ValueError(f"unknown policy {name!r}, one of {', '.join(ALL_POLICIES)}")
     return [
         PolicySettings(name=name, tail_weight=arguments.tail_weight, age_guard=arguments.age_guard)
         for name in names

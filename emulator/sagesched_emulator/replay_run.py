@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sagesched_emulator.inside.preemption import Preemption
 from sagesched_emulator.trace import TraceRequest
 from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
@@ -11,7 +12,7 @@ from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettin
 DIRECT = "direct"
 """The pseudo policy without a scheduler."""
 
-BLIND = frozenset({DIRECT, "fcfs", "wspt"})
+BLIND = frozenset({DIRECT, "fcfs", "wspt", "hrrn", "fcfs@engine", "mlfq", "mlfq-unaged"})
 """Policies whose order lengths cannot change, so that predicting for them would only take time."""
 
 
@@ -29,6 +30,7 @@ class ReplaySettings:
         eta_quantile: note for each waiting request the wait predicted with this probability; None for none.
         unsettled_starts: waits inside the engine and its batch are counted after the first so many requests.
         retries: times that a client comes again after the seconds that a refusal tells.
+        preemption: what it costs to put a running request aside, for policies inside the engine.
     """
 
     policy: PolicySettings
@@ -40,6 +42,7 @@ class ReplaySettings:
     eta_quantile: float | None = None
     unsettled_starts: int = 0
     retries: int = 0
+    preemption: Preemption = field(default_factory=Preemption)
 
 
 @dataclass(slots=True, kw_only=True)
