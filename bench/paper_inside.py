@@ -19,7 +19,7 @@ from paper import Runs, add_arguments, castillo, contender, digest, interval, ma
 from sagesched_emulator.inside.preemption import Preemption
 from sagesched_emulator.profiles import profile
 
-POLICIES = ("ssjf", "mean-cost", "sagesched", "gittins-boost")
+POLICIES = ("ssjf", "sagesched", "gittins-boost")
 LOADS = (0.9, 1.05, 1.2)
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_arguments(parser, requests=3000)
+    add_arguments(parser, requests=2000)
     parser.add_argument("--engine", default="kv-bound")
     options = parser.parse_args()
     records, runs, engine = castillo(), Runs(options.kept), profile(options.engine)
