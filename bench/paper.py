@@ -25,14 +25,14 @@ from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_
 from scipy import stats
 
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.inside.preemption import Preemption, Way
-from sagesched_emulator.knowledge import Knowledge, OtherAnswers
 from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.replay import ReplayRun, ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
-from sagesched_emulator.rivals.settings import RivalSettings
-from sagesched_emulator.told import told
 from sagesched_emulator.trace import Trace, draw_trace
+from sagesched_replay.inside.preemption import Preemption, Way
+from sagesched_replay.knowledge import Knowledge, OtherAnswers
+from sagesched_replay.replay import ReplayRun, ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
+from sagesched_replay.rivals.settings import RivalSettings
+from sagesched_replay.told import told
 
 FloatArray = npt.NDArray[np.float64]
 

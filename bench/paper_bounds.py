@@ -30,16 +30,16 @@ from paper import interval, machine, say, seeds_of
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from sagesched_emulator.inside.by_bound import Bound, ByBound
-from sagesched_emulator.inside.engine import InsideEngine, MakeInside
-from sagesched_emulator.inside.preemption import Preemption
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.replay_run import ReplayRun
 from sagesched_emulator.step_time import StepTime
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_gateway.scheduling.settings import EvictFirst
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.inside.by_bound import Bound, ByBound
+from sagesched_replay.inside.engine import InsideEngine, MakeInside
+from sagesched_replay.inside.preemption import Preemption
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.run import ReplayRun
 
 IntArray = npt.NDArray[np.int64]
 

@@ -40,12 +40,12 @@ from paper import (
     seeds_of,
 )
 
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import ReplaySettings, replay
-from sagesched_emulator.told import told
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.replay import ReplaySettings, replay
+from sagesched_replay.told import told
 
 OTHER_MODEL = "Qwen--Qwen2.5-7B-Instruct-1M"
 BOOSTS = tuple(

@@ -16,8 +16,8 @@ import argparse
 import numpy as np
 from paper import Runs, add_arguments, castillo, contender, digest, interval, machine, poisson, say, seeds_of
 
-from sagesched_emulator.inside.preemption import Preemption
 from sagesched_emulator.profiles import profile
+from sagesched_replay.inside.preemption import Preemption
 
 POLICIES = ("ssjf", "sagesched", "gittins-boost")
 LOADS = (0.9, 1.05, 1.2)

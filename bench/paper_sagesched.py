@@ -45,15 +45,7 @@ from paper import (
 )
 
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.inside.engine import InsideEngine, MakeInside
-from sagesched_emulator.inside.from_gateway import FromGateway
-from sagesched_emulator.inside.ltr import Ltr
-from sagesched_emulator.inside.mlfq import Mlfq
-from sagesched_emulator.inside.preemption import Preemption
-from sagesched_emulator.inside.trail import Trail
-from sagesched_emulator.knowledge import Knowledge, OtherAnswers, learned, open_artifact
 from sagesched_emulator.profiles import EngineProfile, profile
-from sagesched_emulator.rivals.mean_cost import MeanCost
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_gateway.scheduling.gittins import gittins_index
 from sagesched_gateway.scheduling.policies.base import FloatArray, JobFacts, Moment, Policy
@@ -62,6 +54,14 @@ from sagesched_gateway.scheduling.policies.sagesched import SageSched
 from sagesched_gateway.scheduling.policies.ssjf import Ssjf
 from sagesched_gateway.scheduling.queue import KeyView
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.inside.engine import InsideEngine, MakeInside
+from sagesched_replay.inside.from_gateway import FromGateway
+from sagesched_replay.inside.ltr import Ltr
+from sagesched_replay.inside.mlfq import Mlfq
+from sagesched_replay.inside.preemption import Preemption
+from sagesched_replay.inside.trail import Trail
+from sagesched_replay.knowledge import Knowledge, OtherAnswers, learned, open_artifact
+from sagesched_replay.rivals.mean_cost import MeanCost
 
 MODEL = "Qwen--Qwen2.5-32B-Instruct"
 PAPERS_RATE = 8.0
