@@ -10,9 +10,11 @@
 - `rule`: how the default tail weight was picked, on another model's answers and other seeds.
 - `overload`: one long request in a hundred, load 1.3: do they start, and what does γ_min change?
 
-Policies inside the engine recompute what they put aside, as the engine behind the gateway does when memory
-runs out; `swap` rows move it to host memory instead. Without a gateway they wait for no hop and no
-prediction.
+Policies inside the engine swap what they put aside to host memory, at what PCIe takes, in series:
+recomputing, as the engine behind the gateway does when memory runs out, would cost them far more than it
+saves (an MLFQ then does little else). They have no hop and no wait for a prediction. So compare them with
+`fcfs@engine`, which has the same. Left out are `mean-length`, which is `ssjf` without its guard, and `amax`
+and `amin`, which `bench/amin_amax.py` and `bench/paper_bounds.py` are about.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from paper import (
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.inside.preemption import Preemption
 from sagesched_replay.knowledge import OtherAnswers
 from sagesched_replay.replay import ReplaySettings, replay
 from sagesched_replay.told import told
@@ -62,9 +65,12 @@ AT_THE_GATEWAY = (
     *(contender("fixed-boost", f"fixed-boost {g:g} /s", gamma_per_s=g) for g in (0.005, 0.02)),
     contender("sjf"),
 )
-INSIDE = (
-    *(contender(name) for name in ("fcfs@engine", "sagesched@engine", "gittins-boost@engine")),
-    *(contender(name) for name in ("mlfq", "mlfq-unaged", "ltr", "trail", "trail-release", "srpt")),
+INSIDE = tuple(
+    contender(name, preemption=Preemption())
+    for name in (
+        *("fcfs@engine", "sagesched@engine", "gittins-boost@engine", "mlfq", "mlfq-unaged"),
+        *("ltr", "trail", "trail-release", "srpt"),
+    )
 )
 Table = dict[str, list[Kept]]
 
