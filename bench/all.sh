@@ -37,3 +37,8 @@ run bench/deadlines.py
 run bench/burst.py
 run bench/storm.py
 run bench/operator_scale.py
+run bench/paper_frontier.py
+run bench/paper_inside.py
+run bench/paper_bounds.py
+run bench/paper_sagesched.py
+run bench/paper_ssjf.py

@@ -10,6 +10,9 @@ M = 16,492. H-SF knows every length. *Discarded* is tokens generated in vain ove
 
 The exact optimum of small cases is an integer program with one binary per job and start time, solved by HiGHS
 (scipy): minimise the sum of completion times less arrivals, memory within M in every round, nobody cancelled.
+The paper solves 40 to 60 jobs with Gurobi. HiGHS proves no optimum of 15 jobs within a minute (its bound is a
+fifth below its best after 20 s), nor does OR-Tools' CP-SAT one of 12, so cases here are smaller; `--smallest`
+makes them larger for whoever has the time.
 """
 
 from __future__ import annotations
@@ -49,13 +52,11 @@ AMIN: MakeInside = partial(ByBound, bound=Bound.LOWER, quantile=0.0)
 AMIN_LARGEST: MakeInside = partial(ByBound, bound=Bound.LOWER, quantile=0.0, evict_first=EvictFirst.LARGEST)
 FAMILIES: dict[str, tuple[Callable[[IntArray], tuple[IntArray, IntArray]], str]] = {
     "[1, 1000]": (lambda o: (np.ones_like(o), np.full_like(o, WIDEST)), "6.92 / 1.43 / 2.66"),
-    "[1, 512]": (lambda o: (np.ones_like(o), np.full_like(o, 512)), "3.02 / 1.43 / 2.66"),
     "100-token class": (
         lambda o: ((o - 1) // 100 * 100 + 1, (o - 1) // 100 * 100 + 100),
         "1.07 / 0.86 / 0.99",
     ),
     "±10 %": (partial(lambda x, o: around(o, x), 0.1), "1.08 / 0.95 / 1.01"),
-    "±50 %": (partial(lambda x, o: around(o, x), 0.5), "1.43 / 0.96 / 2.08"),
     "±95 %": (partial(lambda x, o: around(o, x), 0.95), "1.83 / 0.98 / 3.18"),
     "±99 %": (partial(lambda x, o: around(o, x), 0.99), "1.86 / 1.02 / 2.81"),
 }
@@ -135,14 +136,17 @@ def intervals(options: argparse.Namespace) -> None:
         f"{'largest':>8}   checked before"
     ]
     widest: dict[str, float] = {}
+    drawn = [
+        np.random.default_rng(seed).choice(everything, options.jobs, replace=False)
+        for seed in seeds_of(options.seeds)
+    ]
+    prompts = np.full(options.jobs, PROMPT)
+    hindsights = [mean_latency(serve(HSF, POOL, prompts, output, (output, output))) for output in drawn]
     for family, (make, before) in FAMILIES.items():
         ratios: dict[str, list[float]] = {"amax": [], "amin": [], "largest": []}
         vain: dict[str, list[float]] = {"amin": [], "largest": []}
-        for seed in seeds_of(options.seeds):
-            output = np.random.default_rng(seed).choice(everything, options.jobs, replace=False)
-            prompts = np.full_like(output, PROMPT)
+        for output, hindsight in zip(drawn, hindsights, strict=True):
             bounds = make(output)
-            hindsight = mean_latency(serve(HSF, POOL, prompts, output, bounds))
             for name, policy in (("amax", AMAX), ("amin", AMIN), ("largest", AMIN_LARGEST)):
                 run = serve(policy, POOL, prompts, output, bounds)
                 ratios[name].append(mean_latency(run) / hindsight)
@@ -236,7 +240,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0-9", help="of the interval cases (default: %(default)s)")
     parser.add_argument("--cases", type=int, default=20, help="cases solved exactly (default: %(default)s)")
     parser.add_argument(
-        "--smallest", type=int, default=40, help="jobs of an exact case, up to half as many more"
+        "--smallest", type=int, default=5, help="jobs of an exact case, up to half as many more"
     )
     parser.add_argument("--only", choices=("intervals", "exact"), help="default: both")
     options = parser.parse_args(argv)

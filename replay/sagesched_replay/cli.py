@@ -18,6 +18,7 @@ from sagesched_emulator.workload import generate
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.errors import PredictorError
 from sagesched_replay.adaptation import set_apart
+from sagesched_replay.inside.preemption import Preemption, Way
 from sagesched_replay.knowledge import (
     KINDS,
     Ignorance,
@@ -127,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="KV kept free at a start, in iterations of growth of all that run (default: the core's)",
     )
+    policy.add_argument(
+        "--preemption",
+        choices=[way.value for way in Way],
+        default=Way.SWAP.value,
+        help="inside the engine: what is put aside goes to host memory or is prefilled again "
+        "(default: %(default)s)",
+    )
     policy.add_argument("--stream-interval", type=int, default=16, metavar="K", help="stream each K-th token")
     run.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     return parser
@@ -156,6 +164,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 policy=settings,
                 stream_interval=arguments.stream_interval,
                 kv_headroom_iterations=arguments.kv_headroom,
+                preemption=Preemption(way=Way(arguments.preemption)),
             )
             runs.append(
                 run_figures(replay(trace, engine, gateway, told(settings.name, make_knowledge), bar.update))
