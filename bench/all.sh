@@ -38,3 +38,8 @@ run bench/burst.py
 run bench/two_workers.py --requests 1000 --seeds 0-4
 run bench/storm.py
 run bench/operator_scale.py
+run bench/paper_frontier.py
+run bench/paper_inside.py
+run bench/paper_bounds.py
+run bench/paper_sagesched.py
+run bench/paper_ssjf.py
