@@ -112,20 +112,22 @@ def _example(place: str, line: str, model: str | None) -> Example | None:
 
 
 def _lengths(place: str, fields: dict[str, Any]) -> tuple[int, ...]:
-    samples = fields.get("output_samples")
+    name, samples = "output_samples", fields.get("output_samples")
     if samples is None:
-        samples = [fields.get("output_tokens")]
+        name, samples = "output_tokens", [fields.get("output_tokens")]
     if not isinstance(samples, list) or not samples or None in samples:
         raise DatasetError(f"{place}: `output_tokens` or a list `output_samples` is needed")
-    return tuple(_tokens(place, "output_samples", sample, 0) for sample in samples)
+    return tuple(_tokens(place, name, sample, 0) for sample in samples)
 
 
 def _tokens(place: str, name: str, value: Any, default: int) -> int:
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    # A table with gaps, written as JSON, has whole numbers as 24.0.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
         raise DatasetError(f"{place}: `{name}`: expected a whole number of at least 0, got {value!r}")
-    return value
+    return whole
 
 
 def _number(place: str, name: str, value: Any) -> float | None:

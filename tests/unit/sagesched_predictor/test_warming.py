@@ -50,6 +50,13 @@ def test_what_would_have_been_cut_off_is_cut_off(tmp_path: Path) -> None:
     assert (outcome.output_tokens, outcome.censored) == (100, True)
 
 
+def test_numbers_of_a_table_with_gaps_are_taken(tmp_path: Path) -> None:
+    line = {"prompt": "p*1", "output_tokens": 24.0, "prompt_tokens": 5.0, "max_tokens": None}
+    (example,) = read_examples(a_dataset(tmp_path, line))
+    assert (example.output_tokens, example.features.prompt_tokens) == ((24,), 5)
+    assert (example.features.max_tokens, type(example.output_tokens[0])) == (0, int)
+
+
 def test_without_a_cap_nothing_is_cut_off(tmp_path: Path) -> None:
     (example,) = read_examples(a_dataset(tmp_path, {"prompt": "p*1", "output_tokens": 30_000}))
     (outcome,) = example.outcomes("each")
@@ -86,6 +93,7 @@ def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
         {"prompt": "p", "output_samples": []},
         {"prompt": "p", "output_samples": [1, None]},
         {"prompt": "p", "output_tokens": -1},
+        {"prompt": "p", "output_tokens": 2.5},
         {"prompt": "p", "output_tokens": 1, "max_tokens": "many"},
     ],
     ids=str,
