@@ -24,7 +24,7 @@ class Clairvoyant:
     def predict(self, prompts: Sequence[PromptFeatures]) -> list[Prediction]:
         if len(self.observed) < self.needs:
             return [Prediction(None, "none", 0)] * len(prompts)
-        known = [LengthDistribution.point(float(p.prompt)).clipped(p.max_tokens) for p in prompts]
+        known = [LengthDistribution.point(float(p.prompt)).clipped(p.max_tokens or 10**6) for p in prompts]
         return [Prediction(distribution, "prior", 0) for distribution in known]
 
     def observe(self, features: PromptFeatures, outcome: Outcome) -> None:
