@@ -22,6 +22,9 @@ from sagesched_gateway.settings.config import GatewayConfig
 _LOG = logging.getLogger(__name__)
 
 
+_PARTING_S = 1.0
+"""What clients had sent before they heard that they should leave is still taken."""
+
 _NO_FAREWELL = Farewell()
 
 
@@ -64,8 +67,7 @@ async def serve(
         _spare_the_collector()
         print(json.dumps(asdict(gateway.addresses)), flush=True)
         await told_once.wait()
-        max_s = gateway.settings.config.drain.max_s
-        _LOG.info("draining, at most %.0f s; a second signal ends at once", max_s)
+        _LOG.info("draining; a second signal ends at once")
         drain = asyncio.create_task(gateway.drain())
         hurry = asyncio.create_task(told_twice.wait())
         await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +84,8 @@ async def _leave(gateway: Gateway, farewell: Farewell) -> None:
     _LOG.info("the pod goes: taking requests for %.0f s more, then draining", farewell.settle_s)
     gateway.show_leaving()
     await asyncio.sleep(farewell.settle_s)
+    gateway.part()
+    await asyncio.sleep(_PARTING_S)
     await gateway.drain()
     _LOG.info("drained; waiting to be ended")
     farewell.tell()

@@ -2,7 +2,8 @@
 
 A native sidecar gets SIGTERM only after the other containers have ended, too late to drain. So the hook
 (`sagesched-gateway drain`) asks the running gateway by SIGUSR1: readiness goes at once, requests that still
-come are taken for some seconds, until clients have heard; then new ones are refused and the rest is finished.
+come are taken for some seconds, until new connections lead elsewhere; then clients are told to leave theirs
+(to the other replicas, for the Service sends them there), and what is here is finished.
 A file says that it is done, for the hook and for Triton's own, which waits for it before Triton ends.
 """
 
