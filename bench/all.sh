@@ -11,6 +11,7 @@ run bench/step_time_fit.py
 run bench/workload_fit.py
 run bench/core_speed.py
 run bench/predictor_quality.py
+run bench/predictor_elsewhere.py
 run bench/predictor_latency.py
 run bench/predictor_beside_stream.py
 run bench/drift.py
