@@ -81,6 +81,17 @@ class Containers:
         if old:
             self._ctr("images", "rm", *old)
 
+    def kill(self, container_id: str) -> None:
+        """End a container's first process as a crash would.
+
+        Args:
+            container_id: as in a pod's status.
+
+        Raises:
+            ClusterError: it does not run.
+        """
+        self._ctr("tasks", "kill", "--signal=SIGKILL", container_id.removeprefix("containerd://"))
+
     def remove_containers(self) -> None:
         """Remove all, with their tasks and what they had written; images stay."""
         tasks = self._ctr("tasks", "ls", "-q", check=False).stdout.split()
