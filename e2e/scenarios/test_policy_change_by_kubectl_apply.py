@@ -16,8 +16,8 @@ from sagesched_emulator.answers import Answers
 
 _IN_FLIGHT = 4
 _LOADED_S = 20.0
-_PER_SECOND = 9.0
-_QUIET_S = 14.0
+_PER_SECOND = 10.0
+_QUIET_S = 16.0
 """Until what waited of the first half has been served."""
 _SHORT, _LONG = (8, 24), (300, 500)
 _SHARE_LONG = 0.2

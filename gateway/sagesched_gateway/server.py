@@ -22,6 +22,9 @@ from sagesched_gateway.settings.config import GatewayConfig
 _LOG = logging.getLogger(__name__)
 
 
+_PARTING_S = 1.0
+"""What clients had sent before they heard that they should leave is still taken."""
+
 _NO_FAREWELL = Farewell()
 
 
@@ -83,6 +86,7 @@ async def _leave(gateway: Gateway, farewell: Farewell) -> None:
     gateway.show_leaving()
     await asyncio.sleep(farewell.settle_s)
     gateway.part()
+    await asyncio.sleep(_PARTING_S)
     await gateway.drain()
     _LOG.info("drained; waiting to be ended")
     farewell.tell()

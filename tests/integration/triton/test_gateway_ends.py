@@ -180,7 +180,7 @@ def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_s
     try:
         assert not drained.exists()
         gateway.wait_ready()
-        running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, max_tokens=300))
+        running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, max_tokens=900))
         running.next()
         command = ["drain", "--drained-file", str(drained), "--pid", str(gateway.pid), "--timeout", "60"]
         hook = subprocess.Popen([sys.executable, "-m", "sagesched_gateway.cli", *command])
@@ -190,7 +190,7 @@ def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_s
         refused = Exchange(gateway.grpc_address, a_request(known.short.prompt), metadata=AS_STATUS)
         assert refused.rest()[-1][0] == "UNAVAILABLE"
         assert not drained.exists()
-        assert len(running.rest()) == 299
+        assert len(running.rest()) == 899
         assert len(late.rest()) == known.short.output_tokens[0]
         assert hook.wait(30) == 0
         assert drained.exists()
@@ -220,6 +220,10 @@ def test_clients_of_a_pod_that_goes_leave_for_another_without_an_error(direct_tr
             old.signal(signal.SIGUSR1)
             until(lambda: not old.is_ready)
             service.target = new.grpc_address
+            states: list[grpc.ChannelConnectivity] = []
+            channel.subscribe(states.append)
+            until(lambda: states[-1:] != [grpc.ChannelConnectivity.READY])
+            assert not old.status()["draining"]  # what is on its way by then is not refused
             while not old.status()["draining"]:
                 assert num_answers(channel, known.very_long.prompt, 3) == 3
             for _ in range(3):
