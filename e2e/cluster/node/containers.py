@@ -9,9 +9,9 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from cluster.debian import find
 from cluster.errors import ClusterError
 from cluster.node.layout import PAUSE_IMAGE, NodeLayout
-from cluster.node.packages import find
 
 _NAMESPACE = "k8s.io"
 _TIMEOUT_S = 300
