@@ -12,7 +12,12 @@ from cluster import images
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of few files."""
     monkeypatch.setattr(images, "ROOT", tmp_path)
-    for name in (*images._SHARED, "images/gateway/Dockerfile", "images/operator/Dockerfile", "images/tools.txt"):
+    for name in (
+        *images._SHARED,
+        "images/gateway/Dockerfile",
+        "images/operator/Dockerfile",
+        "images/tools.txt",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "gateway").mkdir()
