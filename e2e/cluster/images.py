@@ -39,44 +39,46 @@ _KEPT = 3
 _TRUST = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
-def archives(names: Iterable[str]) -> dict[str, Path]:
+def archives(names: Iterable[str], checkout: Path | None = None) -> dict[str, Path]:
     """Archives of the images `localhost/sagesched-NAME:KEY`, built first where the cache lacks them.
 
     Args:
         names: some of `NAMES`.
+        checkout: folder of another version's sources; this one's where left out.
 
     Raises:
         ToolError: buildah or debootstrap are missing and not for us to install, or a build failed.
     """
     folder = default_cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    made = {name: folder / f"{name}-{image_key(name)}.tar" for name in names}
+    root = checkout or ROOT
+    made = {name: folder / f"{name}-{image_key(name, root)}.tar" for name in names}
     missing = [name for name, archive in made.items() if not archive.exists()]
     if missing:
         ensure_programs(PROGRAMS)
         with _alone(folder):
             for name in missing:
                 if not made[name].exists():
-                    _build(folder, name, made[name])
+                    _build(folder, root, name, made[name])
     for archive in made.values():
         os.utime(archive)
     return made
 
 
-def image_key(name: str) -> str:
+def image_key(name: str, root: Path = ROOT) -> str:
     """Names what an image is made of: equal keys, equal images."""
     digest = hashlib.sha256(_base_key().encode())
-    for file in _ingredients(name):
-        digest.update(f"{file.relative_to(ROOT)}\0".encode())
+    for file in _ingredients(root, name):
+        digest.update(f"{file.relative_to(root)}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _ingredients(name: str) -> list[Path]:
-    files = [ROOT / each for each in _SHARED]
-    files += [file for file in (ROOT / "images").glob("*") if file.is_file()]
+def _ingredients(root: Path, name: str) -> list[Path]:
+    files = [root / each for each in _SHARED]
+    files += [file for file in (root / "images").glob("*") if file.is_file()]
     for folder in (f"images/{name}", *_SOURCES):
-        files += [file for file in (ROOT / folder).rglob("*") if file.is_file()]
+        files += [file for file in (root / folder).rglob("*") if file.is_file()]
     return sorted(file for file in files if "__pycache__" not in file.parts)
 
 
@@ -85,17 +87,17 @@ def _base_key() -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def _build(folder: Path, name: str, archive: Path) -> None:
+def _build(folder: Path, root: Path, name: str, archive: Path) -> None:
     base = _base(folder)
-    image = f"localhost/sagesched-{name}:{image_key(name)}"
+    image = f"localhost/sagesched-{name}:{image_key(name, root)}"
     began = _say(f"building the image {name}")
     trust = [f"--volume={place}:{place}:ro" for place in _TRUST if place.exists()]
-    arguments = {"BASE": base, "REVISION": _revision()}
+    arguments = {"BASE": base, "REVISION": _revision(root)}
     _buildah(
         folder,
         *("build", "--isolation=chroot", "--network=host", "--layers", "--pull-never", *trust),
         *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-        *(f"--file={ROOT / 'images' / name / 'Dockerfile'}", f"--tag={image}", str(ROOT)),
+        *(f"--file={root / 'images' / name / 'Dockerfile'}", f"--tag={image}", str(root)),
     )
     unfinished = archive.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -153,8 +155,8 @@ def _forget_old(folder: Path, name: str) -> None:
         )
 
 
-def _revision() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+def _revision(root: Path) -> str:
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
