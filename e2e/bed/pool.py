@@ -82,6 +82,11 @@ class Pool:
         status: dict[str, Any] = json.loads(self.cluster.kubectl("get", "--raw", path))
         return status
 
+    def crash(self, pod: Mapping[str, Any], container: str) -> None:
+        """Kill a container's first process."""
+        [status] = [each for each in container_statuses(pod) if each["name"] == container]
+        self.cluster.containers.kill(status["containerID"])
+
     def wait_settled(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
         """Wait until the pool is Ready for the spec as it is now.
 
@@ -143,10 +148,26 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of all containers, native sidecars among them."""
+    status = pod["status"]
+    statuses: list[dict[str, Any]] = [*status["initContainerStatuses"], *status["containerStatuses"]]
+    return statuses
+
+
+def restarts(pod: Mapping[str, Any]) -> dict[str, int]:
+    """Container → how often it was started again, for those that were."""
+    return {each["name"]: each["restartCount"] for each in container_statuses(pod) if each["restartCount"]}
+
+
 @contextmanager
 def a_pool(cluster: SingleNode, namespace: str, spec: Mapping[str, Any]) -> Iterator[Pool]:
-    """A settled pool in a namespace of its own, both gone afterwards."""
+    """A settled pool in a namespace of its own, both gone afterwards.
+
+    The namespace enforces the strictest of Kubernetes' pod security standards.
+    """
     cluster.kubectl("create", "namespace", namespace)
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     pool = Pool(cluster, namespace=namespace)
     try:
         pool.apply(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc.aio
 import numpy as np
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
@@ -52,6 +53,8 @@ class TritonClient:
                 has_ended = response.parameters["triton_final_response"].bool_param
         except InferenceServerException as error:
             raise AnswerError(_in_words(error)) from error
+        except grpc.aio.AioRpcError as error:  # tritonclient lets some through as they are
+            raise AnswerError(f"{error.code().name} {error.details()}") from error
         if not has_ended:
             raise AnswerError("the stream ended before the answer did")
 

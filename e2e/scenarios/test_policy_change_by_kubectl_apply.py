@@ -12,6 +12,7 @@ from bed.load import Load, Request
 from bed.pool import MakePool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
+from bed.usage import usage
 from sagesched_emulator.answers import Answers
 
 _IN_FLIGHT = 4
@@ -38,6 +39,7 @@ def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> 
             time.sleep(_LOADED_S)
             [pod] = pool.ready_pods()
             waiting = pool.gateway_status(pod)["queue"]["queued"]
+            record.proved(f"under load: {usage(pool.cluster, pool.namespace)}")
             pool.apply(spec("gittins-boost"))
             applied = pool.wait(
                 lambda: pool.gateway_status(pod)["policy"] == "gittins-boost",
