@@ -251,6 +251,32 @@ def test_a_drain_that_takes_too_long_ends_the_rest(direct_triton, start, known):
     assert in_engine(direct_triton, num_before)[0].stopped
 
 
+def test_a_drain_by_quantile_is_given_what_answers_are_seen_to_need(start, known):
+    """This gateway knows short answers only; one that never ends does not hold it up for 300 s."""
+    gateway = start(
+        predictor={"mode": "HistoryOnly", "encoder": str(export_encoder())},
+        drain={"maxSeconds": 300, "quantile": 0.9},
+        engine={"slots": 1, "lookahead": 0},
+    )
+    gateway.wait_ready(predictor=True)
+    for _ in range(20):
+        Exchange(gateway.grpc_address, a_request(known.short.prompt)).rest()
+    running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt), metadata=AS_STATUS)
+    running.next()
+    drain = gateway.status()["drain"]
+    assert (drain["max_s"], drain["budget_s"]) == (300.0, pytest.approx(5.0, abs=1.0))
+    waiting = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, id="w"), metadata=AS_STATUS)
+    until(lambda: gateway.queue() == (1, 1))
+    gateway.signal(signal.SIGTERM)
+    told_at = time.monotonic()
+    assert waiting.rest()[-1][0] == "UNAVAILABLE"
+    assert time.monotonic() - told_at < 8
+    until(lambda: gateway.status()["drain"]["budget_s"] < 4)
+    assert running.rest()[-1] == ("UNAVAILABLE", "the gateway shut down before the request was finished")
+    assert gateway.exit_code() == 0
+    assert 3 < time.monotonic() - told_at < 15
+
+
 def test_a_second_signal_ends_at_once(start, known):
     gateway = start()
     gateway.wait_ready()
