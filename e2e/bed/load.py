@@ -8,6 +8,8 @@ from pathlib import Path
 
 TRITON = "tritonclient"
 OPENAI = "openai"
+CANCELLED = "CANCELLED"
+"""What gRPC says of a request that a server which stops has not taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

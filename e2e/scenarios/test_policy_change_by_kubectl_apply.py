@@ -12,12 +12,13 @@ from bed.load import Load, Request
 from bed.pool import MakePool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
+from bed.usage import usage
 from sagesched_emulator.answers import Answers
 
 _IN_FLIGHT = 4
 _LOADED_S = 20.0
-_PER_SECOND = 9.0
-_QUIET_S = 14.0
+_PER_SECOND = 10.0
+_QUIET_S = 16.0
 """Until what waited of the first half has been served."""
 _SHORT, _LONG = (8, 24), (300, 500)
 _SHARE_LONG = 0.2
@@ -38,6 +39,7 @@ def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> 
             time.sleep(_LOADED_S)
             [pod] = pool.ready_pods()
             waiting = pool.gateway_status(pod)["queue"]["queued"]
+            record.proved(f"under load: {usage(pool.cluster, pool.namespace)}")
             pool.apply(spec("gittins-boost"))
             applied = pool.wait(
                 lambda: pool.gateway_status(pod)["policy"] == "gittins-boost",
