@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -61,6 +61,7 @@ async def watch_pools(
     kubeconfig: Path | None,
     namespaces: Sequence[str],
     *,
+    identity: str,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
@@ -70,12 +71,15 @@ async def watch_pools(
         pools: told of every pool.
         kubeconfig: see `registry_of`.
         namespaces: to look into; none for the whole cluster.
+        identity: of this replica. By itself kopf asks for the user's name, and a user that is only a number,
+            as in many containers, has none.
         stop: ends it.
         ready: set once it follows.
     """
     await kopf.operator(
         registry=registry_of(pools, kubeconfig),
         settings=settings_of(),
+        identity=cast(Any, identity),  # a NewType of kopf's that it does not export
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
