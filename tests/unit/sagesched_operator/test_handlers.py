@@ -20,15 +20,17 @@ async def test_the_user_of_a_container_needs_no_name(tmp_path: Path, monkeypatch
     monkeypatch.delenv("POD_ID", raising=False)
     stop = asyncio.Event()
     stop.set()
-    (tmp_path / "config").write_text(
-        "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],"
-        " clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {}}]}"
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
+        " contexts: [{name: c, context: {cluster: c, user: u}}],"
+        " clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]}"
     )
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     async with asyncio.timeout(10):
         await watch_pools(
             PoolStore(lambda *_: None),
-            tmp_path / "config",
+            kubeconfig,
             (),
             identity="operator-1",
             stop=stop,
