@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from capacity_cells import RULES, STALE_AFTER_S, Cell
 
-from sagesched_emulator.knowledge import Ignorance, OtherAnswers
 from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.replay import BLIND, DIRECT, Replay, ReplayRun, ReplaySettings, Served
-from sagesched_emulator.replay_fronts import Gateway
 from sagesched_emulator.trace import Trace
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.ports import EngineGauges
 from sagesched_gateway.scheduling.events import CapacityChanged
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_replay.fronts import Gateway
+from sagesched_replay.knowledge import Ignorance, OtherAnswers
+from sagesched_replay.replay import BLIND, DIRECT, Replay, ReplayRun, ReplaySettings, Served
 
 USUAL_GAP_TOKENS = 8
 LATE = 2

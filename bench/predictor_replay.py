@@ -25,18 +25,18 @@ from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_
 from fold_predictor import Bench, predictor_of
 from replay_frontier import interval, table
 
-from sagesched_emulator.adaptation import set_apart
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.knowledge import Ignorance, Knowledge, Learned, observe_records
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import BLIND, ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
 from sagesched_emulator.trace import TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.training.fitting import Fitted
 from sagesched_predictor.training.held_out import fold_of
 from sagesched_predictor.training.network import FloatMatrix
+from sagesched_replay.adaptation import set_apart
+from sagesched_replay.knowledge import Ignorance, Knowledge, Learned, observe_records
+from sagesched_replay.replay import BLIND, ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
 
 REPLAYED_FOLDS = (0, 1)
 POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
