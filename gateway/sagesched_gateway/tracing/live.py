@@ -51,9 +51,9 @@ class LiveTracing:
         self._config = _OFF
         if self._opening is not None:
             await self._opening
-        ending, self._tracing = self._tracing and self._tracing.close(), None
-        if ending is not None:
-            await asyncio.to_thread(ending.join, _LAST_S)
+        tracing, self._tracing = self._tracing, None
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close().join, _LAST_S)
 
     async def _open(self, config: TracesConfig) -> None:
         tracing = await asyncio.to_thread(_load, config)
