@@ -97,7 +97,8 @@ class Pool:
         def is_settled() -> bool:
             document = self.get(KIND, self.name)
             status = document.get("status", {})
-            ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+            conditions: list[dict[str, str]] = status.get("conditions", [])
+            ready = next((each for each in conditions if each["type"] == "Ready"), {})
             return (
                 ready.get("status") == "True"
                 and status.get("observedGeneration") == document["metadata"]["generation"]
