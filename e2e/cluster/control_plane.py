@@ -184,7 +184,8 @@ class ControlPlane:
 
     def _start_server(self, tools: Tools, folder: Path) -> None:
         for attempt in range(1, PORT_TRIES + 1):
-            self._layout = commands.Layout(folder, *free_ports(3))
+            api_port, etcd_port, peer_port = free_ports(3)
+            self._layout = commands.Layout(folder, api_port, etcd_port, peer_port)
             for name, token in self._tokens.items():
                 file = self._layout.kubeconfig(name)
                 credentials.write_kubeconfig(file, self.url, self._layout.authority, token)

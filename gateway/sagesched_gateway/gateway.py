@@ -17,6 +17,7 @@ from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.grpc_face.credentials import server_credentials
 from sagesched_gateway.api.grpc_face.health import HealthFace
 from sagesched_gateway.api.grpc_face.kserve import KServeFace
 from sagesched_gateway.api.grpc_face.reflection import ReflectionFace
@@ -24,6 +25,7 @@ from sagesched_gateway.api.grpc_face.server import serve_grpc, server_options
 from sagesched_gateway.api.grpc_face.stream import StreamBounds
 from sagesched_gateway.api.http_face.app import build_http_app, connection_options
 from sagesched_gateway.api.http_face.connection import HttpListener
+from sagesched_gateway.api.http_face.rotating_context import RotatingContext
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
@@ -31,11 +33,13 @@ from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
+from sagesched_gateway.dispatch.drain_budget import DrainBudget
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.logs import use_level
 from sagesched_gateway.metrics import GatewayMetrics
 from sagesched_gateway.parts import (
     StartError,
+    certificates_of,
     engine_settings_of,
     policy_of,
     predictor_of,
@@ -51,6 +55,7 @@ from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader
+from sagesched_gateway.tracing.live import LiveTracing
 from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.engine_metrics import TritonEngineProbe
 from sagesched_gateway.triton.metadata import ModelCatalog
@@ -99,6 +104,7 @@ class Gateway:
         """
         refuse_both_runtimes()
         self._config = config
+        self._certificates = certificates_of(config.listen.tls)
         self.settings = LiveSettings(config)
         self._client = TritonClient(config.triton.grpc)
         tokenizer = tokenizer_of(config.tokenizer)
@@ -114,6 +120,7 @@ class Gateway:
         self._recorder = None
         if config.recorder.file is not None:
             self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)
+        self._tracing = LiveTracing(config.traces)
         try:
             counter = TokenCounter(tokenizer)
             template = find_template(config.openai.chat_template, config.tokenizer)
@@ -130,6 +137,7 @@ class Gateway:
                 until_back=lambda: self._watch.until_ready(),
                 trust=trust_of(config.predictor.calibration),
                 separates_tenants=config.predictor.history.by_tenant,
+                tracing=self._tracing,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,
@@ -141,6 +149,8 @@ class Gateway:
             )
         except ValueError as error:
             raise StartError(str(error)) from error
+        clock = asyncio.get_running_loop().time
+        self._drain_budget = DrainBudget(self.dispatcher.until_ended_s, clock)
         self._capacity_watch = CapacityWatch(
             self._probe,
             capacity,
@@ -180,10 +190,13 @@ class Gateway:
             self._open.push_async_callback(self._recorder.close)
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
+        self._open.push_async_callback(self._tracing.close)
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
         works = [self._watch.run(), self._capacity_watch.run(), self._sweeper.run()]
+        if self._certificates is not None:
+            works.append(self._certificates.run())
         if self.reloader is not None:
             works.append(self.reloader.run())
         for work in works:
@@ -203,6 +216,8 @@ class Gateway:
             config.triton.metrics,
             readiness=self.readiness,
             settings=self.settings,
+            drain_budget=self._drain_budget,
+            certificates=self._certificates,
         )
         try:
             self.addresses = Addresses(
@@ -232,7 +247,7 @@ class Gateway:
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
         self.show_leaving()
-        await self.dispatcher.drain(self.settings.config.drain.max_s)
+        await self.dispatcher.drain(self._drain_budget.begin(self.settings.config.drain))
 
     async def close(self) -> None:
         """End everything that still runs."""
@@ -248,12 +263,17 @@ class Gateway:
             self.dispatcher.use_pressure(pressure_of(config))
         self.dispatcher.use_limits(queue_limits_of(config.limits))
         self._kserve.bounds = StreamBounds.of(config)
+        self._tracing.use(config.traces)
         if config.log.level != self.settings.config.log.level:
             use_level(config.log.level)
 
     async def _serve_grpc(self, address: str) -> str:
         faces = (self._kserve, self._health, ReflectionFace())
-        self._grpc, port = await serve_grpc(faces, address, server_options(self._config))
+        credentials = None
+        if self._certificates is not None:
+            asks_clients = self._config.listen.tls.require_client_certificates
+            credentials = server_credentials(self._certificates, asks_clients=asks_clients)
+        self._grpc, port = await serve_grpc(faces, address, server_options(self._config), credentials)
         self._open.push_async_callback(self._grpc.stop, _CLOSE_GRACE_S)
         self._open.callback(self._health.close)
         return _with_port(address, port)
@@ -265,6 +285,7 @@ class Gateway:
             options=connection_options(limits),
             connection_age_s=listen.connection_age_s,
             close_grace_s=_CLOSE_GRACE_S,
+            tls=None if self._certificates is None else RotatingContext.of(self._certificates),
         )
         self._open.push_async_callback(self._http.close)
         return await self._http.start(listen.http)

@@ -67,8 +67,7 @@ async def serve(
         _spare_the_collector()
         print(json.dumps(asdict(gateway.addresses)), flush=True)
         await told_once.wait()
-        max_s = gateway.settings.config.drain.max_s
-        _LOG.info("draining, at most %.0f s; a second signal ends at once", max_s)
+        _LOG.info("draining; a second signal ends at once")
         drain = asyncio.create_task(gateway.drain())
         hurry = asyncio.create_task(told_twice.wait())
         await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -15,6 +15,9 @@ NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 RELATIVE_PATH = r"^[A-Za-z0-9_.][A-Za-z0-9_./-]*$"
 """A path inside a model source; that it holds no `..` is a rule beside it."""
 
+ENDPOINT = r"^https?://[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$"
+"""Where something listens over gRPC."""
+
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 DIGEST = r"^sha256:[a-f0-9]{64}$"
 

@@ -130,6 +130,8 @@ def test_a_restart_writes_nothing(own, start):
     first.wait_leading()
     own.apply(SMALLEST)
     until(lambda: own.condition("Ready"))
+    # Kubernetes' own controllers may be slow after an outage: what they write, the operator answers.
+    until(lambda: own.get("deployment", "llama").get("status", {}).get("unavailableReplicas") == 1)
     time.sleep(2)
     assert first.stop() == 0
     before = len(own.plane.requests())

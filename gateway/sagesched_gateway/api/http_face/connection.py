@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -128,6 +129,7 @@ class HttpListener:
         connection_age_s: float = 0.0,
         head_patience_s: float = HEAD_PATIENCE_S,
         close_grace_s: float = 2.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare.
 
@@ -137,12 +139,14 @@ class HttpListener:
             connection_age_s: see `ListenConfig`.
             head_patience_s: see `HEAD_PATIENCE_S`.
             close_grace_s: how long `close` waits for handlers.
+            tls: for each connection; None serves without TLS.
         """
         app.middlewares.insert(0, _note_request)
         app.on_response_prepare.append(self._part_from_the_old)
         self._runner = web.AppRunner(app, shutdown_timeout=close_grace_s)
         self._options = {**options, "age_s": connection_age_s, "head_patience_s": head_patience_s}
         self._listening: asyncio.Server | None = None
+        self._tls = tls
         self._asks_to_reconnect = False
 
     async def start(self, address: str) -> str:
@@ -163,7 +167,11 @@ class HttpListener:
         host, _, port = address.rpartition(":")
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                lambda: HttpConnection(server, **self._options), host.strip("[]"), int(port), backlog=_BACKLOG
+                lambda: HttpConnection(server, **self._options),
+                host.strip("[]"),
+                int(port),
+                backlog=_BACKLOG,
+                ssl=self._tls,
             )
         except OSError as error:
             raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
