@@ -117,12 +117,6 @@ class Account:
             errors.pop(CANCELLED, None)
         return errors
 
-    @property
-    def mean_ttlt_s(self) -> float:
-        """Mean time to the last token, over complete answers."""
-        times = [each.last - each.due for each in self.timings if each.end == "complete" and each.last]
-        return sum(times) / len(times)
-
     def in_words(self) -> str:
         """For the table of scenarios."""
         total = len(self.timings)

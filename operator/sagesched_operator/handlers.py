@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import kopf
 
@@ -71,15 +71,14 @@ async def watch_pools(
         pools: told of every pool.
         kubeconfig: see `registry_of`.
         namespaces: to look into; none for the whole cluster.
-        identity: of this replica. By itself kopf asks for the user's name, and a user that is only a number,
-            as in many containers, has none.
+        identity: of this replica. Kopf would make one of the user's name, and a container's has none.
         stop: ends it.
         ready: set once it follows.
     """
     await kopf.operator(
         registry=registry_of(pools, kubeconfig),
         settings=settings_of(),
-        identity=cast(Any, identity),  # a NewType of kopf's that it does not export
+        identity=identity,  # type: ignore[arg-type]  # a name for `str` that kopf does not export
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),

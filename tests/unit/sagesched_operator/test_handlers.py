@@ -1,31 +1,38 @@
-"""What kopf is told when it is started."""
-
-from __future__ import annotations
+"""How kopf is started."""
 
 import asyncio
 import getpass
-from typing import Any
+from pathlib import Path
 
-import kopf
 import pytest
-from kopf._core.engines import peering
 
 from sagesched_operator.control.store import PoolStore
 from sagesched_operator.handlers import watch_pools
 
 
-async def test_a_user_that_is_only_a_number_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the operator's own image, where kopf's choice of an identity asks for a name that is not there."""
+async def test_the_user_of_a_container_needs_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """User 1000 is in no image's list of users, and getpass then raises a KeyError."""
 
-    def no_name() -> str:
+    def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 1000")
 
-    async def starts(*, identity: str | None = None, **_: Any) -> None:
-        told.append(identity if identity is not None else peering.detect_own_id(manual=False))
-
-    told: list[str] = []
-    monkeypatch.setattr(getpass, "getuser", no_name)
-    monkeypatch.setattr(kopf, "operator", starts)
-    stop, ready = asyncio.Event(), asyncio.Event()
-    await watch_pools(PoolStore(lambda key: None), None, (), identity="pod-a_1", stop=stop, ready=ready)
-    assert told == ["pod-a_1"]
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.delenv("POD_ID", raising=False)
+    stop = asyncio.Event()
+    stop.set()
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
+        " contexts: [{name: c, context: {cluster: c, user: u}}],"
+        " clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]}"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    async with asyncio.timeout(10):
+        await watch_pools(
+            PoolStore(lambda *_: None),
+            kubeconfig,
+            (),
+            identity="operator-1",
+            stop=stop,
+            ready=asyncio.Event(),
+        )
