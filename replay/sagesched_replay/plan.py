@@ -79,9 +79,10 @@ class Plan:
         seeds = f"seed {trace.seed}" if len(self.traces) == 1 else f"seeds {trace.seed}-{last}"
         data = f"data {self.source.digest}, " if self.source else ""
         left_out = f", first {self.warmup} left out" if self.warmup else ""
+        requests = f"{len(trace.requests)} requests of {name} over {trace.span_s:.0f} s"
         lines = [
-            f"{len(trace.requests)} requests of {name} over {trace.span_s:.0f} s (rho {trace.rho:.2f} for one "
-            f"engine) on {self.engine.name}, {seeds}, distribution {self.arguments.distribution}{left_out}",
+            f"{requests} (rho {trace.rho:.2f} for one engine) on {self.engine.name}, {seeds}, "
+            f"distribution {self.arguments.distribution}{left_out}",
             f"SHA-256: {data}trace {self.traces[0].digest}",
         ]
         if self.fitted is not None:

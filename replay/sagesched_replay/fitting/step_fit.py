@@ -76,8 +76,8 @@ def fit_step_time(spans: Spans, name: str) -> StepFit:
     prefill_share = float(np.median(scaled[:, 3] * coefficients[3]))
     if prefill_share > MOST_PREFILL:
         raise DatasetError(
-            f"{name}: the best fit would have {prefill_share:.0%} of the time go to prefill; prompts that come "
-            "meanwhile grow with any span of time, so batch and tokens do not explain this engine's speed"
+            f"{name}: the best fit would have {prefill_share:.0%} of the time go to prefill; prompts come "
+            "in any span, so batch and tokens do not explain this engine's speed"
         )
     if p50 > MOST_ERROR:
         raise DatasetError(
