@@ -90,6 +90,7 @@ class ReplayRun:
         backlog_s: seconds of iterations during which requests waited somewhere.
         backlog_batch: mean number of running sequences in those.
         backlog_kv: mean share of KV blocks in use in those.
+        replicas: engines that served it; the means above are of one of them, the sums of all.
     """
 
     policy: str
@@ -101,3 +102,4 @@ class ReplayRun:
     backlog_s: float
     backlog_batch: float
     backlog_kv: float
+    replicas: int = 1
