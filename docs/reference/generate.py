@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from prometheus_client import Metric
 
@@ -103,6 +104,11 @@ def settings_page() -> str:
     )
 
 
+class _Certificates(NamedTuple):
+    problem: str = ""
+    expires_at: float = 0.0
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "errors.md": errors_page,
@@ -129,7 +135,10 @@ def _all_families() -> Iterable[Metric]:
     metrics.recorded("written", 1)
     metrics.prediction_done("history", 1.0)
     metrics.prediction_failed("timeout")
-    metrics.registry.register(SnapshotCollector(lambda: _SNAPSHOT, LiveSettings(_SETTINGS), version="0"))
+    collector = SnapshotCollector(
+        lambda: _SNAPSHOT, LiveSettings(_SETTINGS), version="0", certificates=_Certificates()
+    )
+    metrics.registry.register(collector)
     families = list(metrics.registry.collect())
     for family in families:
         assert family.samples, f"{family.name}: show it a sample here, so that its labels can be told"

@@ -20,19 +20,21 @@ class Layout:
     Attributes:
         folder: state, logs and kubeconfigs.
         api_port: of the API server.
-        etcd_port: of etcd, for clients.
+        etcd_port: of etcd, for clients; always on loopback.
         etcd_peer_port: of etcd, for peers that never come.
+        address: of the API server; pods reach it where it is not loopback.
     """
 
     folder: Path
     api_port: int
     etcd_port: int
     etcd_peer_port: int
+    address: str = LOOPBACK
 
     @property
     def url(self) -> str:
         """Where the API server listens."""
-        return f"https://{LOOPBACK}:{self.api_port}"
+        return f"https://{self.address}:{self.api_port}"
 
     @property
     def certificates(self) -> Path:
@@ -75,26 +77,31 @@ def api_server(tools: Tools, at: Layout, *, audits: bool, extra: Sequence[str] =
     command = [
         tools["kube-apiserver"],
         f"--etcd-servers=http://{LOOPBACK}:{at.etcd_port}",
-        f"--bind-address={LOOPBACK}",
-        f"--advertise-address={LOOPBACK}",
+        f"--bind-address={at.address}",
+        f"--advertise-address={at.address}",
         f"--secure-port={at.api_port}",
         f"--cert-dir={at.certificates}",
-        "--endpoint-reconciler-type=none",  # it refuses a loopback address
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-key-file={at.certificates / 'sa.pub'}",
         f"--service-account-signing-key-file={at.certificates / 'sa.key'}",
         f"--token-auth-file={at.folder / 'tokens.csv'}",
-        "--authorization-mode=RBAC",
+        "--authorization-mode=Node,RBAC",
         *extra,
     ]
+    if at.address == LOOPBACK:
+        command.append("--endpoint-reconciler-type=none")  # it refuses a loopback address
     if audits:
         command += [f"--audit-policy-file={at.folder / 'audit.yaml'}", f"--audit-log-path={at.audit_log}"]
     return command
 
 
+NO_NODE_LIFECYCLE = "--controllers=*,-node-lifecycle-controller"
+"""Without the controller that would evict pods from pretended nodes: nobody renews their leases."""
+
+
 def controller_manager(tools: Tools, at: Layout, extra: Sequence[str] = ()) -> list[str]:
-    """All controllers but the one that would evict pods from pretended nodes."""
+    """All controllers, fast enough for tests."""
     return [
         tools["kube-controller-manager"],
         f"--kubeconfig={at.kubeconfig('controller-manager')}",
@@ -103,7 +110,6 @@ def controller_manager(tools: Tools, at: Layout, extra: Sequence[str] = ()) -> l
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
-        "--controllers=*,-node-lifecycle-controller",  # nobody renews the leases of pretended nodes
         "--kube-api-qps=300",  # with the defaults a namespace's first service account takes six seconds
         "--kube-api-burst=600",
         "--horizontal-pod-autoscaler-sync-period=2s",

@@ -184,7 +184,8 @@ class ControlPlane:
 
     def _start_server(self, tools: Tools, folder: Path) -> None:
         for attempt in range(1, PORT_TRIES + 1):
-            self._layout = commands.Layout(folder, *free_ports(3))
+            api_port, etcd_port, peer_port = free_ports(3)
+            self._layout = commands.Layout(folder, api_port, etcd_port, peer_port)
             for name, token in self._tokens.items():
                 file = self._layout.kubeconfig(name)
                 credentials.write_kubeconfig(file, self.url, self._layout.authority, token)
@@ -202,7 +203,8 @@ class ControlPlane:
                 shutil.rmtree(folder / "etcd", ignore_errors=True)
 
     def _start_controllers(self, tools: Tools) -> None:
-        manager = self._add("kube-controller-manager", commands.controller_manager(tools, self.layout))
+        command = commands.controller_manager(tools, self.layout, (commands.NO_NODE_LIFECYCLE,))
+        manager = self._add("kube-controller-manager", command)
         manager.start()
         if self._schedules:
             self._add("kube-scheduler", commands.scheduler(tools, self.layout)).start()

@@ -7,6 +7,7 @@ accounts.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -23,10 +24,15 @@ USERS = {
 """Name of the kubeconfig → user and group."""
 
 
-def write_tokens(file: Path) -> dict[str, str]:
-    """A file for `--token-auth-file`; returns name → token."""
-    tokens = {name: secrets.token_hex(16) for name in USERS}
-    rows = [f'{tokens[name]},{user},{name},"{group}"' for name, (user, group) in USERS.items()]
+def write_tokens(file: Path, users: Mapping[str, tuple[str, str]] = USERS) -> dict[str, str]:
+    """A file for `--token-auth-file`; returns name → token.
+
+    Args:
+        file: where it is written.
+        users: as `USERS`.
+    """
+    tokens = {name: secrets.token_hex(16) for name in users}
+    rows = [f'{tokens[name]},{user},{name},"{group}"' for name, (user, group) in users.items()]
     _write_private(file, "\n".join(rows) + "\n")
     return tokens
 

@@ -68,19 +68,21 @@ class Family:
 
 
 _COMPONENT = "k8s.io/component-base/version"
+_COMPONENT_STAMPS = {
+    f"{_COMPONENT}.gitVersion": "v{version}",
+    f"{_COMPONENT}.gitMajor": "{major}",
+    f"{_COMPONENT}.gitMinor": "{minor}",
+    f"{_COMPONENT}.gitTreeState": "clean",
+}
 _KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+_NODE = ("kubelet", "kube-proxy")
 
 FAMILIES = (
     Family(
         name="kubernetes",
         module="k8s.io/kubernetes",
         programs={program: f"k8s.io/kubernetes/cmd/{program}" for program in _KUBERNETES},
-        stamps={
-            f"{_COMPONENT}.gitVersion": "v{version}",
-            f"{_COMPONENT}.gitMajor": "{major}",
-            f"{_COMPONENT}.gitMinor": "{minor}",
-            f"{_COMPONENT}.gitTreeState": "clean",
-        },
+        stamps=_COMPONENT_STAMPS,
         version_arguments=dict.fromkeys(_KUBERNETES, ("--version",)) | {"kubectl": ("version", "--client")},
     ),
     Family(
@@ -119,3 +121,23 @@ FAMILIES = (
         version_arguments={},
     ),
 )
+"""What a control plane needs, and the tools around it."""
+
+NODE_FAMILIES = (
+    # Apart from the control plane's, which tests need that never run a pod.
+    Family(
+        name="node",
+        module="k8s.io/kubernetes",
+        programs={program: f"k8s.io/kubernetes/cmd/{program}" for program in _NODE},
+        stamps=_COMPONENT_STAMPS,
+        version_arguments=dict.fromkeys(_NODE, ("--version",)),
+    ),
+    Family(
+        name="coredns",
+        module="github.com/coredns/coredns",
+        programs={"coredns": "github.com/coredns/coredns"},
+        stamps={},
+        version_arguments={},
+    ),
+)
+"""What a node needs besides Debian's packages."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,12 @@ class Tools:
         return str(self.paths[program])
 
 
-def ensure_tools(cache: Path | None = None) -> Tools:
+def ensure_tools(cache: Path | None = None, families: Iterable[Family] = FAMILIES) -> Tools:
     """All programs, built first where need be; safe when several processes ask at once.
 
     Args:
         cache: folder to keep them in; None takes $SAGESCHED_CACHE or ~/.cache/sagesched.
+        families: which ones; a control plane's by default.
 
     Raises:
         ToolError: something could not be built; the message holds the compiler's last lines.
@@ -56,7 +57,7 @@ def ensure_tools(cache: Path | None = None) -> Tools:
     cache = cache or default_cache()
     cache.mkdir(parents=True, exist_ok=True)
     paths: dict[str, Path] = {}
-    for family in FAMILIES:
+    for family in families:
         paths |= _given(family)
         missing = set(family.programs) - set(paths)
         if missing:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.grpc_face.credentials import server_credentials
 from sagesched_gateway.api.grpc_face.health import HealthFace
 from sagesched_gateway.api.grpc_face.kserve import KServeFace
 from sagesched_gateway.api.grpc_face.reflection import ReflectionFace
@@ -24,6 +25,7 @@ from sagesched_gateway.api.grpc_face.server import serve_grpc, server_options
 from sagesched_gateway.api.grpc_face.stream import StreamBounds
 from sagesched_gateway.api.http_face.app import build_http_app, connection_options
 from sagesched_gateway.api.http_face.connection import HttpListener
+from sagesched_gateway.api.http_face.rotating_context import RotatingContext
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
@@ -31,11 +33,13 @@ from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
+from sagesched_gateway.dispatch.drain_budget import DrainBudget
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.logs import use_level
 from sagesched_gateway.metrics import GatewayMetrics
 from sagesched_gateway.parts import (
     StartError,
+    certificates_of,
     engine_settings_of,
     policy_of,
     predictor_of,
@@ -45,12 +49,14 @@ from sagesched_gateway.parts import (
     tokenizer_of,
     trust_of,
 )
+from sagesched_gateway.pod.clients import num_connected
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader
+from sagesched_gateway.tracing.live import LiveTracing
 from sagesched_gateway.triton.client import TritonClient
 from sagesched_gateway.triton.engine_metrics import TritonEngineProbe
 from sagesched_gateway.triton.metadata import ModelCatalog
@@ -83,6 +89,9 @@ class Gateway:
     """
 
     addresses: Addresses
+    _grpc: grpc.aio.Server
+    _http: HttpListener
+    _parting: asyncio.Task[None]
 
     def __init__(self, config: GatewayConfig, config_file: Path | None = None) -> None:
         """Build everything; must be called inside the running event loop. Nothing is connected or bound yet.
@@ -96,6 +105,7 @@ class Gateway:
         """
         refuse_both_runtimes()
         self._config = config
+        self._certificates = certificates_of(config.listen.tls)
         self.settings = LiveSettings(config)
         self._client = TritonClient(config.triton.grpc)
         tokenizer = tokenizer_of(config.tokenizer)
@@ -111,6 +121,7 @@ class Gateway:
         self._recorder = None
         if config.recorder.file is not None:
             self._recorder = FileRecorder(config.recorder, self._telemetry.recorded)
+        self._tracing = LiveTracing(config.traces)
         try:
             counter = TokenCounter(tokenizer)
             template = find_template(config.openai.chat_template, config.tokenizer)
@@ -127,6 +138,7 @@ class Gateway:
                 until_back=lambda: self._watch.until_ready(),
                 trust=trust_of(config.predictor.calibration),
                 separates_tenants=config.predictor.history.by_tenant,
+                tracing=self._tracing,
             )
             self._openai = OpenAIFace(
                 self.dispatcher,
@@ -138,6 +150,8 @@ class Gateway:
             )
         except ValueError as error:
             raise StartError(str(error)) from error
+        clock = asyncio.get_running_loop().time
+        self._drain_budget = DrainBudget(self.dispatcher.until_ended_s, clock)
         self._capacity_watch = CapacityWatch(
             self._probe,
             capacity,
@@ -177,10 +191,13 @@ class Gateway:
             self._open.push_async_callback(self._recorder.close)
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
+        self._open.push_async_callback(self._tracing.close)
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
         works = [self._watch.run(), self._capacity_watch.run(), self._sweeper.run()]
+        if self._certificates is not None:
+            works.append(self._certificates.run())
         if self.reloader is not None:
             works.append(self.reloader.run())
         for work in works:
@@ -200,6 +217,8 @@ class Gateway:
             config.triton.metrics,
             readiness=self.readiness,
             settings=self.settings,
+            drain_budget=self._drain_budget,
+            certificates=self._certificates,
         )
         try:
             self.addresses = Addresses(
@@ -211,14 +230,30 @@ class Gateway:
             raise StartError(str(error)) from error
 
     def show_leaving(self) -> None:
-        """Readiness goes; requests are still taken."""
+        """Readiness goes; requests are still taken, and HTTP clients are told to connect anew next time."""
         self.readiness.start_draining()
         self._health.look()
+        self._http.ask_to_reconnect()
+
+    def num_connected(self) -> int:
+        """Connections of clients that are open."""
+        served = (self.addresses.grpc, self.addresses.http)
+        return num_connected({int(address.rpartition(":")[2]) for address in served})
+
+    def part(self) -> None:
+        """Clients' connections end, each as soon as what runs on it has ended, and no new ones are taken.
+
+        To be called once new connections lead elsewhere. A client of gRPC hears it at once (GOAWAY), and its
+        next request goes to another replica without an error. Until it hears, for about as long as a packet
+        takes, a request may end as CANCELLED (grpc/grpc#41785); connections that end by age are free of that.
+        """
+        self._http.part()
+        self._parting = asyncio.create_task(self._grpc.stop(self.settings.config.drain.max_s))
 
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
         self.show_leaving()
-        await self.dispatcher.drain(self.settings.config.drain.max_s)
+        await self.dispatcher.drain(self._drain_budget.begin(self.settings.config.drain))
 
     async def close(self) -> None:
         """End everything that still runs."""
@@ -234,26 +269,32 @@ class Gateway:
             self.dispatcher.use_pressure(pressure_of(config))
         self.dispatcher.use_limits(queue_limits_of(config.limits))
         self._kserve.bounds = StreamBounds.of(config)
+        self._tracing.use(config.traces)
         if config.log.level != self.settings.config.log.level:
             use_level(config.log.level)
 
     async def _serve_grpc(self, address: str) -> str:
         faces = (self._kserve, self._health, ReflectionFace())
-        server, port = await serve_grpc(faces, address, server_options(self._config))
-        self._open.push_async_callback(_stop_grpc, server)
+        credentials = None
+        if self._certificates is not None:
+            asks_clients = self._config.listen.tls.require_client_certificates
+            credentials = server_credentials(self._certificates, asks_clients=asks_clients)
+        self._grpc, port = await serve_grpc(faces, address, server_options(self._config), credentials)
+        self._open.push_async_callback(self._grpc.stop, _CLOSE_GRACE_S)
         self._open.callback(self._health.close)
         return _with_port(address, port)
 
     async def _serve_http(self, app: web.Application) -> str:
         listen, limits = self._config.listen, self._config.limits
-        listener = HttpListener(
+        self._http = HttpListener(
             app,
             options=connection_options(limits),
             connection_age_s=listen.connection_age_s,
             close_grace_s=_CLOSE_GRACE_S,
+            tls=None if self._certificates is None else RotatingContext.of(self._certificates),
         )
-        self._open.push_async_callback(listener.close)
-        return await listener.start(listen.http)
+        self._open.push_async_callback(self._http.close)
+        return await self._http.start(listen.http)
 
     async def _serve_metrics(self, app: web.Application) -> str:
         listener = HttpListener(app, options={"access_log": None}, close_grace_s=_CLOSE_GRACE_S)
@@ -264,10 +305,6 @@ class Gateway:
 async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _stop_grpc(server: grpc.aio.Server) -> None:
-    await server.stop(_CLOSE_GRACE_S)
 
 
 def _with_port(address: str, port: int) -> str:

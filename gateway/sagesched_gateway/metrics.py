@@ -9,6 +9,7 @@ capacity, predictor) is read from its snapshot at each scrape, so that the two c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -180,6 +181,18 @@ class GatewayMetrics:
         return Histogram(name, meaning, buckets=buckets, registry=self.registry)
 
 
+class CertificateState(Protocol):
+    """What is told of certificates."""
+
+    @property
+    def problem(self) -> str:
+        """Why the files as they are now are refused; empty where they are not."""
+
+    @property
+    def expires_at(self) -> float:
+        """When the certificate in effect expires, seconds since the epoch."""
+
+
 class SnapshotCollector(Collector):
     """States, read from dispatch at each scrape.
 
@@ -188,8 +201,14 @@ class SnapshotCollector(Collector):
     """
 
     def __init__(
-        self, snapshot: Callable[[], DispatchSnapshot], settings: LiveSettings, *, version: str
+        self,
+        snapshot: Callable[[], DispatchSnapshot],
+        settings: LiveSettings,
+        *,
+        version: str,
+        certificates: CertificateState | None = None,
     ) -> None:
+        self._certificates = certificates
         self._snapshot = snapshot
         self._settings = settings
         self._version = version
@@ -203,6 +222,7 @@ class SnapshotCollector(Collector):
         yield from _predictor(state.predictor)
         yield from _trust(state)
         yield from _config(self._settings)
+        yield from _tls(self._certificates)
         yield _gauge(
             "sagesched_gateway_triton_metrics_up",
             "1 where Triton's own metrics could be read and are part of this text.",
@@ -301,6 +321,21 @@ def _config(settings: LiveSettings) -> Iterable[Metric]:
         "sagesched_gateway_queued_bytes_limit",
         "Bytes of messages that may wait in the gateway; beyond that they are refused.",
         settings.limits.queued_bytes,
+    )
+
+
+def _tls(certificates: CertificateState | None) -> Iterable[Metric]:
+    if certificates is None:
+        return
+    yield _gauge(
+        "sagesched_gateway_tls_files_valid",
+        "1 where the certificates' files as they are now are accepted; only with TLS.",
+        not certificates.problem,
+    )
+    yield _gauge(
+        "sagesched_gateway_tls_certificate_expires_timestamp_seconds",
+        "When the certificate in effect expires, seconds since the epoch; only with TLS.",
+        certificates.expires_at,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 from sagesched_gateway.dispatch.capacity import EngineSettings
 from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
@@ -19,8 +20,11 @@ from sagesched_gateway.scheduling.settings import (
 from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.sections.engine import EngineConfig
 from sagesched_gateway.settings.sections.limits import LimitsConfig
+from sagesched_gateway.settings.sections.listen import TlsConfig
 from sagesched_gateway.settings.sections.predictor import CalibrationConfig, PredictorConfig
 from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
+from sagesched_gateway.tls.certificates import CertificateError
+from sagesched_gateway.tls.follower import CertificateFollower
 from sagesched_gateway.tokenizer import ModelTokenizer
 from sagesched_predictor.trust import Trust
 
@@ -47,6 +51,16 @@ def refuse_both_runtimes() -> None:
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; "
             "uninstall both, then install one of sagesched[gateway], sagesched[gateway-gpu]"
         )
+
+
+def certificates_of(config: TlsConfig) -> CertificateFollower | None:
+    """The certificates, or None; raises StartError where they cannot be used."""
+    if config.folder is None:
+        return None
+    try:
+        return CertificateFollower(Path(config.folder), asks_clients=config.require_client_certificates)
+    except CertificateError as error:
+        raise StartError(f"listen.tls: {error}") from error
 
 
 def policy_of(config: SchedulingConfig) -> PolicySettings:

@@ -54,17 +54,19 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainStatus:
-    """How long a drain would take if it began now; each exceeded in one of ten cases.
+    """How long a drain would take if it began now.
 
     Attributes:
-        in_flight_s: predicted seconds until all that runs has ended.
-        all_s: predicted seconds until all that is here has ended, what waits included.
-        max_s: seconds after which what is left is ended (`drain.maxSeconds`).
+        in_flight_s: predicted seconds until all that runs has ended, exceeded in one of ten cases.
+        all_s: predicted seconds until all that is here has ended, what waits included, likewise.
+        max_s: longest time that a drain may be given (`drain.maxSeconds`).
+        budget_s: seconds that one would be given, by `drain.quantile`; while draining, seconds left of them.
     """
 
     in_flight_s: float = 0.0
     all_s: float = 0.0
     max_s: float = 0.0
+    budget_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,21 @@ class ConfigStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsStatus:
+    """TLS for callers.
+
+    Attributes:
+        enabled: gRPC and HTTP are served with it.
+        expires_at: when the certificate in effect expires, seconds since the epoch; None without TLS.
+        problem: why renewed files are refused, or that the certificate has expired; empty where neither.
+    """
+
+    enabled: bool = False
+    expires_at: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
     """The whole report.
 
@@ -198,6 +215,7 @@ class GatewayStatus:
     configured_policy: str = ""
     config_digest: str = ""
     config: ConfigStatus = ConfigStatus()
+    tls: TlsStatus = TlsStatus()
     queue: QueueStatus = QueueStatus()
     engine: EngineStatus = EngineStatus()
     predictor: PredictorStatus = PredictorStatus()

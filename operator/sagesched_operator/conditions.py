@@ -41,6 +41,7 @@ REASONS = {
     "KindMissing": "A kind that the spec asks for is not installed.",
     "NoProblem": "Degraded, Stalled: nothing is wrong.",
     "SettingsRefused": "A gateway refuses the settings it was given.",
+    "CertificateRefused": "A gateway refuses renewed certificates, or its certificate has expired.",
     "ScalingOff": "`scaling.actuator` is None.",
     "ActuatorMissing": "The chosen actuator is not installed.",
     "SignalKnown": "ScalingActive: the signal can be had.",

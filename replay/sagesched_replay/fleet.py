@@ -229,5 +229,6 @@ def _merged(runs: Sequence[ReplayRun], served: tuple[Served, ...]) -> ReplayRun:
         backlog_s=backlog_s,
         backlog_batch=sum(run.backlog_batch * run.backlog_s for run in runs) / span_s,
         backlog_kv=sum(run.backlog_kv * run.backlog_s for run in runs) / span_s,
+        backlog_tokens_per_s=sum(run.backlog_tokens_per_s * run.backlog_s for run in runs) / span_s,
         replicas=len(runs),
     )

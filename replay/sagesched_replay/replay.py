@@ -100,6 +100,7 @@ class Replay:
         self._window_s = 0.0
         self._window_iterations = 0
         self._backlog_s = self._backlog_batch = self._backlog_kv = 0.0
+        self._backlog_tokens = 0
         self._num_unsettled = settings.unsettled_starts
         self.front: Front
         if make_front is not None:
@@ -131,6 +132,7 @@ class Replay:
             backlog_s=self._backlog_s,
             backlog_batch=self._backlog_batch / span_s,
             backlog_kv=self._backlog_kv / span_s,
+            backlog_tokens_per_s=self._backlog_tokens / span_s,
         )
 
     def submit(self, request: TraceRequest) -> None:
@@ -195,6 +197,7 @@ class Replay:
             self._backlog_s += duration_s
             self._backlog_batch += duration_s * engine.num_scheduled
             self._backlog_kv += duration_s * engine.used_blocks / engine.cache.max_blocks
+            self._backlog_tokens += engine.num_scheduled
         self._window_s += duration_s
         self._window_iterations += 1
         if self._window_s >= MEASURED_EVERY_S:

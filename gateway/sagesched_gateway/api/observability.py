@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from sagesched_gateway.api.prometheus_text import join
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
+from sagesched_gateway.dispatch.drain_budget import DrainBudget
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, Readiness
 from sagesched_gateway.metrics import SnapshotCollector
 from sagesched_gateway.settings.live import LiveSettings
@@ -24,8 +25,10 @@ from sagesched_gateway.status import (
     PredictorStatus,
     QueueStatus,
     TenantStatus,
+    TlsStatus,
     to_mapping,
 )
+from sagesched_gateway.tls.follower import CertificateFollower
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _TRITON_TIMEOUT_S = 2.0
@@ -42,6 +45,8 @@ def build_metrics_app(
     *,
     readiness: Readiness,
     settings: LiveSettings,
+    drain_budget: DrainBudget,
+    certificates: CertificateFollower | None = None,
 ) -> web.Application:
     """The application to serve on the metrics port.
 
@@ -51,8 +56,12 @@ def build_metrics_app(
         triton_metrics_address: `host:port` of Triton's metrics endpoint.
         readiness: shared with the other faces.
         settings: the settings in effect.
+        drain_budget: what a drain is given.
+        certificates: of the other faces; None where they are served without TLS.
     """
-    observability = _Observability(dispatcher, registry, triton_metrics_address, readiness, settings)
+    observability = _Observability(
+        dispatcher, registry, triton_metrics_address, readiness, settings, drain_budget, certificates
+    )
     app = web.Application(handler_args={"access_log": None})
     app.cleanup_ctx.append(observability.running)
     app.router.add_get("/metrics", observability.metrics)
@@ -70,16 +79,22 @@ class _Observability:
         triton_metrics_address: str,
         readiness: Readiness,
         settings: LiveSettings,
+        drain_budget: DrainBudget,
+        certificates: CertificateFollower | None,
     ) -> None:
         self._dispatcher = dispatcher
         self._registry = registry
         self._triton_url = f"http://{triton_metrics_address}/metrics"
         self._readiness = readiness
         self._settings = settings
+        self._drain_budget = drain_budget
+        self._certificates = certificates
         self._versions = {"python": platform.python_version()} | {
             name: metadata.version(name) for name in _COMPONENTS
         }
-        self._gauges = SnapshotCollector(dispatcher.snapshot, settings, version=self._versions["sagesched"])
+        self._gauges = SnapshotCollector(
+            dispatcher.snapshot, settings, version=self._versions["sagesched"], certificates=certificates
+        )
         registry.register(self._gauges)
         self._session: aiohttp.ClientSession | None = None
 
@@ -138,6 +153,7 @@ class _Observability:
                 error=settings.problem,
                 waits_for_restart=settings.waiting,
             ),
+            tls=_tls(self._certificates),
             queue=QueueStatus(
                 queued=state.queued,
                 queued_bytes=state.queued_bytes,
@@ -158,11 +174,18 @@ class _Observability:
                 in_flight_s=outlook.drain_in_flight_s,
                 all_s=outlook.drain_all_s,
                 max_s=settings.config.drain.max_s,
+                budget_s=self._drain_budget.seconds(settings.config.drain),
             ),
             tenants=tuple(TenantStatus(**tenant._asdict()) for tenant in state.tenants[:MOST_TENANTS]),
             counters=dict(state.counters),
             versions=self._versions,
         )
+
+
+def _tls(certificates: CertificateFollower | None) -> TlsStatus:
+    if certificates is None:
+        return TlsStatus()
+    return TlsStatus(enabled=True, expires_at=certificates.expires_at, problem=certificates.trouble)
 
 
 def _engine(state: DispatchSnapshot) -> EngineStatus:

@@ -24,14 +24,16 @@ from sagesched_gateway.dispatch.generation import Generation, Listener
 from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
 from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.models import Models
-from sagesched_gateway.dispatch.overview import UsualSize, drain_words, snapshot_of
+from sagesched_gateway.dispatch.overview import Rekeys, UsualSize, drain_words, snapshot_of
 from sagesched_gateway.dispatch.ports import (
     DispatchSnapshot,
     LengthPredictor,
     NoRecorder,
+    NoTracing,
     Prediction,
     Recorder,
     Telemetry,
+    Tracing,
     Upstream,
 )
 from sagesched_gateway.dispatch.pump import Pump
@@ -73,10 +75,6 @@ _LOG = logging.getLogger(__name__)
 _STOPPING_S = 3.0  # after a drain's end: what cancelling in the engine may take
 
 
-async def _is_back() -> bool:
-    return True
-
-
 class Dispatcher(Models):
     """Queues, starts, follows and ends generations. Lives on one event loop; no call blocks it."""
 
@@ -95,6 +93,7 @@ class Dispatcher(Models):
         until_back: Callable[[], Awaitable[bool]] | None = None,
         trust: Trust | None = None,
         separates_tenants: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         """Start empty; must be called inside the running event loop.
 
@@ -111,6 +110,7 @@ class Dispatcher(Models):
             until_back: see `Pump`; None takes Triton to be there always.
             trust: how far predictions are believed.
             separates_tenants: keep what tenants teach apart.
+            tracing: makes traces of requests; None makes none.
 
         Raises:
             ValueError: unknown policy, or a knob out of its range.
@@ -130,6 +130,7 @@ class Dispatcher(Models):
             tokens_of=lambda job_id: live.output_tokens if (live := self._live.get(job_id)) else None,
         )
         self._separates_tenants = separates_tenants
+        self._tracing = tracing or NoTracing()
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, LiveRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,10 +149,10 @@ class Dispatcher(Models):
             counters=self._counters,
             finish=self._finish,
             predict=self._predict,
-            until_back=until_back or _is_back,
+            until_back=until_back,
         )
         self._usual = UsualSize()
-        self._num_rekeys = 0
+        self._rekeys = Rekeys(self._counters, telemetry.rekeyed)
         self._is_draining = False
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -223,6 +224,7 @@ class Dispatcher(Models):
             waits_since=arrival_at,
             attributes=attributes,
             conversation=conversation,
+            trace=self._tracing.begin(request, self._loop.time() - arrival_at),
         )
         self._live[live.job_id] = live
         self._waiting.bytes += len(request.body)
@@ -253,7 +255,7 @@ class Dispatcher(Models):
 
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""
-        self._note_rekeys()
+        self._rekeys.note(self._scheduler.books.num_rekeys)
         return snapshot_of(
             self._scheduler,
             self._loop.time(),
@@ -269,6 +271,10 @@ class Dispatcher(Models):
     def outlook(self) -> Outlook:
         """What is to come, as predicted now, `eta` being that of a newcomer of the usual size."""
         return self._usual.outlook(self._scheduler, self._loop.time())
+
+    def until_ended_s(self, quantile: float) -> float:
+        """Predicted seconds until all in flight has ended, with this probability."""
+        return self._scheduler.until_ended_s(self._loop.time(), quantile)
 
     async def drain(self, max_s: float) -> None:
         """Refuse new requests and finish what is here, for at most `max_s` seconds; then end the rest.
@@ -482,7 +488,7 @@ class Dispatcher(Models):
             self._predict(live)  # in any case before the answer is known
         self._trust.ended(live, is_whole=live.ended_by_itself)
         self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
-        self._note_rekeys()
+        self._rekeys.note(self._scheduler.books.num_rekeys)
         if not self._live:
             self._is_empty.set()
 
@@ -491,10 +497,3 @@ class Dispatcher(Models):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _note_rekeys(self) -> None:
-        num_rekeys = self._scheduler.books.num_rekeys
-        while self._num_rekeys < num_rekeys:
-            self._num_rekeys += 1
-            self._counters["rekeys"] += 1
-            self._telemetry.rekeyed()

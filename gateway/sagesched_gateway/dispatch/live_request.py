@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from sagesched_gateway.dispatch.generation import Generation
-from sagesched_gateway.dispatch.ports import UpstreamCall
+from sagesched_gateway.dispatch.ports import RequestTrace, UpstreamCall
 from sagesched_gateway.request import NO_ATTRIBUTES, Attributes, Conversation, GenerationRequest
 from sagesched_gateway.scheduling.job import TakeBack
 from sagesched_predictor.features import PromptFeatures
@@ -41,6 +41,7 @@ class LiveRequest:
         outcome: `completed`, `cancelled` or an error's word, once known.
         deadline_at: instant by which the caller wants the last token; None for none.
         deadline: timer for it.
+        trace: where it is traced.
     """
 
     request: GenerationRequest
@@ -62,6 +63,7 @@ class LiveRequest:
     outcome: str | None = None
     deadline_at: float | None = None
     deadline: asyncio.TimerHandle | None = None
+    trace: RequestTrace | None = None
 
     def wait_again(self, now: float) -> None:
         """It is out of the engine and begins anew later; its caller has seen nothing of it."""

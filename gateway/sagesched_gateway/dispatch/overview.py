@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.ports import DispatchSnapshot, PredictorState
@@ -37,6 +38,20 @@ class UsualSize:
         """What is to come, `eta` being that of such a newcomer."""
         prompt_tokens, max_tokens = round(self.prompt_tokens), round(self.max_tokens)
         return scheduler.outlook(now, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+
+
+class Rekeys:
+    """Counts how often the whole queue was given new keys."""
+
+    def __init__(self, counters: Counter[str], tell: Callable[[], None]) -> None:
+        self._counters = counters
+        self._tell = tell
+
+    def note(self, num_rekeys: int) -> None:
+        """There were so many by now."""
+        while self._counters["rekeys"] < num_rekeys:
+            self._counters["rekeys"] += 1
+            self._tell()
 
 
 def drain_words(num_requests: int, outlook: Outlook) -> str:

@@ -317,6 +317,31 @@ class NoRecorder:
         """Do nothing."""
 
 
+class RequestTrace(Protocol):
+    """The trace of one request."""
+
+    def end(self, record: RequestRecord, predicted: LengthDistribution | None) -> None:
+        """It is over; what was predicted of it, if anything."""
+
+
+class Tracing(Protocol):
+    """Makes traces; the call must be cheap and must not raise."""
+
+    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+        """A request has come, `age_s` seconds ago: its trace, or None where it is not traced.
+
+        Of one that is traced the metadata for Triton is changed: the trace goes on there.
+        """
+
+
+class NoTracing:
+    """Traces nothing."""
+
+    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+        """Do nothing."""
+        return None
+
+
 class SilentTelemetry:
     """Telemetry that tells nobody; for tests and tools."""
 

@@ -33,6 +33,10 @@ RETRY_DELAY_S = 0.25
 """Pause before that, its place kept: an engine that refuses one request refuses the next one too."""
 
 
+async def _is_back() -> bool:
+    return True
+
+
 class Pump:
     """Runs one task per running request."""
 
@@ -46,7 +50,7 @@ class Pump:
         counters: Counter[str],
         finish: Callable[[LiveRequest, GatewayError | None], None],
         predict: Callable[[LiveRequest], None],
-        until_back: Callable[[], Awaitable[bool]],
+        until_back: Callable[[], Awaitable[bool]] | None,
     ) -> None:
         """Prepare.
 
@@ -60,6 +64,7 @@ class Pump:
             predict: called when a request waits again, and a little after its first token: it now wants a
                 prediction.
             until_back: waits until Triton is ready, at once where it is; False where that takes too long.
+                None takes it to be there always.
         """
         self._core = core
         self._telemetry = telemetry
@@ -68,7 +73,7 @@ class Pump:
         self._counters = counters
         self._finish = finish
         self._predict = predict
-        self._until_back = until_back
+        self._until_back = until_back or _is_back
 
     async def run(self, live: LiveRequest, call: UpstreamCall) -> None:
         """Carry chunks until the stream's end."""

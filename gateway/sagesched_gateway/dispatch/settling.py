@@ -37,7 +37,10 @@ class Settling:
         if _LOG.isEnabledFor(logging.DEBUG):
             _log_end(live, outcome, ttlt_s)
         self._observe(live)
-        self._recorder.record(_record_of(live, outcome, ttlt_s, policy))
+        record = _record_of(live, outcome, ttlt_s, policy)
+        self._recorder.record(record)
+        if live.trace is not None:
+            live.trace.end(record, live.generation.predicted)
 
     def _observe(self, live: LiveRequest) -> None:
         is_known = live.output_tokens > 0 and live.request.counts_tokens

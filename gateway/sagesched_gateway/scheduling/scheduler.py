@@ -24,7 +24,7 @@ from sagesched_gateway.scheduling.door import Door
 from sagesched_gateway.scheduling.eta import Eta
 from sagesched_gateway.scheduling.feasibility import policy_note
 from sagesched_gateway.scheduling.job import IN_FLIGHT, NOBODY, Flow, IllegalEventError, Job, JobState
-from sagesched_gateway.scheduling.outlook import Outlook, outlook_of
+from sagesched_gateway.scheduling.outlook import Outlook, drain_s, outlook_of
 from sagesched_gateway.scheduling.policies.base import Policy
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory
 from sagesched_gateway.scheduling.refusals import Refusals
@@ -126,6 +126,10 @@ class Scheduler:
         """What is to come, `eta` being that of a newcomer of such a size."""
         newcomer = self.eta(now, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
         return outlook_of(self.books, newcomer, now)
+
+    def until_ended_s(self, now: float, quantile: float) -> float:
+        """Predicted seconds until all in flight has ended, with this probability."""
+        return drain_s(self.books, now, quantile)
 
     @property
     def time_to_start_all_s(self) -> float:

@@ -10,7 +10,9 @@ import yaml
 
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.settings.config import GatewayConfig, to_mapping
+from sagesched_gateway.settings.sections.listen import TlsConfig
 from sagesched_gateway.settings.sections.predictor import PredictorConfig
+from sagesched_gateway.tls.certificates import CertificateError, load
 
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _TOKENIZER_FILE = "tokenizer.json"
@@ -19,6 +21,7 @@ _TOKENIZER_FILE = "tokenizer.json"
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
     return [
+        *_tls(config.listen.tls),
         *_tokenizer(config.tokenizer),
         *_predictor(config.predictor),
         *_chat_template(config.openai.chat_template, config.tokenizer),
@@ -29,6 +32,15 @@ def find_problems(config: GatewayConfig) -> list[str]:
 def shown(config: GatewayConfig) -> str:
     """The settings in full, as YAML, defaults filled in."""
     return yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
+
+
+def _tls(tls: TlsConfig) -> Iterator[str]:
+    if tls.folder is None:
+        return
+    try:
+        load(Path(tls.folder), asks_clients=tls.require_client_certificates)
+    except CertificateError as error:
+        yield f"listen.tls: {error}"
 
 
 def _tokenizer(tokenizer: str | None) -> Iterator[str]:

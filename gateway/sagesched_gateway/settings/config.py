@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from sagesched_gateway.settings.section import AUTO, Section
+from sagesched_gateway.settings.section import AUTO, ConfigError, Section
 from sagesched_gateway.settings.sections import (
     admin,
     attributes,
@@ -28,6 +28,7 @@ from sagesched_gateway.settings.sections import (
     recorder,
     scheduling,
     tenants,
+    traces,
     triton,
 )
 from sagesched_gateway.settings.sections.admin import AdminConfig
@@ -43,6 +44,7 @@ from sagesched_gateway.settings.sections.predictor import PredictorConfig
 from sagesched_gateway.settings.sections.recorder import RecorderConfig
 from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
 from sagesched_gateway.settings.sections.tenants import TenantsConfig
+from sagesched_gateway.settings.sections.traces import TracesConfig
 from sagesched_gateway.settings.sections.triton import TritonConfig
 
 PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm", "none")
@@ -74,6 +76,7 @@ class GatewayConfig:
     openai: OpenAIConfig = field(default_factory=OpenAIConfig)
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    traces: TracesConfig = field(default_factory=TracesConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)
 
 
@@ -84,7 +87,7 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         ConfigError: a key is unknown, a value is not allowed, or the encoder is missing.
     """
     root = Section(mapping, GatewayConfig)
-    return GatewayConfig(
+    config = GatewayConfig(
         listen=listen.read(root.section("listen", ListenConfig)),
         triton=triton.read(root.section("triton", TritonConfig)),
         scheduling=scheduling.read(root.section("scheduling", SchedulingConfig)),
@@ -100,8 +103,12 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         openai=openai.read(root.section("openai", OpenAIConfig)),
         recorder=recorder.read(root.section("recorder", RecorderConfig)),
         log=log.read(root.section("log", LogConfig)),
+        traces=traces.read(root.section("traces", TracesConfig)),
         drain=drain.read(root.section("drain", DrainConfig)),
     )
+    if config.drain.quantile is not None and config.predictor.mode == "None":
+        raise ConfigError("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+    return config
 
 
 def to_mapping(config: GatewayConfig) -> dict[str, object]:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from sagesched_gateway.file_state import FileState, state_of
 from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.config_file import load_config
 from sagesched_gateway.settings.live import LiveSettings
@@ -28,8 +28,6 @@ _LOG = logging.getLogger(__name__)
 
 LOOK_EACH_S = 0.1
 """A change is in effect two to three looks later: well within a second, even on a busy machine."""
-
-_Look = tuple[int, ...] | None
 
 
 class Reloader:
@@ -56,8 +54,8 @@ class Reloader:
         self._count = count
         self._is_asked = asyncio.Event()
         # Nothing is known at first: the file is read once more, as it may have changed during the start.
-        self._known: _Look = None
-        self._last: _Look = None
+        self._known: FileState = None
+        self._last: FileState = None
 
     def ask(self) -> None:
         """Read the file now, changed or not (SIGHUP)."""
@@ -75,7 +73,7 @@ class Reloader:
 
     async def read(self) -> None:
         """Read the file and take it over, or refuse it."""
-        self._known = self._last = _look(self._path)
+        self._known = self._last = state_of(self._path)
         try:
             # In a thread: YAML takes milliseconds, in which tokens would wait.
             wanted = await asyncio.to_thread(load_config, self._path)
@@ -92,7 +90,7 @@ class Reloader:
             self._take(wanted, is_changed)
 
     def _has_changed(self) -> bool:
-        look, previous = _look(self._path), self._last
+        look, previous = state_of(self._path), self._last
         self._last = look
         return look != self._known and look == previous
 
@@ -111,12 +109,3 @@ class Reloader:
         if problem != self._settings.problem:
             _LOG.error("settings refused, the old ones stay: %s", problem)
         self._settings.refuse(problem)
-
-
-def _look(path: Path) -> _Look:
-    """What the path leads to just now; None for nothing."""
-    try:
-        state = os.stat(path)  # follows links
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

@@ -35,7 +35,11 @@ RELOADABLE = frozenset(
         "limits.slowReaderSeconds",
         "limits.idleStreamSeconds",
         "log.level",
+        "traces.endpoint",
+        "traces.sampleRatio",
+        "traces.resource",
         "drain.maxSeconds",
+        "drain.quantile",
     }
 )
 """Dotted paths of the settings that take effect at once."""

@@ -127,9 +127,9 @@ class Section:
             raise self._refused(key, wanted)
         return float(value)
 
-    def number_or_none(self, key: str, *, above: float) -> float | None:
-        """A finite number above a bound; None where absent."""
-        return None if self._raw.get(key) is None else self.number(key, 0.0, above=above)
+    def number_or_none(self, key: str, *, above: float, most: float | None = None) -> float | None:
+        """A finite number within its bounds; None where absent."""
+        return None if self._raw.get(key) is None else self.number(key, 0.0, above=above, most=most)
 
     def numbers_by_name(self, key: str, *, above: float) -> tuple[tuple[str, float], ...]:
         """(name, finite number above a bound), sorted by name."""
@@ -151,6 +151,11 @@ class Section:
         if value is None or (isinstance(value, str) and value):
             return value
         raise self._refused(key, f"must be a name, not {_shown(value)}")
+
+    def texts_by_name(self, key: str) -> tuple[tuple[str, str], ...]:
+        """(name, text), sorted by name."""
+        within = self.section(key, None)
+        return tuple(sorted((name, within.name_of(name) or "") for name in within.names()))
 
     def choices(self, key: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
         """Any of the words allowed, each once."""

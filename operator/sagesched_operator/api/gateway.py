@@ -14,7 +14,7 @@ from sagesched_gateway.settings.sections.log import LOG_FORMATS, LOG_LEVELS
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.settings.sections.scheduling import EVICT_FIRST, POLICIES, SchedulingConfig
 from sagesched_operator.api import kubernetes_parts as parts
-from sagesched_operator.api.fields import IMAGE, Rule, prop
+from sagesched_operator.api.fields import IMAGE, NAME, Rule, prop
 
 AUTO = "auto"
 
@@ -58,6 +58,18 @@ class QueueSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSpec:
+    """TLS for clients, gRPC and HTTP. A renewed Secret is taken over by running pods."""
+
+    secret_name: str = prop(
+        "Secret of type `kubernetes.io/tls` in the pool's namespace.", pattern=NAME, max_length=253
+    )
+    require_client_certificates: bool = prop(
+        "Take only clients that show a certificate issued by one in the Secret's `ca.crt`.", default=False
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
     """The sidecar."""
 
@@ -82,6 +94,7 @@ class GatewaySpec:
         },
     )
     queue: QueueSpec = prop("Bounds of the queue.", factory=QueueSpec)
+    tls: TlsSpec | None = prop("TLS for clients; none where it is not given.", default=None)
     connection_age_seconds: int = prop(
         "Connections are told to reconnect after this time, so that clients find new pods; 0 for never.",
         default=int(ListenConfig().connection_age_s),

@@ -70,6 +70,16 @@ class DrainSpec:
         minimum=30,
         maximum=3600,
     )
+    quantile: float | None = prop(
+        "Give a pod no more time than what it has in the engine needs with this probability, as predicted "
+        "when it is told to go; what waits and cannot be done by then is refused at once, for other pods. "
+        "All of `maxSeconds` where it is not given. Changes apply at once.",
+        default=None,
+        minimum=0.5,
+        maximum=1,
+        # The API server compares whole numbers with the bound's whole part.
+        rules=(Rule("self >= 0.5 && self <= 1.0", "must be from 0.5 to 1"),),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

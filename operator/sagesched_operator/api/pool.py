@@ -68,6 +68,15 @@ class PoolSpec:
             "self.scheduling.bands.sheddableBelow == 0 || has(self.gateway.queue.seconds)",
             "bands.sheddableBelow takes effect at gateway.queue.seconds: set that too",
         ),
+        Rule(
+            "!has(self.drain.quantile) || self.predictor.mode != 'None'",
+            "drain.quantile needs predictions: remove it, or choose another predictor.mode than None",
+        ),
+        Rule(
+            "!(has(self.gateway.tls) && has(self.expose.inferencePool))",
+            "gateways of an InferencePool speak to pods without TLS: remove gateway.tls and let the Gateway "
+            "serve TLS, or remove expose.inferencePool",
+        ),
     )
 
 

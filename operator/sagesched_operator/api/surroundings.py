@@ -6,18 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sagesched_operator.api.fields import NAME, Rule, prop
+from sagesched_gateway.settings.sections.traces import TracesConfig
+from sagesched_operator.api.fields import ENDPOINT, NAME, Rule, prop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracesSpec:
+    """Traces of requests, without prompts and answers. Changes apply at once, without new pods."""
+
+    endpoint: str = prop(
+        "An OpenTelemetry collector's OTLP port over gRPC: `http://host:4317`, or `https://` for TLS.",
+        pattern=ENDPOINT,
+        max_length=512,
+    )
+    sample_ratio: float = prop(
+        "Share of requests that are traced; where a client sends `traceparent`, its own decision counts.",
+        default=TracesConfig().sample_ratio,
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilitySpec:
-    """Monitoring by the Prometheus operator."""
+    """Monitoring by the Prometheus operator, and traces."""
 
     monitor: str = prop(
         "`PodMonitor` where that kind exists, or nothing.", default="PodMonitor", enum=("PodMonitor", "None")
     )
     scrape_seconds: int = prop("Time between two readings.", default=15, minimum=5, maximum=300)
     rules: bool = prop("Alerts of this pool as a PrometheusRule, where that kind exists.", default=True)
+    traces: TracesSpec | None = prop("Traces; none where it is not given.", default=None)
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -33,7 +52,8 @@ class SecuritySpec:
 
     network_policy: str = prop(
         "`Strict`: clients from `clientNamespaces` (the pool's own where none is given), metrics for the "
-        "operator and Prometheus alone, no way out but name service and, with a `uri` source, https. "
+        "operator and Prometheus alone, no way out but name service, with a `uri` source https, "
+        "with traces the collector's port. "
         "`Open`: no policy.",
         default="Strict",
         enum=("Strict", "Open"),

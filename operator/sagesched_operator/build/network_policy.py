@@ -50,7 +50,11 @@ def _watchers(installation: Installation) -> list[dict[str, Any]]:
 def _egress(pool: Pool) -> list[dict[str, Any]]:
     names = {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]}
     fetches = fetched(pool.spec.model.source) or fetched(artifact_source(pool))
-    return [names, {"ports": [_tcp(443)]}] if fetches else [names]
+    rules = [names, {"ports": [_tcp(443)]}] if fetches else [names]
+    traces = pool.spec.observability.traces
+    if traces is not None:
+        rules.append({"ports": [_tcp(int(traces.endpoint.rpartition(":")[2]))]})
+    return rules
 
 
 def _tcp(port: int) -> dict[str, Any]:

@@ -14,6 +14,9 @@ HISTORY = "/history"
 
 SETTINGS = "/etc/sagesched"
 SETTINGS_FILE = "gateway.yaml"
+CERTIFICATES = "/etc/sagesched-tls"
+"""The Secret of `gateway.tls`."""
+
 RUN = "/run/sagesched"
 DRAINED = f"{RUN}/drained"
 """Made by the gateway when all that it had is finished; Triton waits for it before it ends."""

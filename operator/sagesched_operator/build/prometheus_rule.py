@@ -9,6 +9,8 @@ from sagesched_operator.build.manifest import Manifest, manifest
 
 RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/runbooks"
 
+_RENEW_BEFORE_S = 3 * 24 * 3600
+
 
 def prometheus_rule(pool: Pool) -> Manifest:
     """The object."""
@@ -44,6 +46,18 @@ def prometheus_rule(pool: Pool) -> Manifest:
             "A gateway cannot reach its Triton.",
         ),
     ]
+    if pool.spec.gateway.tls is not None:
+        expires = "sagesched_gateway_tls_certificate_expires_timestamp_seconds"
+        rules.append(
+            _alert(
+                "SageSchedCertificateExpires",
+                f"min({expires}{{{of_pool}}}) - time() < {_RENEW_BEFORE_S} "
+                f"or min(sagesched_gateway_tls_files_valid{{{of_pool}}}) == 0",
+                "15m",
+                "critical",
+                "A gateway's certificate expires within three days, or its renewal is refused.",
+            )
+        )
     if pool.spec.predictor.mode != "None":
         rules.append(
             _alert(

@@ -10,6 +10,8 @@ from sagesched_operator.names import selector_of
 
 def service(pool: Pool) -> Manifest:
     """The object."""
+    has_tls = pool.spec.gateway.tls is not None
+    over_grpc, over_http = ("https", "https") if has_tls else ("kubernetes.io/h2c", "http")
     ports = [
         {
             "name": name,
@@ -18,7 +20,7 @@ def service(pool: Pool) -> Manifest:
             "protocol": "TCP",
             "appProtocol": protocol,
         }
-        for name, port, protocol in (("grpc", GRPC, "kubernetes.io/h2c"), ("http", HTTP, "http"))
+        for name, port, protocol in (("grpc", GRPC, over_grpc), ("http", HTTP, over_http))
     ]
     spec = {"type": pool.spec.expose.service_type, "selector": selector_of(pool), "ports": ports}
     return manifest(

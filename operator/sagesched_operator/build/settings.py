@@ -11,10 +11,10 @@ from sagesched_gateway.settings.config import (
     to_mapping,
 )
 from sagesched_gateway.settings.reloadable import take_reloadable
-from sagesched_operator.api.gateway import AUTO, EvictionSpec, IntervalSpec
+from sagesched_operator.api.gateway import AUTO, EvictionSpec, IntervalSpec, TlsSpec
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import hash_of
-from sagesched_operator.build.paths import HISTORY, PREDICTOR, SOURCE
+from sagesched_operator.build.paths import CERTIFICATES, HISTORY, PREDICTOR, SOURCE
 
 _MODELS = {
     "inflight-batcher": ("ensemble", "tensorrt_llm", "tensorrt_llm_bls"),
@@ -32,7 +32,7 @@ def settings_of(pool: Pool) -> GatewayConfig:
     if gateway.in_flight != AUTO:
         engine |= {"slots": int(gateway.in_flight), "lookahead": 0}
     wanted: dict[str, object] = {
-        "listen": {"connectionAgeSeconds": gateway.connection_age_seconds},
+        "listen": {"connectionAgeSeconds": gateway.connection_age_seconds, "tls": _tls(gateway.tls)},
         "scheduling": _scheduling(pool),
         "deadlines": {
             "refuseBelow": spec.scheduling.deadlines.refuse_below,
@@ -55,8 +55,9 @@ def settings_of(pool: Pool) -> GatewayConfig:
         },
         "admin": {"allow": list(gateway.admin_calls)},
         "openai": {"servedName": spec.model.name, "defaultMaxTokens": gateway.default_max_tokens},
+        "traces": _traces(pool),
         "log": {"level": gateway.log_level, "format": gateway.log_format},
-        "drain": {"maxSeconds": spec.drain.max_seconds},
+        "drain": {"maxSeconds": spec.drain.max_seconds, "quantile": spec.drain.quantile},
     }
     if spec.model.tokenizer is not None:
         wanted["tokenizer"] = f"{SOURCE}/{spec.model.tokenizer}"
@@ -91,6 +92,23 @@ def _scheduling(pool: Pool) -> dict[str, object]:
         "evictFirst": evictions.first,
         "maxEvictions": evictions.most,
     }
+
+
+def _traces(pool: Pool) -> dict[str, object]:
+    traces = pool.spec.observability.traces
+    if traces is None:
+        return {}
+    return {
+        "endpoint": traces.endpoint,
+        "sampleRatio": traces.sample_ratio,
+        "resource": {"k8s.namespace.name": pool.namespace, "sagesched.pool": pool.name},
+    }
+
+
+def _tls(tls: TlsSpec | None) -> dict[str, object]:
+    if tls is None:
+        return {}
+    return {"folder": CERTIFICATES, "requireClientCertificates": tls.require_client_certificates}
 
 
 def _tenants(pool: Pool) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 from sagesched_operator.api.model import ModelSource
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.api.predictor import ArtifactSource
-from sagesched_operator.build.paths import HISTORY, MODELS, PREDICTOR, RUN, SETTINGS, SOURCE
+from sagesched_operator.build.paths import CERTIFICATES, HISTORY, MODELS, PREDICTOR, RUN, SETTINGS, SOURCE
 from sagesched_operator.names import settings_name
 
 Source = ModelSource | ArtifactSource
@@ -17,6 +17,7 @@ _PREDICTOR = "sagesched-predictor"
 _HISTORY = "sagesched-history"
 _MODELS = "sagesched-models"
 _SETTINGS = "sagesched-settings"
+_CERTIFICATES = "sagesched-certificates"
 _RUN = "sagesched-run"
 _TMP = "sagesched-tmp"
 _SHM = "sagesched-shm"
@@ -28,12 +29,21 @@ def volumes(pool: Pool) -> list[dict[str, Any]]:
         {"name": _SOURCE, **_model(pool)},
         {"name": _MODELS, "emptyDir": {"sizeLimit": "64Mi"}},
         {"name": _SETTINGS, "configMap": {"name": settings_name(pool), "defaultMode": 0o444}},
+        *_certificates(pool),
         {"name": _RUN, "emptyDir": {"sizeLimit": "1Mi"}},
         *({"name": f"{_TMP}-{owner}", "emptyDir": {}} for owner in _tmp_owners(pool)),
         *_predictor(pool),
         {"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": pool.spec.resources.shared_memory}},
         *[dict(volume) for volume in pool.spec.pod_template.volumes],
     ]
+
+
+def _certificates(pool: Pool) -> list[dict[str, Any]]:
+    """Read by the gateway through the pod's group."""
+    tls = pool.spec.gateway.tls
+    if tls is None:
+        return []
+    return [{"name": _CERTIFICATES, "secret": {"secretName": tls.secret_name, "defaultMode": 0o440}}]
 
 
 def artifact_source(pool: Pool) -> ArtifactSource | None:
@@ -123,6 +133,11 @@ def models_mount(*, writable: bool = False) -> dict[str, Any]:
 def settings_mount() -> dict[str, Any]:
     """The gateway's settings, as a folder: a single file would never change."""
     return {"name": _SETTINGS, "mountPath": SETTINGS, "readOnly": True}
+
+
+def certificates_mount() -> dict[str, Any]:
+    """The gateway's certificates, as a folder, so that they can be renewed."""
+    return {"name": _CERTIFICATES, "mountPath": CERTIFICATES, "readOnly": True}
 
 
 def run_mount(*, writable: bool = False) -> dict[str, Any]:

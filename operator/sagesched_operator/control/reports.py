@@ -34,6 +34,7 @@ class Summary:
         fallback: why another policy is in effect than configured, or why it cannot work as it should.
         digests: of the settings that the gateways' files hold.
         refused: why a gateway refuses its settings.
+        certificates: what is wrong with a gateway's certificates.
         predictor_mode, provider: as `policy`.
         history: bucket of the smallest history.
         predictor_trouble: (reason, message) of the first predictor that is not as asked for.
@@ -45,6 +46,7 @@ class Summary:
     fallback: str = ""
     digests: frozenset[str] = frozenset()
     refused: str = ""
+    certificates: str = ""
     predictor_mode: str = ""
     provider: str = ""
     history: str = ""
@@ -63,6 +65,7 @@ def summarize(pods: Iterable[PodView], reports: Reports) -> Summary:
         fallback=next(filter(None, map(_fallback, working)), ""),
         digests=frozenset(status.config.file_digest for status in statuses),
         refused=next((status.config.error for status in statuses if status.config.error), ""),
+        certificates=next((status.tls.problem for status in statuses if status.tls.problem), ""),
         predictor_mode=_common(status.predictor.mode for status in working),
         provider=_common(status.predictor.provider or "" for status in working),
         history=_bucket([status.predictor.history for status in working]),

@@ -192,6 +192,8 @@ def _degraded(observed: Observed, counts: _Counts) -> Condition:
         return Condition("Degraded", True, *observed.troubles[0])
     if observed.summary.refused:
         return Condition("Degraded", True, "SettingsRefused", observed.summary.refused)
+    if observed.summary.certificates:
+        return Condition("Degraded", True, "CertificateRefused", observed.summary.certificates)
     if counts.is_stuck:
         cause = next((pod.message for pod in observed.pods if pod.message), "no pod became ready")
         return Condition("Degraded", True, "RolloutTimedOut", f"no progress for 30 minutes: {cause}")

@@ -122,6 +122,17 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no places in the engine": ({"gateway": {"inFlight": 0}}, "must be auto or a number from 1 to 65536"),
     "places in words": ({"gateway": {"inFlight": "many"}}, "spec.gateway.inFlight in body should match"),
+    "certificates without a Secret": (
+        {"gateway": {"tls": {"requireClientCertificates": True}}},
+        "spec.gateway.tls.secretName: Required value",
+    ),
+    "TLS behind an InferencePool": (
+        {
+            "gateway": {"tls": {"secretName": "tls"}},
+            "expose": {"inferencePool": {"endpointPicker": {"name": "epp"}}},
+        },
+        "gateways of an InferencePool speak to pods without TLS: remove gateway.tls",
+    ),
     "empty queue": (
         {"gateway": {"queue": {"requests": 0}}},
         "spec.gateway.queue.requests in body should be greater",
@@ -199,6 +210,11 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "no tolerance": ({"predictor": {"calibration": {"tolerance": 0}}}, "must be above 0, and at most 0.5"),
     "drain too short": ({"drain": {"maxSeconds": 5}}, "spec.drain.maxSeconds in body should be greater"),
     "drain too long": ({"drain": {"maxSeconds": 90000}}, "spec.drain.maxSeconds in body should be less"),
+    "drain by a coin": ({"drain": {"quantile": 0.1}}, "must be from 0.5 to 1"),
+    "drain by predictions without any": (
+        {"drain": {"quantile": 0.9}, "scheduling": {"policy": "fcfs"}, "predictor": {"mode": "None"}},
+        "drain.quantile needs predictions: remove it, or choose another predictor.mode than None",
+    ),
     "a rollout that cannot be": (
         {"rollout": {"maxSurge": 0, "maxUnavailable": "0%"}},
         "maxSurge and maxUnavailable must not both be 0: no pod could ever be replaced",
@@ -211,6 +227,18 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "rules without series": (
         {"observability": {"monitor": "None"}},
         "rules need the series that a monitor collects: set rules: false, or monitor: PodMonitor",
+    ),
+    "traces to a page": (
+        {"observability": {"traces": {"endpoint": "http://collector/v1/traces"}}},
+        "spec.observability.traces.endpoint in body should match",
+    ),
+    "traces to no port": (
+        {"observability": {"traces": {"endpoint": "http://collector:65536"}}},
+        "spec.observability.traces.endpoint in body should match",
+    ),
+    "more traces than requests": (
+        {"observability": {"traces": {"endpoint": "http://collector:4317", "sampleRatio": 2}}},
+        "spec.observability.traces.sampleRatio in body should be less than or equal to 1",
     ),
     "clients of an open pool": (
         {"security": {"networkPolicy": "Open", "clientNamespaces": ["web"]}},

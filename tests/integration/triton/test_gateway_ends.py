@@ -13,15 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway_process import Exchange, GatewayProcess, is_alive, server_is_ready, settings_for, until
+from moving_service import Service
 
 from sagesched_emulator.engine_report import EngineRequest
 from sagesched_emulator.triton_server import TritonServer
-from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_gateway.kserve import SERVICE, ModelInferRequest, ModelStreamInferResponse
 from sagesched_predictor.training.export import export_encoder
 
 AS_STATUS = (("triton_grpc_error", "true"),)
@@ -51,6 +53,16 @@ def a_request(prompt: str, *, id: str = "mine", max_tokens: int = LONG) -> Model
         tensor = message.inputs.add(name=name, datatype=kind, shape=[1, 1])
         getattr(tensor.contents, field).append(value)
     return message
+
+
+def num_answers(channel: grpc.Channel, prompt: str, max_tokens: int) -> int:
+    """To one request, on a connection that others use too."""
+    method = channel.stream_stream(
+        f"/{SERVICE}/ModelStreamInfer",
+        request_serializer=ModelInferRequest.SerializeToString,
+        response_deserializer=ModelStreamInferResponse.FromString,
+    )
+    return len(list(method(iter([a_request(prompt, max_tokens=max_tokens)]), timeout=60)))
 
 
 def in_engine(triton: TritonServer, num_before: int) -> list[EngineRequest]:
@@ -168,7 +180,7 @@ def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_s
     try:
         assert not drained.exists()
         gateway.wait_ready()
-        running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, max_tokens=300))
+        running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, max_tokens=900))
         running.next()
         command = ["drain", "--drained-file", str(drained), "--pid", str(gateway.pid), "--timeout", "60"]
         hook = subprocess.Popen([sys.executable, "-m", "sagesched_gateway.cli", *command])
@@ -178,7 +190,7 @@ def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_s
         refused = Exchange(gateway.grpc_address, a_request(known.short.prompt), metadata=AS_STATUS)
         assert refused.rest()[-1][0] == "UNAVAILABLE"
         assert not drained.exists()
-        assert len(running.rest()) == 299
+        assert len(running.rest()) == 899
         assert len(late.rest()) == known.short.output_tokens[0]
         assert hook.wait(30) == 0
         assert drained.exists()
@@ -187,6 +199,38 @@ def test_a_pods_prestop_hook_takes_requests_for_a_while_then_finishes_and_says_s
         assert gateway.exit_code() == 0
     finally:
         gateway.close()
+
+
+def test_clients_of_a_pod_that_goes_leave_for_another_without_an_error(direct_triton, known, tmp_path):
+    """As behind a Service: by the time the pod parts from its clients, new connections lead to another."""
+    pods = []
+    for name in ("old", "new"):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = settings_for(direct_triton)
+        settings["listen"]["connectionAgeSeconds"] = 2
+        leaving = ("--settle-seconds", "1", "--parting-seconds", "20")
+        pods.append(GatewayProcess(settings, folder, "--drained-file", str(folder / "drained"), *leaving))
+    old, new = pods
+    try:
+        for pod in pods:
+            pod.wait_ready()
+        with Service(old.grpc_address) as service, grpc.insecure_channel(service.address) as channel:
+            running = Exchange(service.address, a_request(known.very_long.prompt, max_tokens=600))
+            running.next()
+            assert num_answers(channel, known.very_long.prompt, 3) == 3
+            old.signal(signal.SIGUSR1)
+            until(lambda: not old.is_ready)
+            service.target = new.grpc_address
+            while not old.status()["draining"]:
+                assert num_answers(channel, known.very_long.prompt, 3) == 3
+            for _ in range(3):
+                assert num_answers(channel, known.very_long.prompt, 3) == 3
+            assert new.status()["counters"]["received"] >= 3
+            assert len(running.rest()) == 599
+    finally:
+        for pod in pods:
+            pod.close()
 
 
 def test_a_drain_that_takes_too_long_ends_the_rest(direct_triton, start, known):
@@ -200,6 +244,32 @@ def test_a_drain_that_takes_too_long_ends_the_rest(direct_triton, start, known):
     assert gateway.exit_code() == 0
     until(lambda: in_engine(direct_triton, num_before))
     assert in_engine(direct_triton, num_before)[0].stopped
+
+
+def test_a_drain_by_quantile_is_given_what_answers_are_seen_to_need(start, known):
+    """This gateway knows short answers only; one that never ends does not hold it up for 300 s."""
+    gateway = start(
+        predictor={"mode": "HistoryOnly", "encoder": str(export_encoder())},
+        drain={"maxSeconds": 300, "quantile": 0.9},
+        engine={"slots": 1, "lookahead": 0},
+    )
+    gateway.wait_ready(predictor=True)
+    for _ in range(20):
+        Exchange(gateway.grpc_address, a_request(known.short.prompt)).rest()
+    running = Exchange(gateway.grpc_address, a_request(known.very_long.prompt), metadata=AS_STATUS)
+    running.next()
+    drain = gateway.status()["drain"]
+    assert (drain["max_s"], drain["budget_s"]) == (300.0, pytest.approx(5.0, abs=1.0))
+    waiting = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, id="w"), metadata=AS_STATUS)
+    until(lambda: gateway.queue() == (1, 1))
+    gateway.signal(signal.SIGTERM)
+    told_at = time.monotonic()
+    assert waiting.rest()[-1][0] == "UNAVAILABLE"
+    assert time.monotonic() - told_at < 8
+    until(lambda: gateway.status()["drain"]["budget_s"] < 4)
+    assert running.rest()[-1] == ("UNAVAILABLE", "the gateway shut down before the request was finished")
+    assert gateway.exit_code() == 0
+    assert 3 < time.monotonic() - told_at < 15
 
 
 def test_a_second_signal_ends_at_once(start, known):

@@ -132,6 +132,15 @@ def test_a_reload_tells_what_is_in_effect_and_what_waits(start):
     assert mounted.seconds_until(lambda status: status["config_digest"] == first["config_digest"]) < WITHIN_S
 
 
+def test_the_time_that_a_drain_is_given_follows_the_settings(start):
+    mounted = start(predictor={"mode": "HistoryOnly"})
+    assert mounted.gateway.status()["drain"]["budget_s"] == 300.0
+    mounted.swap(drain={"maxSeconds": 60, "quantile": 0.99})
+    nothing_runs_s = 5.0
+    assert mounted.seconds_until(lambda status: status["drain"]["budget_s"] == nothing_runs_s) < WITHIN_S
+    assert mounted.gateway.status()["drain"]["max_s"] == 60.0
+
+
 def test_limits_and_the_log_level_are_those_of_the_last_swap(start, known):
     mounted = start(engine={"slots": 1, "lookahead": 0})
     first = mounted.gateway.status()["config_digest"]

@@ -25,7 +25,11 @@ POOL = {
     "apiVersion": "serving.sagesched.io/v1alpha1",
     "kind": "LLMServingPool",
     "metadata": {"name": "p", "namespace": "n", "uid": "u"},
-    "spec": {"model": {"name": "m", "source": {"pvc": {"claimName": "c"}}}, "runtime": {"image": "i"}},
+    "spec": {
+        "model": {"name": "m", "source": {"pvc": {"claimName": "c"}}},
+        "runtime": {"image": "i"},
+        "gateway": {"tls": {"secretName": "s"}},
+    },
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.families import FAMILIES, Family
+from cluster.families import FAMILIES, NODE_FAMILIES, Family
 from cluster.tools import ensure_tools
 
 
@@ -52,7 +52,7 @@ def test_a_given_program_is_taken_as_it_is(
     assert Path(tools["kube-apiserver"]).is_relative_to(cache)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", [*FAMILIES, *NODE_FAMILIES], ids=lambda family: family.name)
 def test_every_program_is_a_tool_of_its_module(family: Family) -> None:
     text = (family.folder / "go.mod").read_text()
     assert all(package == "." or package in text for package in family.programs.values())
@@ -62,3 +62,8 @@ def test_kubernetes_is_stamped_with_its_version() -> None:
     family = FAMILIES[0]
     assert f"gitVersion=v{family.version} " in family.link_flags()
     assert f"gitMinor={family.version.split('.')[1]} " in family.link_flags()
+
+
+def test_the_node_is_of_the_control_planes_version() -> None:
+    assert NODE_FAMILIES[0].module == FAMILIES[0].module
+    assert NODE_FAMILIES[0].version == FAMILIES[0].version

@@ -93,6 +93,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "gateway-queue": {
         "gateway": {"queue": {"requests": 50, "bytes": 2048, "fullCode": "RESOURCE_EXHAUSTED"}}
     },
+    "gateway-tls": {"gateway": {"tls": {"secretName": "llama-tls", "requireClientCertificates": True}}},
     "gateway-connection-age-seconds": {"gateway": {"connectionAgeSeconds": 60}},
     "gateway-attributes": {"gateway": {"trustedNetworks": ["10.0.0.0/8"], "exposePrediction": True}},
     "gateway-admin-calls": {"gateway": {"adminCalls": ["trace"]}},
@@ -157,10 +158,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "predictor-history-size": {"predictor": {"history": {"size": 500}}},
     "drain": {"drain": {"maxSeconds": 60}},
+    "drain-quantile": {"drain": {"quantile": 0.99}},
     "rollout": {"rollout": {"maxSurge": 0, "maxUnavailable": "25%", "revisionHistory": 2}},
     "disruption-min-available": {"disruption": {"minAvailable": 1}},
     "disruption-max-unavailable": {"disruption": {"maxUnavailable": "50%"}},
     "observability-scrape-seconds": {"observability": {"scrapeSeconds": 30}},
+    "observability-traces": {
+        "observability": {"traces": {"endpoint": "http://collector.monitoring:4317", "sampleRatio": 0.5}}
+    },
     "observability-none": {"observability": {"monitor": "None", "rules": False}},
     "security-open": {"security": {"networkPolicy": "Open"}},
     "security-client-namespaces": {"security": {"clientNamespaces": ["web", "batch"]}},

@@ -30,6 +30,7 @@ def a_run(*requests: Served, policy: str = "fcfs", busy_s: float = 6.0, ended_at
         backlog_s=3.0,
         backlog_batch=2.5,
         backlog_kv=0.8,
+        backlog_tokens_per_s=100.0,
     )
 
 

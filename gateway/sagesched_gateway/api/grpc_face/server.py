@@ -46,9 +46,12 @@ def server_options(config: GatewayConfig) -> Options:
 
 
 async def serve_grpc(
-    handlers: Sequence[grpc.GenericRpcHandler], address: str, options: Options
+    handlers: Sequence[grpc.GenericRpcHandler],
+    address: str,
+    options: Options,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> tuple[grpc.aio.Server, int]:
-    """Start serving; returns the server and its port.
+    """Start serving, with TLS where there are credentials; returns the server and its port.
 
     Raises:
         OSError: the address cannot be bound.
@@ -56,7 +59,10 @@ async def serve_grpc(
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers(tuple(handlers))
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: in use, or not an address of this machine") from error
     await server.start()

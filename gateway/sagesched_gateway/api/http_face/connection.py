@@ -1,7 +1,8 @@
 """`HttpListener` and its connections: how old they get, how long half a request may take, what bad ones hear.
 
 aiohttp's server does the work; added is what it leaves open. A connection of age is told `Connection: close`
-with its next answer, so that clients spread over new replicas while nothing running is cut. A head that does
+with its next answer, so that clients spread over new replicas while nothing running is cut; so is every one
+once the gateway is about to go. A head that does
 not become whole is not waited for. Bytes that are no HTTP get an error like any other: JSON and a word.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,6 +64,13 @@ class HttpConnection(web.RequestHandler):
     def ended(self) -> None:
         """It was answered."""
         self._is_running = False
+
+    def part(self) -> None:
+        """End with the answer under way, at once where there is none."""
+        if self._is_running:
+            self.close()
+        else:
+            self.force_close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -120,6 +129,7 @@ class HttpListener:
         connection_age_s: float = 0.0,
         head_patience_s: float = HEAD_PATIENCE_S,
         close_grace_s: float = 2.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare.
 
@@ -129,12 +139,15 @@ class HttpListener:
             connection_age_s: see `ListenConfig`.
             head_patience_s: see `HEAD_PATIENCE_S`.
             close_grace_s: how long `close` waits for handlers.
+            tls: for each connection; None serves without TLS.
         """
         app.middlewares.insert(0, _note_request)
-        app.on_response_prepare.append(_part_from_the_old)
+        app.on_response_prepare.append(self._part_from_the_old)
         self._runner = web.AppRunner(app, shutdown_timeout=close_grace_s)
         self._options = {**options, "age_s": connection_age_s, "head_patience_s": head_patience_s}
         self._listening: asyncio.Server | None = None
+        self._tls = tls
+        self._asks_to_reconnect = False
 
     async def start(self, address: str) -> str:
         """Start the application and listen.
@@ -154,11 +167,36 @@ class HttpListener:
         host, _, port = address.rpartition(":")
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                lambda: HttpConnection(server, **self._options), host.strip("[]"), int(port), backlog=_BACKLOG
+                lambda: HttpConnection(server, **self._options),
+                host.strip("[]"),
+                int(port),
+                backlog=_BACKLOG,
+                ssl=self._tls,
             )
         except OSError as error:
             raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
         return f"{host}:{self._listening.sockets[0].getsockname()[1]}"
+
+    def ask_to_reconnect(self) -> None:
+        """Every answer from now on says `Connection: close`."""
+        self._asks_to_reconnect = True
+
+    def part(self) -> None:
+        """Stop listening; connections end at once where they are idle, else with the answer under way."""
+        if self._listening is not None:
+            self._listening.close()
+        server = self._runner.server
+        for connection in server.connections if server is not None else ():
+            if isinstance(connection, HttpConnection):
+                connection.part()
+
+    async def _part_from_the_old(self, request: web.Request, response: web.StreamResponse) -> None:
+        connection = request.protocol
+        if not isinstance(connection, HttpConnection):
+            return
+        if self._asks_to_reconnect or connection.remaining_s <= 0:
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
 
     async def close(self) -> None:
         """Stop listening, give handlers their time, end the application."""
@@ -176,13 +214,6 @@ async def _note_request(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     finally:
         connection.ended()
-
-
-async def _part_from_the_old(request: web.Request, response: web.StreamResponse) -> None:
-    connection = request.protocol
-    if isinstance(connection, HttpConnection) and connection.remaining_s <= 0:
-        response.force_close()
-        response.headers[hdrs.CONNECTION] = "close"
 
 
 def _error(status: int, exc: BaseException | None, message: str | None) -> GatewayError:

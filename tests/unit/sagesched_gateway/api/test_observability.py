@@ -7,6 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from sagesched_gateway.api import observability
 from sagesched_gateway.api.observability import build_metrics_app
+from sagesched_gateway.dispatch.drain_budget import DrainBudget
 from sagesched_gateway.metrics import GatewayMetrics
 from sagesched_gateway.settings.config import digest, parse_config
 from sagesched_gateway.settings.live import LiveSettings
@@ -24,6 +25,7 @@ def app_for(dispatcher, readiness, address, settings=None):
         address,
         readiness=readiness,
         settings=settings or LiveSettings(CONFIG),
+        drain_budget=DrainBudget(lambda quantile: 0.0, lambda: 0.0),
     )
 
 
@@ -95,7 +97,7 @@ async def test_status_is_the_schema(client, dispatcher, readiness):
         eta_p50_s=3.0,
         eta_p90_s=4.0,
     )
-    assert status.drain == DrainStatus(in_flight_s=5.0, all_s=6.0, max_s=300.0)
+    assert status.drain == DrainStatus(in_flight_s=5.0, all_s=6.0, max_s=300.0, budget_s=300.0)
     assert (status.engine.slots, status.engine.kv_blocks, status.engine.iteration_s) == (32, 750, 0.011)
     assert status.predictor == PredictorStatus(
         mode="HistoryOnly", state="ready", provider="CPUExecutionProvider", history=9

@@ -15,6 +15,7 @@ from sagesched_gateway.dispatch.ports import (
     PredictionListener,
     PredictorState,
     SilentTelemetry,
+    Tracing,
 )
 from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.dispatch.token_count import TokenCounter
@@ -252,6 +253,7 @@ class Bench:
         pressure: PressureSettings = NO_PRESSURE,
         limits: QueueLimits | None = None,
         until_back: Callable[[], Awaitable[bool]] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.upstream = FakeUpstream()
         self.predictor = FakePredictor()
@@ -277,4 +279,5 @@ class Bench:
             pressure=pressure,
             limits=limits,
             until_back=until_back,
+            tracing=tracing,
         )

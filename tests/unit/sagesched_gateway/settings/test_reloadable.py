@@ -17,7 +17,8 @@ def paths_of(mapping: Mapping[str, object], prefix: str = "") -> Iterator[str]:
 
 
 def test_every_reloadable_setting_exists():
-    all_set = QUIET | {"limits": {"queuedSeconds": 60}}
+    all_set = {"limits": {"queuedSeconds": 60}, "drain": {"quantile": 0.9}}
+    all_set |= {"traces": {"endpoint": "http://collector:4317", "resource": {}}}
     assert set(paths_of(to_mapping(parse_config(all_set)))) >= RELOADABLE
 
 

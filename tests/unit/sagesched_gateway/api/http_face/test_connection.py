@@ -8,11 +8,14 @@ import pytest
 from aiohttp import web
 from http_sockets import connected, listening
 
-from sagesched_gateway.api.http_face.app import build_http_app
-from sagesched_gateway.api.http_face.connection import HttpConnection
+from sagesched_gateway.api.http_face.app import build_http_app, connection_options
+from sagesched_gateway.api.http_face.connection import HttpConnection, HttpListener
 from sagesched_gateway.settings.sections.limits import LimitsConfig
 
 GET = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+_BODY = b'{"text_input":"hi","max_tokens":5}'
+_HEAD = b"POST /v2/models/ensemble/generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+STREAM = _HEAD % len(_BODY) + _BODY
 LIMITS = LimitsConfig(header_bytes=2000)
 
 
@@ -44,10 +47,8 @@ async def test_an_old_connection_is_told_to_reconnect_and_closed(app):
 async def test_what_runs_on_an_old_connection_is_not_cut(app, dispatcher, respond):
     dispatcher.responses = [respond("a")]
     dispatcher.holds_open = True
-    head = b"POST /v2/models/ensemble/generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
-    body = b'{"text_input":"hi","max_tokens":5}'
     async with listening(app, LIMITS, connection_age_s=0.05) as address, connected(address) as one:
-        await one.send(head % (len(body), body))
+        await one.send(STREAM)
         assert b'"a"' in await one.reader.readuntil(b"\n\n\r\n")
         await asyncio.sleep(0.08)
         dispatcher.generation.respond(respond("b"))
@@ -55,6 +56,45 @@ async def test_what_runs_on_an_old_connection_is_not_cut(app, dispatcher, respon
         assert b'"b"' in await one.reader.readuntil(b"0\r\n\r\n")
         await one.send(GET)
         assert (await one.answer()).headers["connection"] == "close"
+
+
+@pytest.fixture
+async def listener(app):
+    listener = HttpListener(app, options=connection_options(LIMITS), close_grace_s=0.2)
+    yield listener
+    await listener.close()
+
+
+async def test_a_gateway_that_will_go_asks_clients_to_reconnect(listener):
+    address = await listener.start("127.0.0.1:0")
+    async with connected(address) as one:
+        await one.send(GET)
+        assert "connection" not in (await one.answer()).headers
+        listener.ask_to_reconnect()
+        await one.send(GET)
+        assert (await one.answer()).headers["connection"] == "close"
+        assert await one.rest() == b""
+        async with connected(address):  # until new connections lead elsewhere, they are taken
+            pass
+
+
+async def test_parting_ends_idle_connections_and_lets_others_finish(listener, dispatcher, respond):
+    dispatcher.responses = [respond("a")]
+    dispatcher.holds_open = True
+    address = await listener.start("127.0.0.1:0")
+    async with connected(address) as idle, connected(address) as busy:
+        await idle.send(GET)
+        await idle.answer()
+        await busy.send(STREAM)
+        assert b'"a"' in await busy.reader.readuntil(b"\n\n\r\n")
+        listener.part()
+        assert await idle.rest() == b""
+        dispatcher.generation.respond(respond("b"))
+        dispatcher.generation.end()
+        assert (await busy.rest()).endswith(b"0\r\n\r\n")
+        with pytest.raises(ConnectionRefusedError):
+            async with connected(address):
+                pass
 
 
 async def test_ages_differ_by_a_tenth_at_most(app):

@@ -1,0 +1,45 @@
+"""The operator in the cluster: installed by the chart, as the docs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.errors import ClusterError
+from cluster.node.single_node import SingleNode
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "sagesched-system"
+RELEASE = "sagesched"
+
+
+def is_installed(cluster: SingleNode) -> bool:
+    """Whether the release is there."""
+    return cluster.run("helm", "status", RELEASE, "-n", NAMESPACE).returncode == 0
+
+
+def ensure_installed(cluster: SingleNode) -> None:
+    """Install the operator, one replica, where it is not; returns when it is ready."""
+    if not is_installed(cluster):
+        arguments = ["install", RELEASE, str(ROOT / "charts" / "sagesched"), "-n", NAMESPACE]
+        helm(cluster, *arguments, "--create-namespace")
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+
+
+def remove(cluster: SingleNode) -> None:
+    """Take the release, its namespace and the definition of pools away: the cluster is as new."""
+    if is_installed(cluster):
+        helm(cluster, "uninstall", RELEASE, "-n", NAMESPACE, "--wait")
+    cluster.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io", "--ignore-not-found")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+
+def helm(cluster: SingleNode, *arguments: str) -> str:
+    """Run helm; returns what it prints.
+
+    Raises:
+        ClusterError: it failed.
+    """
+    done = cluster.run("helm", *arguments)
+    if done.returncode:
+        raise ClusterError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,1 @@
+"""A cluster of one real node, in a network namespace of its own: nothing outside can reach it."""

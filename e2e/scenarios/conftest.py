@@ -1,0 +1,89 @@
+"""A cluster with our images and the operator, and the table of scenarios at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bed.installation import ensure_installed
+from bed.pool import MakePool, a_pool
+from bed.provider import ready_cluster
+from bed.record import Record
+from cluster.node.single_node import SingleNode
+
+_RECORD = pytest.StashKey[Record]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--levels", default="", help="run scenarios of these levels only, as in 1,2")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    levels = set(filter(None, config.getoption("--levels").split(",")))
+    if levels:
+        items[:] = [item for item in items if _level(item) in levels]
+
+
+def _level(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("level")
+    return str(marker.args[0]) if marker else ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e`, 3 by name only")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[SingleNode]:
+    with ready_cluster() as ready:
+        yield ready
+
+
+@pytest.fixture
+def installed(cluster: SingleNode) -> SingleNode:
+    ensure_installed(cluster)
+    return cluster
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    record = Record()
+    request.node.stash[_RECORD] = record
+    return record
+
+
+@pytest.fixture
+def make_pool(installed: SingleNode, request: pytest.FixtureRequest) -> MakePool:
+    """A settled pool, in a namespace named for the scenario."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:50].strip("-")
+    return lambda spec: a_pool(installed, f"{name}-{int(time.time()) % 10000}", spec)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    report.scenario = (  # type: ignore[attr-defined]
+        item.path.stem.removeprefix("test_"),
+        _level(item),
+        item.stash.get(_RECORD, Record()).lines,
+    )
+    return report  # type: ignore[return-value]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    rows: dict[str, tuple[str, str, float, list[str]]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            name, level, lines = report.scenario
+            if report.when == "call" or outcome != "passed":
+                rows[name] = (level, outcome, report.duration, lines)
+    if not rows:
+        return
+    terminalreporter.section("scenarios")
+    for name, (level, outcome, duration, lines) in rows.items():
+        terminalreporter.write_line(f"{name:<32} level {level}  {outcome:<6} {duration:6.1f} s")
+        for line in lines:
+            terminalreporter.write_line(f"    {line}")

@@ -1,0 +1,48 @@
+"""A change of the pods' template rolls a pool under load: every open stream gets all of its tokens."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bed.load import OPENAI, Load
+from bed.pool import MakePool, emulated
+from bed.record import Record
+from bed.traffic import Traffic
+
+_REPLICAS = 2
+
+
+@pytest.mark.level(1)
+@pytest.mark.timeout(300)
+def test_rolling_update_streams_finish(make_pool: MakePool, record: Record) -> None:
+    with make_pool(emulated(_REPLICAS)) as pool:
+        old = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
+        triton = Load(target=pool.address(), tokens=(50, 300), name="grpc")
+        openai = Load(
+            target=pool.address(), tokens=(50, 300), name="http", client=OPENAI, model="emulated-8b"
+        )
+        with Traffic(pool.cluster, triton) as grpc_clients, Traffic(pool.cluster, openai) as http_clients:
+            time.sleep(3.0)
+            began = time.monotonic()
+            pool.patch({"podTemplate": {"annotations": {"changed": "yes"}}})
+            pool.wait(lambda: pool.condition("Progressing").get("status") == "True", "rolling", 30)
+            pool.wait_settled()
+            rolled_s = time.monotonic() - began
+            time.sleep(3.0)
+            accounts = [clients.end() for clients in (grpc_clients, http_clients)]
+        new = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
+    record.proved(f"{_REPLICAS} pods replaced under load in {rolled_s:.1f} s")
+    assert len(new) == _REPLICAS
+    assert not new & old
+    for load, account in zip((triton, openai), accounts, strict=True):
+        record.proved(f"{load.client}: {account.in_words()}")
+        assert account.problems == []
+        assert account.errors == {}
+        assert any(each.due > began_wall(began, rolled_s) for each in account.timings)
+
+
+def began_wall(began: float, rolled_s: float) -> float:
+    """Unix time at which the roll was over."""
+    return time.time() - (time.monotonic() - began) + rolled_s

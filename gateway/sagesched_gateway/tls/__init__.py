@@ -1,0 +1,1 @@
+"""Certificates of the gateway: read, checked, followed while it runs."""
