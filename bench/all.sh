@@ -11,6 +11,7 @@ run bench/step_time_fit.py
 run bench/workload_fit.py
 run bench/core_speed.py
 run bench/predictor_quality.py
+run bench/predictor_elsewhere.py
 run bench/predictor_latency.py
 run bench/predictor_beside_stream.py
 run bench/drift.py
@@ -35,5 +36,11 @@ run bench/amin_amax.py --live --requests 300 --rho 1.3
 run bench/isolation.py --load 0.6
 run bench/deadlines.py
 run bench/burst.py
+run bench/two_workers.py --requests 1000 --seeds 0-4
 run bench/storm.py
 run bench/operator_scale.py
+run bench/paper_frontier.py
+run bench/paper_inside.py
+run bench/paper_bounds.py
+run bench/paper_sagesched.py
+run bench/paper_ssjf.py

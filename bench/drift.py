@@ -66,7 +66,7 @@ class Story:
         self.rng = np.random.default_rng(self.seed)
         self.trust = Trust()
         history = History(self.prompts.embeddings.shape[1])
-        self._predictor = Predictor(LookUp(self.prompts), history, self.prior)
+        self._predictor = Predictor(LookUp(self.prompts.texts, self.prompts.embeddings), history, self.prior)
         self._running: list[tuple[int, int, Request]] = []
         self._now = 0
 

@@ -43,8 +43,8 @@ class Split:
 class LookUp:
     """Stands in for the encoder: every prompt was embedded once, beforehand."""
 
-    def __init__(self, prompts: Prompts) -> None:
-        self._vectors = dict(zip(prompts.texts, prompts.embeddings, strict=True))
+    def __init__(self, texts: Sequence[str], embeddings: npt.NDArray[np.float32]) -> None:
+        self._vectors = dict(zip(texts, embeddings, strict=True))
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Unit vectors of known texts."""

@@ -19,8 +19,9 @@ from sagesched_predictor.prior import LEVELS, Prior
 from sagesched_predictor.training.examples import TrainingExample
 from sagesched_predictor.training.export import cache_root
 from sagesched_predictor.training.fitting import FitOptions, Fitted
+from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.network import FloatMatrix
-from sagesched_predictor.training.pipeline import Material, named_models, prepare, read_examples
+from sagesched_predictor.training.pipeline import Material, prepare, read_examples
 from sagesched_predictor.training.pooling import pooled_layers
 from sagesched_predictor.training.shape import DIMENSION, REPRESENTATION
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker does, and before numpy looks
 
 import numpy as np
+from gpu.latency import BATCHES, WORDS
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
@@ -30,22 +31,6 @@ from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.training.export import export_encoder
-
-BATCHES = (1, 8, 16)
-WORDS = (
-    "please",
-    "write",
-    "list",
-    "explain",
-    "code",
-    "test",
-    "short",
-    "story",
-    "river",
-    "number",
-    "city",
-    "why",
-)
 
 
 @dataclass(frozen=True)

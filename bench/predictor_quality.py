@@ -1,7 +1,7 @@
 """How well lengths are predicted for prompts that nothing was trained on (CASTILLO).
 
     python bench/predictor_quality.py
-    python bench/predictor_quality.py --model google--gemma-3-4b-it --no-unseen
+    python bench/predictor_quality.py --model google--gemma-3-4b-it --parts main
 
 Five splits by prompt, never by row: the fold of a prompt is decided by its text (`training/held_out.py`), and
 split k asks for the prompts of fold k, all six sets. The prior is fitted for each split without them (and
@@ -13,7 +13,8 @@ and 95 % interval (t, five splits):
   the prompt's nine other answers; "tf-idf ridge" is the baseline with the same data (`tfidf_ridge.py`).
 - gain: 1 - pinball loss / that of the unconditional distribution; cover: share inside the central 90 %.
 
-Then the same by prompt set, for other models, and for models whose every answer was kept from the prior.
+Then the same by prompt set, for the shipped predictor itself on the fold that it never saw, for other models,
+and for models whose every answer was kept from the prior.
 """
 
 from __future__ import annotations
@@ -27,15 +28,21 @@ from typing import Any
 
 import numpy as np
 from castillo import DEFAULT_MODEL, LengthRow, default_data_folder, read_castillo
+from embedded_prompts import LookUp, cached_embeddings
 from fold_predictor import Bench, predictor_of
 from tfidf_ridge import TfIdfRidge
 
+from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.dataset import Example
 from sagesched_predictor.evaluation import Actual, draw_actuals, evaluate
 from sagesched_predictor.features import PromptFeatures
+from sagesched_predictor.head import load_prior
+from sagesched_predictor.history import History
+from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.scores import kendall_tau
+from sagesched_predictor.training.export import export_encoder
 from sagesched_predictor.training.fitting import Fitted
-from sagesched_predictor.training.held_out import NUM_FOLDS, fold_of
+from sagesched_predictor.training.held_out import HELD_OUT_FOLD, NUM_FOLDS, fold_of
 
 OBSERVED = (0, 300, 2000)
 OTHER_MODELS = (
@@ -50,6 +57,7 @@ UNSEEN_MODELS = (
     "mistralai--Ministral-8B-Instruct-2410",
 )
 UNSEEN_FOLDS = (0, 1)
+PARTS = ("main", "shipped", "others", "unseen")
 T_QUANTILE = 2.776  # of Student's t, 4 degrees of freedom, 97.5 %
 
 Figures = dict[str, list[float]]
@@ -118,12 +126,13 @@ def report(title: str, figures: Figures) -> None:
         )
 
 
-def main_model(bench: Bench, fits: Sequence[Fitted], lines: Sequence[Actual], model: str) -> None:
+def main_model(
+    bench: Bench, fits: Sequence[Fitted], ridges: Sequence[TfIdfRidge], lines: Sequence[Actual], model: str
+) -> None:
     figures: Figures = defaultdict(list)
     by_set: Figures = defaultdict(list)
     unknown = [replace_model(line, "served under a name of its own") for line in lines]
-    for fold, fitted in enumerate(fits):
-        ridge = TfIdfRidge(bench.examples(fold))
+    for fold, (fitted, ridge) in enumerate(zip(fits, ridges, strict=True)):
         for num in OBSERVED:
             found = scored(bench, fitted, lines, fold, num)
             add(figures, f"{num} observed", found)
@@ -140,25 +149,44 @@ def main_model(bench: Bench, fits: Sequence[Fitted], lines: Sequence[Actual], mo
     report("the same by prompt set", dict(sorted(by_set.items())))
 
 
+def shipped(lines: Sequence[Actual], model: str) -> None:
+    """The artifact that users get, its networks in ONNX Runtime."""
+    artifact = EncoderArtifact.load(export_encoder())
+    texts = [line.example.features.prompt for line in lines]
+    embedder = LookUp(texts, cached_embeddings(texts, artifact.folder, threads=1))
+    figures: Figures = defaultdict(list)
+    unknown = [replace_model(line, "served under a name of its own") for line in lines]
+    for name, known in (("", lines), (", name unknown", unknown)):
+        for num in OBSERVED:
+            seen, asked = split(known, HELD_OUT_FOLD, num)
+            predictor = Predictor(embedder, History(artifact.dimension), load_prior(artifact))
+            add(figures, f"{num} observed{name}", evaluate(predictor, [*seen, *asked], adapt=num))
+    report(f"the shipped predictor, {model}, fold {HELD_OUT_FOLD}", figures)
+
+
 def replace_model(line: Actual, model: str) -> Actual:
     return replace(line, example=replace(line.example, features=replace(line.example.features, model=model)))
 
 
-def other_models(bench: Bench, fits: Sequence[Fitted], by_model: dict[str, list[Actual]]) -> None:
+def other_models(
+    bench: Bench, fits: Sequence[Fitted], ridges: Sequence[TfIdfRidge], by_model: dict[str, list[Actual]]
+) -> None:
     for model, lines in by_model.items():
         figures: Figures = defaultdict(list)
-        for fold, fitted in enumerate(fits):
+        for fold, (fitted, ridge) in enumerate(zip(fits, ridges, strict=True)):
             for num in OBSERVED[:2]:
                 add(figures, f"{num} observed", scored(bench, fitted, lines, fold, num))
+                figures[f"{num} observed, tf-idf ridge tau"].append(baseline(ridge, lines, fold, num))
         report(f"{model}, {len(lines)} prompts", figures)
 
 
-def unseen_models(bench: Bench, fits: Sequence[Fitted], by_model: dict[str, list[Actual]]) -> None:
+def unseen_models(bench: Bench, by_model: dict[str, list[Actual]]) -> None:
     figures: Figures = defaultdict(list)
-    for model in UNSEEN_MODELS:
-        for fold in UNSEEN_FOLDS:
+    for fold in UNSEEN_FOLDS:
+        with_all = bench.fit(fold)
+        for model in UNSEEN_MODELS:
             without = bench.fit(fold, without_model=f"castillo/{model}")
-            for name, fitted in (("seen by the prior", fits[fold]), ("unseen", without)):
+            for name, fitted in (("seen by the prior", with_all), ("unseen", without)):
                 add(figures, f"{name}, 300 observed", scored(bench, fitted, by_model[model], fold, 300))
     report(f"models kept from the prior: {', '.join(UNSEEN_MODELS)}; splits {UNSEEN_FOLDS}", figures)
 
@@ -173,19 +201,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--max-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-others", action="store_true", help="leave out the other models")
-    parser.add_argument("--no-unseen", action="store_true", help="leave out models kept from the prior")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parsed = parser.parse_args(arguments)
     models = dict.fromkeys([parsed.model, *OTHER_MODELS, *UNSEEN_MODELS])
     rows = {model: read_castillo(parsed.data, model) for model in models}
     by_model = {model: lines_of(rows[model], model, parsed.max_tokens, seed=0) for model in models}
     bench = Bench.make(parsed.data, [row.prompt for found in rows.values() for row in found], parsed.threads)
-    fits = [bench.fit(fold) for fold in range(NUM_FOLDS)]
-    main_model(bench, fits, by_model[parsed.model], parsed.model)
-    if not parsed.no_others:
-        other_models(bench, fits, {model: by_model[model] for model in OTHER_MODELS if model != parsed.model})
-    if not parsed.no_unseen:
-        unseen_models(bench, fits, by_model)
+    main_lines = by_model.pop(parsed.model)
+    fits, ridges = [], []
+    if {"main", "others"} & set(parsed.parts):
+        fits = [bench.fit(fold) for fold in range(NUM_FOLDS)]
+        ridges = [TfIdfRidge(bench.examples(fold)) for fold in range(NUM_FOLDS)]
+    if "main" in parsed.parts:
+        main_model(bench, fits, ridges, main_lines, parsed.model)
+    if "shipped" in parsed.parts:
+        shipped(main_lines, parsed.model)
+    if "others" in parsed.parts:
+        other_models(bench, fits, ridges, by_model)
+    if "unseen" in parsed.parts:
+        unseen_models(bench, {**by_model, parsed.model: main_lines})
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ class Pool:
         def is_settled() -> bool:
             document = self.get(KIND, self.name)
             status = document.get("status", {})
-            ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+            conditions: list[dict[str, str]] = status.get("conditions", [])
+            ready = next((each for each in conditions if each["type"] == "Ready"), {})
             return (
                 ready.get("status") == "True"
                 and status.get("observedGeneration") == document["metadata"]["generation"]
@@ -130,12 +131,18 @@ class Pool:
 
 
 def emulated(replicas: int = 1, **changes: Any) -> dict[str, Any]:
-    """A spec with emulated engines and little appetite; `changes` replace whole top-level fields."""
+    """A spec with emulated engines and little appetite; `changes` replace whole top-level fields.
+
+    Connections age in seconds: a pod that goes waits for that.
+    """
     spec: dict[str, Any] = {
         "model": {"name": MODEL, "source": {"oci": {"image": TRITON, "path": "/models"}}},
         "runtime": {"image": TRITON},
         "resources": {"sharedMemory": "64Mi", "requests": {"cpu": "50m", "memory": "256Mi"}},
-        "gateway": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}},
+        "gateway": {
+            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+            "connectionAgeSeconds": 5,
+        },
         "drain": {"maxSeconds": 60},
         "replicas": replicas,
     }

@@ -51,7 +51,7 @@ def test_drain_node_streams_finish(uncordoned: SingleNode, make_pool: MakePool, 
         new = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
     record.proved(account.in_words())
     assert account.problems == []
-    assert account.errors_beyond(num_parted=2) == {}
+    assert account.errors == {}
     assert not new & old
 
 

@@ -31,7 +31,7 @@ def test_eviction_respects_budget(make_pool: MakePool, record: Record) -> None:
             account = traffic.end()
     record.proved(account.in_words())
     assert account.problems == []
-    assert account.errors_beyond(num_parted=2) == {}
+    assert account.errors == {}
 
 
 def _evict(pool: Pool, pod: dict[str, dict[str, str]]) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,10 @@
 """The dataset format as this package reads it: JSON lines, a prompt and how long its answers were.
 
-`prompt`, and `output_tokens` or `output_samples` or both; optional `prompt_tokens`, `max_tokens` (2,048 when
-left out), `model`, `dataset`, `id`, `censored` (true where the answers were cut off), and what else a gateway
-knows: `temperature`, `top_p`, `system_prompt`, `has_tools`, `wants_json`, `thinking`. Other fields are
-ignored. A gateway's recording made with its prompts is such a file; its lines without a token are skipped.
+`prompt`, and `output_tokens` or `output_samples` or both; optional `prompt_tokens` (a quarter of its bytes
+where left out), `max_tokens` (no cap where left out), `model`, `dataset`, `id`, `censored` (true where the
+answers were cut off), and what else a gateway knows: `temperature`, `top_p`, `system_prompt`, `has_tools`,
+`wants_json`, `thinking`. Other fields are ignored. A gateway's recording made with its prompts is such a
+file; its lines without a token are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from sagesched_predictor.features import Outcome, PromptFeatures
 
 Samples = Literal["first", "each"]
 
-DEFAULT_MAX_TOKENS = 2048
 # For a line that does not say how many tokens its prompt has.
 BYTES_PER_TOKEN = 4
 
@@ -52,8 +52,9 @@ class Example:
     def outcome(self, output_tokens: int) -> Outcome:
         """What a gateway would have observed of an answer of this natural length."""
         limit = self.features.max_tokens
+        is_capped = 0 < limit <= output_tokens
         return Outcome(
-            output_tokens=min(output_tokens, limit), censored=self.is_cut_off or output_tokens >= limit
+            output_tokens=limit if is_capped else output_tokens, censored=self.is_cut_off or is_capped
         )
 
 
@@ -91,7 +92,7 @@ def _example(place: str, line: str, model: str | None) -> Example | None:
     features = PromptFeatures(
         prompt=prompt,
         prompt_tokens=_tokens(place, "prompt_tokens", fields.get("prompt_tokens"), estimate),
-        max_tokens=_tokens(place, "max_tokens", fields.get("max_tokens"), DEFAULT_MAX_TOKENS),
+        max_tokens=_tokens(place, "max_tokens", fields.get("max_tokens"), 0),
         model=str(fields.get("model") or "") if model is None else model,
         temperature=_number(place, "temperature", fields.get("temperature")),
         top_p=_number(place, "top_p", fields.get("top_p")),
@@ -111,20 +112,22 @@ def _example(place: str, line: str, model: str | None) -> Example | None:
 
 
 def _lengths(place: str, fields: dict[str, Any]) -> tuple[int, ...]:
-    samples = fields.get("output_samples")
+    name, samples = "output_samples", fields.get("output_samples")
     if samples is None:
-        samples = [fields.get("output_tokens")]
+        name, samples = "output_tokens", [fields.get("output_tokens")]
     if not isinstance(samples, list) or not samples or None in samples:
         raise DatasetError(f"{place}: `output_tokens` or a list `output_samples` is needed")
-    return tuple(_tokens(place, "output_samples", sample, 0) for sample in samples)
+    return tuple(_tokens(place, name, sample, 0) for sample in samples)
 
 
 def _tokens(place: str, name: str, value: Any, default: int) -> int:
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    # A table with gaps, written as JSON, has whole numbers as 24.0.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
         raise DatasetError(f"{place}: `{name}`: expected a whole number of at least 0, got {value!r}")
-    return value
+    return whole
 
 
 def _number(place: str, name: str, value: Any) -> float | None:

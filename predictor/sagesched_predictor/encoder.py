@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ MAX_BATCH = 16
 # A prompt joins a batch only if it fills this share of the batch's width: on CPUs padding costs as much as
 # text.
 SMALLEST_FILL = 0.75
+# How far from 1 the length of a unit vector may be in half precision.
+ROUNDING = 2e-3
+_INPUTS = ["attention_mask", "input_ids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,7 @@ class Encoder:
         limit = min(options.max_prompt_tokens, artifact.max_prompt_tokens or options.max_prompt_tokens)
         self._tokenizer = PromptTokenizer(artifact.tokenizer_path, limit)
         self._session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
-        width = self._session.get_outputs()[0].shape[-1]
-        if width != artifact.dimension:
-            raise EncoderError(
-                f"{artifact.encoder_path}: embeddings of {width}, the card says {artifact.dimension}"
-            )
+        _check_protocol(self._session, artifact)
         self.provider = str(self._session.get_providers()[0])
         self._run_network = (
             BoundRun(self._session) if self.provider == PROVIDERS["GPU"] else PlainRun(self._session)
@@ -101,7 +101,37 @@ class Encoder:
             embedding = self._run_network({"input_ids": ids, "attention_mask": mask})
         except Exception as error:  # the runtime's exceptions share no public base class
             raise EncoderError(f"the encoder failed on a batch of {ids.shape}: {error}") from error
-        return np.asarray(embedding, dtype=np.float32)
+        if embedding.shape != (len(rows), self.dimension):
+            raise EncoderError(
+                f"the encoder gave {embedding.shape} for {len(rows)} prompts, its card says {self.dimension}"
+            )
+        return _of_length_one(np.asarray(embedding, dtype=np.float32))
+
+
+def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:
+    """Raise EncoderError where a network is not what docs/guides/prediction.md asks for."""
+    inputs = sorted(tensor.name for tensor in session.get_inputs())
+    outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
+    (shape,) = outputs.values() if len(outputs) == 1 else (None,)
+    if inputs != _INPUTS or shape is None or len(shape) != 2:
+        raise EncoderError(
+            f"{artifact.encoder_path}: needs the inputs input_ids and attention_mask and one output "
+            f"(batch, dimension); has {inputs} and {outputs}"
+        )
+    # An exporter may leave the width open; then the first run tells.
+    if isinstance(shape[1], int) and shape[1] != artifact.dimension:
+        raise EncoderError(
+            f"{artifact.encoder_path}: embeddings of {shape[1]}, the card says {artifact.dimension}"
+        )
+
+
+def _of_length_one(embeddings: FloatMatrix) -> FloatMatrix:
+    """Rows scaled to length 1 where a network gives them otherwise; a row of zeros stays."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    if np.abs(lengths - 1).max(initial=0.0) < ROUNDING:
+        return embeddings
+    scaled: FloatMatrix = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return scaled
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:

@@ -56,12 +56,19 @@ def draw_actuals(examples: Iterable[Example], seed: int = 0) -> list[Actual]:
     for example in examples:
         lengths = example.output_tokens
         if example.happened is not None:
-            others = lengths if len(lengths) > 1 else ()
-            drawn.append(Actual(example, example.happened, others))
+            drawn.append(Actual(example, example.happened, _others(lengths, example.happened)))
             continue
         chosen = int(rng.integers(len(lengths)))
         drawn.append(Actual(example, lengths[chosen], lengths[:chosen] + lengths[chosen + 1 :]))
     return drawn
+
+
+def _others(lengths: tuple[int, ...], happened: int) -> tuple[int, ...]:
+    """Samples that are not what happened, which may or may not be one of them."""
+    if happened not in lengths:
+        return lengths
+    place = lengths.index(happened)
+    return lengths[:place] + lengths[place + 1 :]
 
 
 def evaluate(

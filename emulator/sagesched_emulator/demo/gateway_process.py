@@ -39,7 +39,7 @@ class Prediction:
     """What the gateway knows of a prompt before it is sent.
 
     Attributes:
-        encoder: folder of the exported encoder.
+        encoder: folder of the exported predictor.
         history: warm history to start from, left as it is; None starts empty.
         enabled: False runs without a predictor.
         tokenizer: the served model's `tokenizer.json`, which counts prompts; None estimates them.
@@ -55,7 +55,7 @@ def gateway_config(triton: TritonAddresses, policy: str, prediction: Prediction)
     """The gateway's configuration for one run: free ports on loopback, the policy, a fresh predictor."""
     predictor: dict[str, object] = {"mode": "None"}
     if prediction.enabled:
-        predictor = {"mode": "HistoryOnly", "device": "CPU", "encoder": str(prediction.encoder)}
+        predictor = {"device": "CPU", "encoder": str(prediction.encoder)}
         if prediction.history is not None:
             predictor["history"] = {"file": str(prediction.history)}
     counting = {} if prediction.tokenizer is None else {"tokenizer": str(prediction.tokenizer)}

@@ -14,17 +14,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from sagesched_predictor.request_features import request_vector
 from sagesched_predictor.training import network
 from sagesched_predictor.training.examples import TrainingExample
+from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.network import FloatMatrix, Parameters
 from sagesched_predictor.training.shape import FEATURE_LIMIT, PROJECTED
 
 WARM_UP_STEPS = 200
 # Share of the widest direction's variance below which a direction is not whitened further.
 SMALLEST_DIRECTION = 0.005
-# Of all answers, those that count as the population's instead of their model's.
+# Of the answers of models that keep a name, those that count as the population's instead of their model's.
 POPULATION_SHARE = 0.3
 
 
@@ -138,11 +140,12 @@ def fit(
         network.initial(rng, pooled.shape[1], vectors.shape[1], len(models)), models, **statistics
     )
     features = fitted.standardised(vectors)
+    named = _numbers_of_named(models)
 
     def batch() -> dict[str, Any]:
         chosen = rng.choice(len(requests), options.batch, p=shares)
         answers = np.stack([_drawn(requests[i].answers, options.answers, rng) for i in chosen])
-        for_all = rng.random(answers.shape[:2]) < POPULATION_SHARE
+        for_all = (rng.random(answers.shape[:2]) < POPULATION_SHARE) & np.isin(answers[:, :, 0], named)
         return {
             "pooled": standardised[chosen],
             "projected": projected[chosen],
@@ -152,8 +155,14 @@ def fit(
             "is_cut": answers[:, :, 2],
         }
 
-    parameters = _optimised(fitted.parameters, batch, options, on_step)
+    parameters = _optimised(fitted.parameters, named, batch, options, on_step)
     return Fitted(parameters, models, **statistics)
+
+
+def _numbers_of_named(models: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Numbers of the models that keep a name; of all where none does."""
+    kept = set(named_models(models).values()) or set(models)
+    return np.array([number for number, model in enumerate(models, start=1) if model in kept])
 
 
 def _requests(
@@ -209,6 +218,7 @@ def _drawn(answers: FloatMatrix, num: int, rng: np.random.Generator) -> FloatMat
 
 def _optimised(
     parameters: Parameters,
+    named: npt.NDArray[np.int64],
     batch: Callable[[], dict[str, Any]],
     options: FitOptions,
     on_step: Callable[[int, float], object],
@@ -218,7 +228,7 @@ def _optimised(
     def step(number: Any, state: Any, key: Any, data: Any) -> Any:
         values, first, second = state
         value, gradient = jax.value_and_grad(network.loss)(
-            values, data, key, options.dropout, options.shift_penalty
+            values, named, data, key, options.dropout, options.shift_penalty
         )
         warm = jnp.minimum(number / WARM_UP_STEPS, 1.0)
         rate = options.rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * number / options.steps))
@@ -239,4 +249,4 @@ def _optimised(
         key, now = jax.random.split(key)
         state, value = compiled(jnp.float32(number), state, now, batch())
         on_step(number, float(value))
-    return {name: np.asarray(array) for name, array in state[0].items()}
+    return {name: np.asarray(array) for name, array in network.with_population(state[0], named).items()}

@@ -21,7 +21,7 @@ def read_jsonl(path: Path) -> Iterator[TrainingExample]:
             prompt=features.prompt,
             dataset=example.dataset or path.stem,
             model=features.model,
-            lengths=tuple(max(1, min(tokens, features.max_tokens)) for tokens in example.output_tokens),
+            lengths=tuple(max(1, example.outcome(n).output_tokens) for n in example.output_tokens),
             cap=features.max_tokens,
             prompt_tokens=features.prompt_tokens,
             max_tokens=features.max_tokens,

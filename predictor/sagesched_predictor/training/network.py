@@ -8,8 +8,10 @@
 
 `t` is made to tell lengths apart over many models and tasks. `c` keeps what else differs between prompts, so
 that a pool's own traffic can teach what the prior never saw. Models share everything but shift a, slope b and
-width w. Number 0 is the population: a share of all answers count as its, whoever gave them, so that it learns
-to be as wide as models differ. A model that was not trained with gets it.
+width w. Number 0 is the population, which a model that was not trained with gets: its shift and slope are the
+mean of those of the models that keep a name, since each of the other sets was answered by models of its own,
+and a mean over all answers would take what sets differ in for what prompts differ in. Its width is learned: a
+share of these models' answers count as its, whoever gave them, so that it is as wide as models differ.
 
 The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
 bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).
@@ -101,6 +103,12 @@ def quantiles(
     return jnp.concatenate([raw[:, :1], raw[:, :1] + rises], axis=1), representation
 
 
+def with_population(parameters: Parameters, named: Any) -> Parameters:
+    """The same with number 0 standing where the models of these numbers stand on average."""
+    shared = {name: jnp.asarray(parameters[name]) for name in ("shift", "shift_slope")}
+    return {**parameters, **{name: x.at[0].set(x[named].mean(0)) for name, x in shared.items()}}
+
+
 def widened(parameters: Parameters) -> Any:
     """Log widths as they are predicted with: no known model's below the population's.
 
@@ -119,12 +127,13 @@ def of_models(parameters: Parameters, common: Any, representation: Any, models: 
 
 
 def loss(
-    parameters: Parameters, batch: dict[str, Any], key: Any, dropout: float, shift_penalty: float
+    parameters: Parameters, named: Any, batch: dict[str, Any], key: Any, dropout: float, shift_penalty: float
 ) -> Any:
     """Mean pinball loss of a batch, with a penalty that keeps models near the population.
 
     Args:
         parameters: see `initial`.
+        named: numbers of the models that keep a name, at least one.
         batch: `pooled`, `projected`, `features` (n, ...); `model` int, `log_length`, `is_cut` (n, answers).
         key: of the dropout.
         dropout: share of inputs left out.
@@ -133,7 +142,7 @@ def loss(
     first, second = jax.random.split(key)
     embeddings = embed(parameters, batch["pooled"], batch["projected"], first, dropout)
     common, representation = quantiles(parameters, embeddings, batch["features"], second, dropout)
-    predicted = of_models(parameters, common, representation, batch["model"])
+    predicted = of_models(with_population(parameters, named), common, representation, batch["model"])
     error = batch["log_length"][:, :, None] - predicted
     pinball = jnp.maximum(_LEVELS * error, (_LEVELS - 1) * error)
     pinball = jnp.where((batch["is_cut"][:, :, None] > 0) & (error <= 0), 0.0, pinball)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sagesched_predictor.errors import ArtifactError, DatasetError
-from sagesched_predictor.prior import LEVELS, comparable_model, to_distribution
+from sagesched_predictor.prior import LEVELS, to_distribution
 from sagesched_predictor.request_features import NAMES, request_vectors
 from sagesched_predictor.scores import score
 from sagesched_predictor.training.data_pack import CASTILLO_SETS, SOURCES, read_pack
@@ -21,6 +21,7 @@ from sagesched_predictor.training.fitting import FitOptions, Fitted, fit
 from sagesched_predictor.training.head_graph import build_head
 from sagesched_predictor.training.held_out import HELD_OUT_FOLD, RULE, fold_of
 from sagesched_predictor.training.jsonl import read_jsonl
+from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.network import FloatMatrix
 from sagesched_predictor.training.parts import Parts, write_parts
 from sagesched_predictor.training.pooling import MAX_PROMPT_TOKENS, pooled_layers
@@ -143,21 +144,6 @@ def train(
     except OSError as error:
         raise ArtifactError(f"{out}: cannot be written: {error}") from error
     return card
-
-
-def named_models(models: Sequence[str]) -> dict[str, str]:
-    """Name in the head -> name in training, for models that are asked for by name.
-
-    Of the pack only CASTILLO's keep a place: the other sets were answered with few-shot prompts or formats of
-    their own, which say more about the set than about the model.
-    """
-    prefixes = tuple(f"{source.folder}/" for source in SOURCES)
-    kept = {}
-    for model in models:
-        if model.startswith("castillo/") or not model.startswith(prefixes):
-            kept[comparable_model(model.removeprefix("castillo/"))] = model
-    kept.pop("", None)
-    return kept
 
 
 def figures(fitted: Fitted, material: Material) -> dict[str, Any]:

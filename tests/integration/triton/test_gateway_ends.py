@@ -207,8 +207,10 @@ def test_clients_of_a_pod_that_goes_leave_for_another_without_an_error(direct_tr
     for name in ("old", "new"):
         folder = tmp_path / name
         folder.mkdir()
-        drained = ("--drained-file", str(folder / "drained"), "--settle-seconds", "1")
-        pods.append(GatewayProcess(settings_for(direct_triton), folder, *drained))
+        settings = settings_for(direct_triton)
+        settings["listen"]["connectionAgeSeconds"] = 2
+        leaving = ("--settle-seconds", "1", "--parting-seconds", "20")
+        pods.append(GatewayProcess(settings, folder, "--drained-file", str(folder / "drained"), *leaving))
     old, new = pods
     try:
         for pod in pods:
@@ -216,22 +218,15 @@ def test_clients_of_a_pod_that_goes_leave_for_another_without_an_error(direct_tr
         with Service(old.grpc_address) as service, grpc.insecure_channel(service.address) as channel:
             running = Exchange(service.address, a_request(known.very_long.prompt, max_tokens=600))
             running.next()
-            states: list[grpc.ChannelConnectivity] = []
-            channel.subscribe(states.append)
             assert num_answers(channel, known.very_long.prompt, 3) == 3
             old.signal(signal.SIGUSR1)
             until(lambda: not old.is_ready)
             service.target = new.grpc_address
-            assert (
-                num_answers(channel, known.very_long.prompt, 3) == 3
-            )  # by the old one, as long as it is there
-            assert new.status()["counters"].get("received", 0) == 0
-            # Nothing is sent across the very moment of the GOAWAY, where a request may end as cancelled.
-            until(lambda: states and states[-1] is not grpc.ChannelConnectivity.READY)
-            assert not old.status()["draining"]  # what is on its way by then is not refused
+            while not old.status()["draining"]:
+                assert num_answers(channel, known.very_long.prompt, 3) == 3
             for _ in range(3):
                 assert num_answers(channel, known.very_long.prompt, 3) == 3
-            assert new.status()["counters"]["received"] == 3
+            assert new.status()["counters"]["received"] >= 3
             assert len(running.rest()) == 599
     finally:
         for pod in pods:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from sagesched_predictor import runtime
-from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.artifact import EncoderArtifact, file_sha256
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
 from sagesched_predictor.runtime import fallback_reason
@@ -125,3 +128,63 @@ def test_longer_prompts_than_it_was_trained_for_are_cut_whatever_is_asked(encode
     text = "word " * 1000
     wide, narrow = (Encoder(artifact, EncoderOptions(max_prompt_tokens=n)) for n in (512, 128))
     assert np.array_equal(wide.embed([text]), narrow.embed([text]))
+
+
+def own_network(*, inputs: Sequence[str] = ("input_ids", "attention_mask"), pooled: bool = True) -> bytes:
+    """A table of words as somebody else exports it: the width left open, rows of any length."""
+    table = np.random.default_rng(0).normal(size=(30_522, 4)).astype(np.float32)
+    nodes = [helper.make_node("Gather", ["table", inputs[0]], ["words"])]
+    if pooled:
+        nodes.append(helper.make_node("ReduceMean", ["words", "axis"], ["mean"], keepdims=0))
+    shape = ["batch", "width"] if pooled else ["batch", "sequence", "width"]
+    graph = helper.make_graph(
+        nodes,
+        "own",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in inputs],
+        [helper.make_tensor_value_info("mean" if pooled else "words", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([1]), "axis")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def own_folder(encoder_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    def make(network: bytes, dimension: int = 4) -> Path:
+        (tmp_path / "encoder.onnx").write_bytes(network)
+        (tmp_path / "tokenizer.json").write_bytes((encoder_folder / "tokenizer.json").read_bytes())
+        digests = {name: file_sha256(tmp_path / name) for name in ("encoder.onnx", "tokenizer.json")}
+        (tmp_path / "card.json").write_text(json.dumps({"dimension": dimension, "sha256": digests}))
+        return tmp_path
+
+    return make
+
+
+def test_a_users_own_network_gives_unit_vectors_too(own_folder: Callable[..., Path]) -> None:
+    embeddings = Encoder(EncoderArtifact.load(own_folder(own_network()))).embed(["one", "two words", "one"])
+    assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-5)
+    assert embeddings[0] == pytest.approx(embeddings[2])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        own_network(pooled=False),
+        own_network(inputs=("input_ids",)),
+        own_network(inputs=("input_ids", "attention_mask", "token_type_ids")),
+        own_network(inputs=("ids", "mask")),
+    ],
+    ids=["one vector per token", "no mask", "a third input", "other names"],
+)
+def test_a_network_of_another_protocol_is_told_what_is_needed(
+    own_folder: Callable[..., Path], network: bytes
+) -> None:
+    with pytest.raises(EncoderError, match=r"needs the inputs input_ids and attention_mask and one output"):
+        Encoder(EncoderArtifact.load(own_folder(network)))
+
+
+def test_a_width_that_only_a_run_tells_is_checked_there(own_folder: Callable[..., Path]) -> None:
+    encoder = Encoder(EncoderArtifact.load(own_folder(own_network())))
+    encoder._run_network = lambda inputs: np.ones((len(inputs["input_ids"]), 5), np.float32)
+    with pytest.raises(EncoderError, match=r"gave \(1, 5\) for 1 prompts, its card says 4"):
+        encoder.embed(["hi"])

@@ -24,7 +24,7 @@ class Clairvoyant:
     def predict(self, prompts: Sequence[PromptFeatures]) -> list[Prediction]:
         if len(self.observed) < self.needs:
             return [Prediction(None, "none", 0)] * len(prompts)
-        known = [LengthDistribution.point(float(p.prompt)).clipped(p.max_tokens) for p in prompts]
+        known = [LengthDistribution.point(float(p.prompt)).clipped(p.max_tokens or 10**6) for p in prompts]
         return [Prediction(distribution, "prior", 0) for distribution in known]
 
     def observe(self, features: PromptFeatures, outcome: Outcome) -> None:
@@ -58,6 +58,11 @@ def test_answers_count_as_far_as_the_callers_cap() -> None:
     assert found["pinball_gain"] == 1.0
 
 
+def test_without_a_cap_answers_count_whole() -> None:
+    found = evaluate(Clairvoyant(), [a_line(n, max_tokens=0) for n in (10, 9_000, 30_000)])
+    assert (found["kendall_tau"], found["pinball_gain"]) == (1.0, 1.0)
+
+
 def test_groups_have_their_own_figures_and_unnamed_ones_none() -> None:
     lines = [
         *(a_line(n, model="a", dataset="x") for n in (1, 2)),
@@ -89,6 +94,8 @@ def test_what_happened_is_what_the_line_says_or_one_of_its_samples() -> None:
         [Example(features, (7, 8), happened=3), Example(features, (7, 8, 9))], seed=4
     )
     assert (happened.tokens, happened.others) == (3, (7, 8))
+    (one_of_them,) = draw_actuals([Example(features, (7, 8, 7), happened=7)])
+    assert (one_of_them.tokens, sorted(one_of_them.others)) == (7, [7, 8])
     assert sorted([sampled.tokens, *sampled.others]) == [7, 8, 9]
     assert (
         draw_actuals([Example(features, (7, 8, 9))], 4)[0]

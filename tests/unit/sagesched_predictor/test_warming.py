@@ -34,7 +34,7 @@ def test_reads_what_is_there_and_fills_in_the_rest(tmp_path: Path) -> None:
         },
     )
     first, second = read_examples(path)
-    assert (first.features.prompt_tokens, first.features.max_tokens, first.features.model) == (1, 2048, "")
+    assert (first.features.prompt_tokens, first.features.max_tokens, first.features.model) == (1, 0, "")
     assert first.output_tokens == (5,)
     assert (second.features.prompt_tokens, second.features.max_tokens, second.features.model) == (7, 9, "a")
     assert [(o.output_tokens, o.censored) for o in second.outcomes("each")] == [(3, False), (9, True)]
@@ -48,6 +48,19 @@ def test_what_would_have_been_cut_off_is_cut_off(tmp_path: Path) -> None:
     )
     (outcome,) = example.outcomes("each")
     assert (outcome.output_tokens, outcome.censored) == (100, True)
+
+
+def test_numbers_of_a_table_with_gaps_are_taken(tmp_path: Path) -> None:
+    line = {"prompt": "p*1", "output_tokens": 24.0, "prompt_tokens": 5.0, "max_tokens": None}
+    (example,) = read_examples(a_dataset(tmp_path, line))
+    assert (example.output_tokens, example.features.prompt_tokens) == ((24,), 5)
+    assert (example.features.max_tokens, type(example.output_tokens[0])) == (0, int)
+
+
+def test_without_a_cap_nothing_is_cut_off(tmp_path: Path) -> None:
+    (example,) = read_examples(a_dataset(tmp_path, {"prompt": "p*1", "output_tokens": 30_000}))
+    (outcome,) = example.outcomes("each")
+    assert (outcome.output_tokens, outcome.censored) == (30_000, False)
 
 
 def test_a_recording_is_read_without_what_never_began_to_answer(tmp_path: Path) -> None:
@@ -80,6 +93,7 @@ def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
         {"prompt": "p", "output_samples": []},
         {"prompt": "p", "output_samples": [1, None]},
         {"prompt": "p", "output_tokens": -1},
+        {"prompt": "p", "output_tokens": 2.5},
         {"prompt": "p", "output_tokens": 1, "max_tokens": "many"},
     ],
     ids=str,

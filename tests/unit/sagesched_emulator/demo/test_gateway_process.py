@@ -28,6 +28,7 @@ def test_the_configuration_is_one_that_the_gateway_takes() -> None:
     assert (config.triton.grpc, config.scheduling.policy) == ("127.0.0.1:1", "ssjf")
     assert config.listen.grpc == "127.0.0.1:0"
     assert (config.predictor.encoder, config.predictor.history.file) == ("/enc", "/warm.npz")
+    assert config.predictor.mode == "Shipped"
 
 
 def test_an_empty_predictor_and_none_at_all() -> None:

@@ -10,6 +10,7 @@ from dispatch_fakes import ticks, until
 from sagesched_gateway.dispatch import prediction
 from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.messages import Observe, Predict, parse_line
 
 # `--settings {"mode": ...}` chooses the way to behave; the prompt steers single answers.
 WORKER = """
@@ -21,6 +22,8 @@ say = lambda message: print(json.dumps(message), flush=True)
 say({"op": "ready", "provider": "CPUExecutionProvider", "fallback": "no GPU", "history": 5,
      "pool": [[10.0, 0.5], [20.0, 0.5]]})
 for line in sys.stdin:
+    with open(__file__ + ".heard", "a") as heard:
+        heard.write(line)
     message = json.loads(line)
     prompt = message["prompt"]
     if message["op"] == "observe":
@@ -98,6 +101,31 @@ async def test_it_tells_what_it_is_when_ready(start):
     state = process.state()
     assert (state.provider, state.fallback, state.history) == ("CPUExecutionProvider", "no GPU", 5)
     assert listener.pools[0].mean == 15.0
+
+
+async def test_all_that_is_known_of_a_request_reaches_the_process(start, tmp_path):
+    process, listener = await start()
+    await ready(process)
+    known = PromptFeatures(
+        prompt="four",
+        prompt_tokens=3,
+        max_tokens=10,
+        model="m",
+        temperature=0.5,
+        top_p=0.9,
+        system_prompt="Be brief.",
+        has_tools=True,
+        wants_json=True,
+        thinking=True,
+        tenant="acme",
+    )
+    outcome = Outcome(output_tokens=7, censored=True)
+    process.predict("1", known)
+    process.observe("1", known, outcome)
+    await until(lambda: len(listener.predictions) == 1 and len(listener.pools) == 2)
+    asked, told = (tmp_path / "worker.py.heard").read_bytes().splitlines()
+    assert parse_line(asked) == Predict("1", known)
+    assert parse_line(told) == Observe("1", known, outcome)
 
 
 async def test_an_answer_reaches_the_listener(start):

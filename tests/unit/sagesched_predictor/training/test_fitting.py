@@ -52,3 +52,24 @@ def test_a_feature_that_never_varied_has_no_say(table: FloatMatrix) -> None:
     wild = np.full((1, len(NAMES)), 1e6, dtype=np.float32)
     assert np.abs(fitted.standardised(wild)).max() <= FEATURE_LIMIT
     assert fitted.standardised(wild)[0, NAMES.index("log_max_tokens")] == 0
+
+
+def test_an_unknown_model_is_taken_for_the_mean_of_the_named_ones(table: FloatMatrix) -> None:
+    """Where each kind of prompt has models of its own, that is not the mean of all answers."""
+    examples = [
+        replace(example, model=model)
+        for model, lengths in (("a", (100,)), ("b", (400,)), ("zeroeval/c", (3000,)))
+        for example in one_kind(lengths)
+    ]
+    fitted = fit(examples, table, [number % 20 for number in range(60)], OPTIONS)
+    embeddings = fitted.embed(table)
+    vectors = request_vectors([example.features() for example in examples[:20]])
+
+    def middle(model: str | None) -> float:
+        quantiles, _ = fitted.predict(embeddings, vectors, model)
+        return float(quantiles[:, MIDDLE].mean())
+
+    assert middle("a") == pytest.approx(np.log(100), abs=0.25)
+    assert middle("b") == pytest.approx(np.log(400), abs=0.25)
+    assert middle(None) == middle("never heard of")
+    assert middle(None) == pytest.approx((middle("a") + middle("b")) / 2, abs=1e-3)

@@ -20,8 +20,9 @@ from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.training.export import export_encoder
 from sagesched_predictor.training.fitting import FitOptions
 from sagesched_predictor.training.held_out import HELD_OUT_FOLD, fold_of
+from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.parts import TRUNK_FILE, Parts
-from sagesched_predictor.training.pipeline import PARTS_FOLDER, named_models, prepare, read_examples, train
+from sagesched_predictor.training.pipeline import PARTS_FOLDER, prepare, read_examples, train
 
 FEW_STEPS = FitOptions(steps=300, batch=32)
 
