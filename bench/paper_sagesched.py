@@ -299,16 +299,16 @@ def main() -> None:
     parser.add_argument("--ablation-rate", type=float, default=PAPERS_RATE)
     options = parser.parse_args()
     records = mix()
-    nine = "nine other answers known"
-    against_papers(options, records, options.rates, UNPAID, f"preemption free, as the papers have it; {nine}")
+    nine, shipped = "nine other answers known", "the product's predictor after 1,000 others"
     at_eight = [PAPERS_RATE]
+    against_papers(options, records, options.rates, UNPAID, f"preemption free, as the papers have it; {nine}")
+    predictor = the_predictor(records)
+    against_papers(options, records, at_eight, UNPAID, f"preemption free; {shipped}", predictor)
+    ablations(options, records, shipped, predictor)
+    ablations(options, records, nine)
     against_papers(
         options, records, at_eight, PAID, f"preemption at 10 us per token each way in series; {nine}"
     )
-    ablations(options, records, nine)
-    predictor, shipped = the_predictor(records), "the product's predictor after 1,000 others"
-    against_papers(options, records, at_eight, UNPAID, f"preemption free; {shipped}", predictor)
-    ablations(options, records, shipped, predictor)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +96,13 @@ def main() -> None:
     bench = Bench.make(options.data, [record.prompt for record in records], threads=2)
     fitted = bench.fit(*REPLAYED_FOLDS)
     one = partial(one_seed, options, records, fitted, bench.pooled)
-    if options.jobs > 1:
-        with Pool(options.jobs) as pool:
-            results = pool.map(one, range(options.seeds), chunksize=1)
-    else:
-        results = [one(seed) for seed in range(options.seeds)]
+    results = []
+    # Not forked: this process has JAX's threads.
+    with get_context("spawn").Pool(options.jobs) as pool:
+        for seed, runs in enumerate(pool.imap(one, range(options.seeds))):
+            results.append(runs)
+            means = ", ".join(f"{run.policy} {run.mean_ttlt_s:.2f} s" for run in runs)
+            print(f"seed {seed}: {means}", flush=True)
     learning = ", nothing learned after" if options.frozen else ""
     print(
         f"{options.requests} requests on {options.engine}, rho {options.rho}, {options.adapt} prompts "
@@ -108,8 +110,8 @@ def main() -> None:
     )
     print(table(results, "fcfs"))
     names = [run.policy for run in results[0]]
-    means = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
-    ratios = means / means[:, names.index("fcfs"), None]
+    mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
+    ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
     for better in ("sagesched", "gittins-boost"):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):

@@ -65,6 +65,9 @@ class World(Protocol):
     def fail(self, request_id: str, why: str) -> None:
         """A client is told that there will be no answer."""
 
+    def num_in_engine(self) -> int:
+        """Requests in the engine."""
+
     def num_waiting_in_engine(self) -> int:
         """Requests in the engine that do not run."""
 
@@ -83,6 +86,12 @@ class Front(Protocol):
 
     def num_waiting(self) -> int:
         """Requests that do not run yet."""
+
+    def num_present(self) -> int:
+        """Requests that are not done yet."""
+
+    def backlog_s(self) -> float:
+        """Predicted service seconds of what waits; 0 where nobody predicts."""
 
 
 class Direct:
@@ -107,6 +116,14 @@ class Direct:
     def num_waiting(self) -> int:
         """Those in the engine's own queue."""
         return self._world.num_waiting_in_engine()
+
+    def num_present(self) -> int:
+        """Those in the engine."""
+        return self._world.num_in_engine()
+
+    def backlog_s(self) -> float:
+        """Nobody predicts."""
+        return 0.0
 
 
 class Gateway:
@@ -167,6 +184,15 @@ class Gateway:
     def num_waiting(self) -> int:
         """Those in the gateway's queue."""
         return len(self._scheduler.books.queue)
+
+    def num_present(self) -> int:
+        """Those that the scheduler knows."""
+        return len(self._scheduler.books.jobs)
+
+    def backlog_s(self) -> float:
+        """As the gateway's status tells it."""
+        books = self._scheduler.books
+        return books.backlog.steps * books.ledger.capacity.iteration_s
 
     def _relay(self, emissions: Sequence[Emission]) -> None:
         for emission in emissions:

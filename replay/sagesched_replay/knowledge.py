@@ -6,6 +6,7 @@ the answer
 - `predictor`: the predictor of the product, learning from the replay's own answers as they finish, warmed
 before on
   other prompts if wanted.
+- `by-prompt-tokens`: the latest answers to prompts of about the same size (module of that name).
 - `none`: nothing, ever.
 """
 
@@ -26,7 +27,7 @@ from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Embedder, Predictor, PriorQuantiles
 from sagesched_predictor.ring import FloatMatrix
 
-KINDS = ("true", "predictor", "none")
+KINDS = ("true", "predictor", "by-prompt-tokens", "none")
 
 EMBEDDED_AT_ONCE = 256
 MAX_THREADS = 4  # more of them gain little on prompts of this length

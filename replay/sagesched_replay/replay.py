@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from sagesched_emulator.engine import Engine
-from sagesched_emulator.iteration import Emission, Iteration
+from sagesched_emulator.iteration import Emission
 from sagesched_emulator.profiles import EngineProfile
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_replay.fronts import Direct, Front, Gateway
@@ -55,6 +56,18 @@ def replay(
     return Replay(trace, profile, settings, knowledge, on_served, make_front).run()
 
 
+class Shared(NamedTuple):
+    """What replicas of one pool have in common.
+
+    Attributes:
+        time: the clock.
+        served: what became of each request.
+    """
+
+    time: VirtualTime
+    served: dict[str, Served]
+
+
 class Replay:
     """Clients and the engine, with a front in between.
 
@@ -62,6 +75,7 @@ class Replay:
         time: the clock.
         engine: the engine.
         served: what became of each request.
+        front: what stands between clients and engine.
     """
 
     def __init__(
@@ -72,10 +86,14 @@ class Replay:
         knowledge: Knowledge,
         on_served: Callable[[], object],
         make_front: Callable[[Replay], Front] | None,
+        shared: Shared | None = None,
     ) -> None:
-        self.time = VirtualTime()
+        """Prepare; `shared` makes it one replica of several, which somebody else sends requests to."""
+        self.time = shared.time if shared else VirtualTime()
         self.engine = Engine(profile, settings.stream_interval)
-        self.served = {request.id: Served(request=request) for request in trace.requests}
+        self.served = (
+            shared.served if shared else {request.id: Served(request=request) for request in trace.requests}
+        )
         self._policy = settings.policy.name
         self._on_served = on_served
         self._stepping = False
@@ -84,19 +102,24 @@ class Replay:
         self._backlog_s = self._backlog_batch = self._backlog_kv = 0.0
         self._backlog_tokens = 0
         self._num_unsettled = settings.unsettled_starts
-        self._front: Front
+        self.front: Front
         if make_front is not None:
-            self._front = make_front(self)
+            self.front = make_front(self)
         elif self._policy == DIRECT:
-            self._front = Direct(self)
+            self.front = Direct(self)
         else:
-            self._front = Gateway(self, profile.capacity(), settings, knowledge)
-        for request in trace.requests:
-            self.time.at(request.arrival_s, partial(self._front.arrive, request))
+            self.front = Gateway(self, profile.capacity(), settings, knowledge)
+        if shared is None:
+            for request in trace.requests:
+                self.time.at(request.arrival_s, partial(self.front.arrive, request))
 
     def run(self) -> ReplayRun:
         """To the end of all that was planned."""
         self.time.run()
+        return self.outcome()
+
+    def outcome(self) -> ReplayRun:
+        """What has happened so far."""
         statistics = self.engine.statistics()
         span_s = self._backlog_s or 1.0
         return ReplayRun(
@@ -129,10 +152,13 @@ class Replay:
         """The engine is asked to end a request."""
         self.engine.stop(request_id)
 
+    def num_in_engine(self) -> int:
+        """Requests in the engine."""
+        return self.engine.num_present
+
     def num_waiting_in_engine(self) -> int:
         """Requests in the engine that do not run."""
-        statistics = self.engine.statistics()
-        return statistics.num_active + statistics.num_queued - statistics.num_scheduled
+        return self.engine.num_present - self.engine.num_scheduled
 
     def note_tokens(self, emission: Emission) -> None:
         """A client receives tokens."""
@@ -149,27 +175,32 @@ class Replay:
         self._on_served()
 
     def _step(self) -> None:
-        """One iteration; the next begins when it ends, after everything else due at that instant."""
-        if self.engine.idle:
-            self._stepping = False
-            return
-        iteration = self.engine.step(self.time.now)
-        self._measure(iteration)
-        if iteration.emissions:
-            self.time.at(iteration.ended_at, partial(self._front.tokens, iteration.emissions))
-        self.time.at(iteration.ended_at, self._step, LAST)
+        """Iterations until something else is due; the next begins after everything due at its instant."""
+        time, engine = self.time, self.engine
+        while not engine.idle:
+            ended_at, emissions = engine.advance(time.now)
+            self._measure(ended_at - time.now)
+            if time.next_at <= ended_at:
+                if emissions:
+                    time.at(ended_at, partial(self.front.tokens, emissions))
+                time.at(ended_at, self._step, LAST)
+                return
+            time.now = ended_at
+            if emissions:
+                self.front.tokens(emissions)
+        self._stepping = False
 
-    def _measure(self, iteration: Iteration) -> None:
-        duration_s = iteration.ended_at - iteration.started_at
-        statistics = iteration.statistics
-        if len(self.engine.queue_waits) > self._num_unsettled and self._front.num_waiting():
+    def _measure(self, duration_s: float) -> None:
+        """Note the iteration under way, which began now."""
+        engine = self.engine
+        if len(engine.queue_waits) > self._num_unsettled and self.front.num_waiting():
             self._backlog_s += duration_s
-            self._backlog_batch += duration_s * statistics.num_scheduled
-            self._backlog_kv += duration_s * statistics.used_blocks / statistics.max_blocks
-            self._backlog_tokens += statistics.num_scheduled
+            self._backlog_batch += duration_s * engine.num_scheduled
+            self._backlog_kv += duration_s * engine.used_blocks / engine.cache.max_blocks
+            self._backlog_tokens += engine.num_scheduled
         self._window_s += duration_s
         self._window_iterations += 1
         if self._window_s >= MEASURED_EVERY_S:
-            self._front.measured(self._window_s / self._window_iterations)
+            self.front.measured(self._window_s / self._window_iterations)
             self._window_s = 0.0
             self._window_iterations = 0

@@ -67,9 +67,10 @@ class RunFigures:
         }
 
 
-def run_figures(run: ReplayRun) -> RunFigures:
-    """Figures of a replayed run."""
-    latencies = figures([_timing(served) for served in run.served], time_scale=1.0)
+def run_figures(run: ReplayRun, warmup: int = 0) -> RunFigures:
+    """Figures of a replayed run; the first `warmup` requests count in none of the latencies."""
+    counted = run.served[warmup:]
+    latencies = figures([_timing(served) for served in counted], time_scale=1.0)
     began_at = min(served.request.arrival_s for served in run.served)
     waits = [iterations for _, iterations in run.engine_waits]
     return RunFigures(
@@ -88,7 +89,7 @@ def run_figures(run: ReplayRun) -> RunFigures:
             sum(served.discarded_tokens for served in run.served),
             sum(served.request.output_tokens for served in run.served if served.last_at is not None),
         ),
-        utilisation=ratio(run.busy_s, run.ended_at - began_at),
+        utilisation=ratio(run.busy_s, (run.ended_at - began_at) * run.replicas),
         engine_wait_p99_iterations=float(np.quantile(waits, 0.99)) if waits else math.nan,
         backlog_batch=run.backlog_batch,
         backlog_kv=run.backlog_kv,

@@ -91,6 +91,7 @@ class ReplayRun:
         backlog_batch: mean number of running sequences in those.
         backlog_kv: mean share of KV blocks in use in those.
         backlog_tokens_per_s: output tokens generated per second of those.
+        replicas: engines that served it; the means above are of one of them, the sums of all.
     """
 
     policy: str
@@ -103,3 +104,4 @@ class ReplayRun:
     backlog_batch: float
     backlog_kv: float
     backlog_tokens_per_s: float
+    replicas: int = 1

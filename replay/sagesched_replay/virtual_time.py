@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 
 LAST = 1
@@ -26,6 +27,11 @@ class VirtualTime:
         """Plan an action; an instant that has passed means now."""
         self._num_planned += 1
         heapq.heappush(self._planned, (max(instant, self.now), priority, self._num_planned, action))
+
+    @property
+    def next_at(self) -> float:
+        """Instant of the next planned action; infinity where there is none."""
+        return self._planned[0][0] if self._planned else math.inf
 
     def run(self) -> None:
         """Perform actions until none is planned."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sagesched_operator.admission.defaults import Schema
@@ -85,20 +84,25 @@ def _bounds(value: Any, schema: Schema, path: str) -> Iterator[Complaint]:
             f"{path}: Unsupported value: {json.dumps(value, default=str)}: supported values: {supported}"
         )
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # The API server compares whole numbers with the bound's whole part; rules beside it do better.
-        exact: Callable[[float], float] = int if isinstance(value, int) else float
-        for key, is_out, words in (
-            ("minimum", operator.lt, "greater than or equal to"),
-            ("maximum", operator.gt, "less than or equal to"),
-        ):
-            if key in schema and is_out(value, exact(schema[key])):
-                text = f"{path} in body should be {words} {schema[key]}"
-                yield Complaint(f"{path}: Invalid value: {value}: {text}", blocks=False)
+        yield from _range(value, schema, path)
     if isinstance(value, str):
         yield from _text(value, schema, path)
     for key, kind, unit in (("maxItems", list, "items"), ("maxProperties", Mapping, "items")):
         if key in schema and isinstance(value, kind) and len(value) > schema[key]:
             yield Complaint(f"{path}: Too many: {len(value)}: must have at most {schema[key]} {unit}")
+
+
+def _range(value: float, schema: Schema, path: str) -> Iterator[Complaint]:
+    """The API server compares whole numbers with the bound's whole part; rules beside it do better."""
+    exact: type[int] | type[float] = int if isinstance(value, int) else float
+    least, most = schema.get("minimum"), schema.get("maximum")
+    for bound, is_out, words in (
+        (least, least is not None and value < exact(least), "greater than or equal to"),
+        (most, most is not None and value > exact(most), "less than or equal to"),
+    ):
+        if is_out:
+            text = f"{path} in body should be {words} {bound}"
+            yield Complaint(f"{path}: Invalid value: {value}: {text}", blocks=False)
 
 
 def _text(value: str, schema: Schema, path: str) -> Iterator[Complaint]:

@@ -104,9 +104,7 @@ def draw_servegen(rates: Path, lengths: Path, *, num_requests: int, from_s: floa
     arrivals: list[tuple[float, int]] = []
     starts = sorted({window.from_s for found in windows.values() for window in found})
     rngs = {client: np.random.default_rng([seed, 3, client]) for client in windows}
-    by_start = {
-        client: {window.from_s: window for window in found} for client, found in windows.items()
-    }
+    by_start = {client: {window.from_s: window for window in found} for client, found in windows.items()}
     for start in starts:
         for client, found in by_start.items():
             window = found.get(start)
@@ -116,7 +114,9 @@ def draw_servegen(rates: Path, lengths: Path, *, num_requests: int, from_s: floa
             break
     if not arrivals:
         raise DatasetError(f"{rates}: no client sends anything from second {from_s:g} on")
-    return [_record(at, client, hists[client], rngs[client]) for at, client in sorted(arrivals)[:num_requests]]
+    return [
+        _record(at, client, hists[client], rngs[client]) for at, client in sorted(arrivals)[:num_requests]
+    ]
 
 
 def _gaps(window: Window, rng: np.random.Generator) -> list[float]:
@@ -174,8 +174,7 @@ def _read_rates(path: Path) -> dict[int, list[Window]]:
 def _windows(rows: Sequence[tuple[float, str, float, float]]) -> list[Window]:
     ends = [row[0] for row in rows[1:]] + [rows[-1][0] + _LAST_WINDOW_S]
     return [
-        Window(at, end, dist, shape, scale)
-        for (at, dist, shape, scale), end in zip(rows, ends, strict=True)
+        Window(at, end, dist, shape, scale) for (at, dist, shape, scale), end in zip(rows, ends, strict=True)
     ]
 
 

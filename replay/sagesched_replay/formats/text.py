@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from sagesched_emulator.dataset import DatasetError
 
-_UNPACKED: Mapping[str, Callable[[Path], IO[bytes]]] = {
-    ".xz": lambda path: lzma.open(path, "rb"),
-    ".gz": lambda path: gzip.open(path, "rb"),
-}
 DIGEST_LENGTH = 12
+
+
+def _opened(path: Path) -> BufferedIOBase:
+    if path.suffix == ".xz":
+        return lzma.LZMAFile(path)
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -24,10 +26,9 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DatasetError: the file cannot be read, or is not UTF-8 text.
     """
-    opened = _UNPACKED.get(path.suffix, lambda path: path.open("rb"))
     number = 0
     try:
-        with opened(path) as file:
+        with _opened(path) as file:
             for number, raw in enumerate(file, start=1):
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if line.strip():

@@ -89,6 +89,7 @@ class InsideEngine:
         self._num_arrived = 0
         self._busy_s = 0.0
         self._backlog_s = self._backlog_batch = self._backlog_kv = 0.0
+        self._backlog_tokens = 0
 
     def run(self, name: str, on_served: Callable[[], object] = lambda: None) -> ReplayRun:
         """To the end of all requests."""
@@ -116,6 +117,7 @@ class InsideEngine:
             backlog_s=self._backlog_s,
             backlog_batch=self._backlog_batch / span_s,
             backlog_kv=self._backlog_kv / span_s,
+            backlog_tokens_per_s=self._backlog_tokens / span_s,
         )
 
     def _next_arrival(self) -> float:
@@ -225,6 +227,7 @@ class InsideEngine:
             self._backlog_s += seconds
             self._backlog_batch += seconds * batch.size
             self._backlog_kv += seconds * used
+            self._backlog_tokens += iterations * batch.size
         for index in batch[jobs.generated[batch] == iterations]:
             if self._served[index].first_at is None:
                 self._served[index].first_at = self.now
