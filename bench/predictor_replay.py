@@ -110,8 +110,8 @@ def main() -> None:
     )
     print(table(results, "fcfs"))
     names = [run.policy for run in results[0]]
-    means = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
-    ratios = means / means[:, names.index("fcfs"), None]
+    mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
+    ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
     for better in ("sagesched", "gittins-boost"):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):

@@ -18,12 +18,12 @@ from dataclasses import replace
 import numpy as np
 from replay_frontier import NUM_GENERATED, interval
 
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import EngineProfile, profile
-from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.replay import ReplaySettings, replay
 
 POLICIES = ("fcfs", "sagesched", "gittins-boost")
 RHOS = (0.7, 0.9, 1.1)

@@ -107,9 +107,10 @@ def _matches(selector: Manifest, labels: Mapping[str, str]) -> bool:
 
 
 def _holds(expression: Manifest, labels: Mapping[str, str]) -> bool:
-    key, operator = expression["key"], expression["operator"]
+    key: str = expression["key"]
+    operator: str = expression["operator"]
     if operator in ("Exists", "DoesNotExist"):
-        return (key in labels) == (operator == "Exists")
+        return (key in labels) is (operator == "Exists")
     if operator == "In":
         return any(labels.get(key) == value for value in expression["values"])
     return all(labels.get(key) != value for value in expression["values"])

@@ -60,6 +60,7 @@ def archives(names: Iterable[str], checkout: Path | None = None) -> dict[str, Pa
             for name in missing:
                 if not made[name].exists():
                     _build(folder, root, name, made[name])
+            _buildah(folder, "rm", "--all")  # what builds have left open
     for archive in made.values():
         os.utime(archive)
     return made
