@@ -8,7 +8,7 @@ export SAGESCHED_CACHE := $(CACHE)
 INSTALLED := .venv/installed
 DATASET ?=
 
-.PHONY: install cluster-tools cluster-up cluster-down e2e e2e-level1 demo test lint format golden crds bench manifests docs clean
+.PHONY: install cluster-tools images cluster-up cluster-down e2e e2e-level1 demo test lint format golden crds bench manifests docs clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED) cluster-tools ## install everything into .venv; Triton, the encoder and Kubernetes' programs into the cache
@@ -33,6 +33,9 @@ demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway:
 
 test: $(INSTALLED) cluster-tools ## all tests, with a real Triton and a real Kubernetes control plane
 	@$(BIN)/pytest
+
+images: $(INSTALLED) ## operator, gateway and emulated Triton as OCI archives in the cache, without a registry; needs root
+	@$(BIN)/python -m cluster.images
 
 cluster-up: $(INSTALLED) cluster-tools ## a real cluster of one node, with our images, to play with; needs root
 	@$(BIN)/python -m bed up

@@ -36,5 +36,11 @@ run bench/amin_amax.py --live --requests 300 --rho 1.3
 run bench/isolation.py --load 0.6
 run bench/deadlines.py
 run bench/burst.py
+run bench/two_workers.py --requests 1000 --seeds 0-4
 run bench/storm.py
 run bench/operator_scale.py
+run bench/paper_frontier.py
+run bench/paper_inside.py
+run bench/paper_bounds.py
+run bench/paper_sagesched.py
+run bench/paper_ssjf.py

@@ -29,13 +29,13 @@ from amin_amax_live import live_table
 from pressure_trace import add_arguments, heading, records_of
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
 from sagesched_emulator.trace import Trace, TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import EvictFirst, PolicySettings
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.replay import ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
 
 PREDICTIONS = ("recorded", "interval", "classes")
 LONGEST = 1000

@@ -10,8 +10,8 @@ when told to, as often as `--retries` says.
 Shown are: the gateway's memory (bounded); refusals by their word (all of them `overloaded`, each with a time
 to come again), and which share of those who came again was taken; and the recovery: the time from the burst's
 end until time to first token is again what it was before it (median of ten seconds within 1.5 times, or half
-a second), beside the p90 of the time to start all that waited, as `/status` predicted it then. Predictions
-are learnt from the load itself.
+a second); and the time until all that waited at the burst's end had their first token, beside the time to
+start all of it, p50 and p90, as `/status` predicted it then. Predictions are learnt from the load itself.
 """
 
 from __future__ import annotations
@@ -182,11 +182,15 @@ def _print(arguments: argparse.Namespace, results: list[Result], looks: list[Loo
     if arguments.retries:
         print(f"came again: {len(again)}, taken then: {len(taken) / max(len(again), 1):.1%}")
     usual_s = _median_ttft(results, 0.0, begins)
-    predicted_s = next(queue["backlog_p90_s"] for at, _, queue in looks if at >= ends)
+    looked_at, then = next((at, queue) for at, _, queue in looks if at >= ends)
     recovered_s = _recovery(results, ends, usual_s)
     within_s = _median_ttft(results, begins, ends)
     print(f"time to first token, wall s: median {usual_s:.2f} before, {within_s:.2f} in the burst")
-    print(f"as before {recovered_s:.0f} s after its end; predicted backlog then {predicted_s:.0f} s (p90)")
+    print(f"as before {recovered_s:.0f} s after its end")
+    print(
+        f"{then['queued']:.0f} waited then: all had begun after {_all_begun(results, looked_at):.0f} s, "
+        f"predicted then: p50 {then['backlog_p50_s']:.0f} s, p90 {then['backlog_p90_s']:.0f} s"
+    )
     return 0
 
 
@@ -201,6 +205,12 @@ def _ttfts(results: Sequence[Result], begin: float, end: float) -> list[float]:
 
 def _median_ttft(results: Sequence[Result], begin: float, end: float) -> float:
     return float(np.median(_ttfts(results, begin, end)))
+
+
+def _all_begun(results: Sequence[Result], at: float) -> float:
+    """Wall seconds from an instant until the last of what waited then got its first token."""
+    begun = [result.first_at for result in results if result.due_at < at and result.first_at is not None]
+    return max(max(begun) - at, 0.0)
 
 
 def _recovery(results: Sequence[Result], ends: float, usual_s: float) -> float:

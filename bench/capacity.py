@@ -10,7 +10,9 @@ the run without its first third:
 - the 99th percentile of iterations that requests wait in the engine's own queue (at most 2 wanted);
 - the running batch over what fits (at least 0.97 wanted). What fits is the batch that the same engine reaches
   when it packs for itself: the same requests, in the very order in which the gateway started them, all sent
-  straight to it at once. Both are means over the time in which others waited.
+  straight to it at once. Both are means over the time in which others waited;
+- in virtual time, output tokens per second over what the engine generates then. Where KV grows that tells
+  what a batch does not: an engine that packs itself to the brim spends time on prefilling what it has paused.
 
 What tells nothing has to be learned from requests that wait; `early` is the share that did in the first
 third.
@@ -69,7 +71,7 @@ def _virtual(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
         print(_HEAD)
         for cell in cells([rule], arguments.profiles, arguments.metrics):
             for policy in arguments.policies:
-                seen, fits = run_cell(trace, engine, cell, policy)
+                seen, fits = run_cell(trace, engine, cell, policy, arguments.kv_headroom)
                 num_bad += not _print(cell, policy, seen, fits, direct.mean_s)
     return num_bad
 
@@ -101,17 +103,17 @@ def _trace(arguments: argparse.Namespace, records: Sequence[Record], engine: Eng
 
 _HEAD = (
     f"{'models':10}{'metrics':10}{'policy':15}{'wait p99':>9}{'> 2 it.':>9}{'batch':>8}{'of what fits':>14}"
-    f"{'mean/direct':>13}{'pauses':>8}{'early':>8}  verdict"
+    f"{'tokens/s':>10}{'mean/direct':>13}{'pauses':>8}{'early':>8}  verdict"
 )
 
 
-def _print(cell: Cell, policy: str, seen: Seen, fits: float, direct_s: float) -> bool:
-    share = seen.batch / fits
+def _print(cell: Cell, policy: str, seen: Seen, fits: Seen, direct_s: float) -> bool:
+    share = seen.batch / fits.batch
     holds = seen.wait_p99 <= MOST_WAIT and share >= LEAST_BATCH
     print(
         f"{cell.profile:10}{cell.metrics:10}{policy:15}{seen.wait_p99:9.1f}{seen.waited:9.2%}{seen.batch:8.1f}"
-        f"{share:14.3f}{seen.mean_s / direct_s:13.3f}{seen.pauses:8d}{seen.early:8.2%}  "
-        f"{'holds' if holds else 'MISSES'}",
+        f"{share:14.3f}{seen.tokens_per_s / fits.tokens_per_s:10.3f}{seen.mean_s / direct_s:13.3f}"
+        f"{seen.pauses:8d}{seen.early:8.2%}  {'holds' if holds else 'MISSES'}",
         flush=True,
     )
     return holds
@@ -149,6 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--requests", type=int, default=2000, help="default: %(default)s")
     parser.add_argument("--rho", type=float, default=1.4, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--kv-headroom", type=float, help="iterations of growth kept free; default: the product's"
+    )
     parser.add_argument("--live", action="store_true", help="a real tritonserver, in real time")
     parser.add_argument(
         "--time-scale", type=float, default=0.75, help="wall s per engine s; default: %(default)s"

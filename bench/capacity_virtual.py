@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from capacity_cells import RULES, STALE_AFTER_S, Cell
 
-from sagesched_emulator.knowledge import Ignorance, OtherAnswers
 from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.replay import BLIND, DIRECT, Replay, ReplayRun, ReplaySettings, Served
-from sagesched_emulator.replay_fronts import Gateway
 from sagesched_emulator.trace import Trace
 from sagesched_gateway.dispatch.capacity import CapacityModel, EngineSettings
 from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.ports import EngineGauges
 from sagesched_gateway.scheduling.events import CapacityChanged
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_replay.fronts import Gateway
+from sagesched_replay.knowledge import Ignorance, OtherAnswers
+from sagesched_replay.replay import BLIND, DIRECT, Replay, ReplayRun, ReplaySettings, Served
 
 USUAL_GAP_TOKENS = 8
 LATE = 2
@@ -33,6 +33,7 @@ class Seen:
         wait_p99: iterations in the engine's own queue.
         waited: share of requests that waited there for more than two.
         batch: mean number of running requests while others waited.
+        tokens_per_s: output tokens that the engine generated meanwhile.
         mean_s: mean time to the last token of all.
         pauses: requests that the engine paused.
         early: share that waited for more than two iterations in the first third.
@@ -41,6 +42,7 @@ class Seen:
     wait_p99: float
     waited: float
     batch: float
+    tokens_per_s: float
     mean_s: float
     pauses: int
     early: float
@@ -52,7 +54,11 @@ class ToldGateway(Gateway):
     def __init__(self, world: Replay, engine: EngineProfile, settings: ReplaySettings, cell: Cell) -> None:
         self._cell = cell
         self._engine = world.engine
-        self._model = CapacityModel(EngineSettings(kv_policy=cell.kv_policy_to_set()))
+        self._model = CapacityModel(
+            EngineSettings(
+                kv_policy=cell.kv_policy_to_set(), kv_headroom_iterations=settings.kv_headroom_iterations
+            )
+        )
         self._model.told_limits(cell.limits(engine))
         self._num_looks = 0
         self._frozen: EngineGauges | None = None
@@ -106,15 +112,17 @@ def run_direct(trace: Trace, engine: EngineProfile) -> Seen:
     return _seen(_run(trace, engine, DIRECT, None))
 
 
-def run_cell(trace: Trace, engine: EngineProfile, cell: Cell, policy: str) -> tuple[Seen, float]:
-    """The gateway in front of it; and what fits: the engine's batch when it packs that order by itself."""
-    run = _run(trace, engine, policy, cell)
+def run_cell(
+    trace: Trace, engine: EngineProfile, cell: Cell, policy: str, headroom: float | None = None
+) -> tuple[Seen, Seen]:
+    """The gateway in front of it; and what fits: the engine when it packs that order by itself."""
+    run = _run(trace, engine, policy, cell, headroom)
     starts = {id: served.started_at for id, served in run.served.items()}
     order = sorted(trace.requests, key=lambda request: (starts[request.id] is None, starts[request.id]))
     at_once = replace(
         trace, requests=tuple(replace(r, arrival_s=1e-6 * number) for number, r in enumerate(order))
     )
-    return _seen(run), _seen(_run(at_once, engine, DIRECT, None)).batch
+    return _seen(run), _seen(_run(at_once, engine, DIRECT, None))
 
 
 class _Ran(NamedTuple):
@@ -123,8 +131,14 @@ class _Ran(NamedTuple):
     served: Mapping[str, Served]
 
 
-def _run(trace: Trace, engine: EngineProfile, policy: str, cell: Cell | None) -> _Ran:
-    settings = ReplaySettings(policy=PolicySettings(name=policy), unsettled_starts=len(trace.requests) // 3)
+def _run(
+    trace: Trace, engine: EngineProfile, policy: str, cell: Cell | None, headroom: float | None = None
+) -> _Ran:
+    settings = ReplaySettings(
+        policy=PolicySettings(name=policy),
+        unsettled_starts=len(trace.requests) // 3,
+        kv_headroom_iterations=headroom,
+    )
     make = None if cell is None else (lambda world: ToldGateway(world, engine, settings, cell))
     world = Replay(trace, engine, settings, Ignorance(), lambda: None, make)
     result = world.run()
@@ -139,6 +153,7 @@ def _seen(run: _Ran) -> Seen:
         wait_p99=float(np.quantile(waits, 0.99)),
         waited=float((waits > LATE).mean()),
         batch=run.result.backlog_batch,
+        tokens_per_s=run.result.backlog_tokens_per_s,
         mean_s=float(np.mean(done)),
         pauses=run.result.evictions,
         early=float((np.array(run.early) > LATE).mean()),

@@ -29,10 +29,7 @@ from pressure_trace import add_arguments, heading, records_of
 from unseen import is_unseen
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.knowledge import Knowledge, OtherAnswers, learned, open_artifact
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import ReplaySettings, replay
-from sagesched_emulator.replay_run import ReplayRun, Served
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_gateway.scheduling.settings import (
     DeadlineSettings,
@@ -40,6 +37,9 @@ from sagesched_gateway.scheduling.settings import (
     PolicySettings,
     PressureSettings,
 )
+from sagesched_replay.knowledge import Knowledge, OtherAnswers, learned, open_artifact
+from sagesched_replay.replay import ReplaySettings, replay
+from sagesched_replay.run import ReplayRun, Served
 
 DEADLINES_S = (5.0, 100.0)
 REFUSE_BELOW = 0.9

@@ -22,11 +22,11 @@ import numpy as np
 from pressure_trace import add_arguments, heading, records_of
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import EngineProfile, profile
-from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.trace import Trace, TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings, TenantSettings
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.replay import ReplaySettings, replay
 
 SHARE = 0.5
 

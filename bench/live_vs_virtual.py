@@ -23,12 +23,12 @@ from sagesched_emulator.demo.scenario import Scenario
 from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.demo.warmup import ANSWERED_FILE, find_encoder
 from sagesched_emulator.figures import ratio
-from sagesched_emulator.knowledge import learned, open_artifact
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_replay.knowledge import learned, open_artifact
+from sagesched_replay.replay import ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
 
 
 def virtual_runs(scenario: Scenario, options: Options, names: Sequence[str]) -> list[RunFigures]:

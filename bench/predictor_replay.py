@@ -25,18 +25,18 @@ from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_
 from fold_predictor import Bench, predictor_of
 from replay_frontier import interval, table
 
-from sagesched_emulator.adaptation import set_apart
 from sagesched_emulator.dataset import Record
-from sagesched_emulator.knowledge import Ignorance, Knowledge, Learned, observe_records
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.replay import BLIND, ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
 from sagesched_emulator.trace import TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.training.fitting import Fitted
 from sagesched_predictor.training.held_out import fold_of
 from sagesched_predictor.training.network import FloatMatrix
+from sagesched_replay.adaptation import set_apart
+from sagesched_replay.knowledge import Ignorance, Knowledge, Learned, observe_records
+from sagesched_replay.replay import BLIND, ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
 
 REPLAYED_FOLDS = (0, 1)
 POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
@@ -110,8 +110,8 @@ def main() -> None:
     )
     print(table(results, "fcfs"))
     names = [run.policy for run in results[0]]
-    means = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
-    ratios = means / means[:, names.index("fcfs"), None]
+    mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
+    ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
     for better in ("sagesched", "gittins-boost"):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):

@@ -25,9 +25,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from sagesched_emulator.adaptation import set_apart
 from sagesched_emulator.dataset import Record, read_dataset
-from sagesched_emulator.knowledge import (
+from sagesched_emulator.profiles import EngineProfile, profile
+from sagesched_emulator.trace import Trace, draw_trace
+from sagesched_emulator.workload import generate
+from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_predictor.errors import PredictorError
+from sagesched_replay.adaptation import set_apart
+from sagesched_replay.knowledge import (
     KINDS,
     Ignorance,
     Knowledge,
@@ -36,13 +41,8 @@ from sagesched_emulator.knowledge import (
     model_of,
     open_artifact,
 )
-from sagesched_emulator.profiles import EngineProfile, profile
-from sagesched_emulator.replay import BLIND, ReplaySettings, replay
-from sagesched_emulator.report import RunFigures, run_figures
-from sagesched_emulator.trace import Trace, draw_trace
-from sagesched_emulator.workload import generate
-from sagesched_gateway.scheduling.settings import PolicySettings
-from sagesched_predictor.errors import PredictorError
+from sagesched_replay.replay import BLIND, ReplaySettings, replay
+from sagesched_replay.report import RunFigures, run_figures
 
 NUM_GENERATED = 5000
 

@@ -16,10 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.images import archives
-
 from bed.images import NAMES, load_images
 from cluster.errors import ClusterError
+from cluster.images import archives
 from cluster.node.packages import ensure_packages
 from cluster.node.single_node import SingleNode
 

@@ -25,6 +25,9 @@ from sagesched_emulator.answers import Answers
 from sagesched_emulator.storm.ledger import COMPLETE, Ledger
 
 _PATIENCE_S = 300.0
+_BACK_OFF_S = 0.5
+"""After an error, as a sensible client does."""
+
 _ANY_ERROR = ".*"
 """The scenario judges errors; the ledger judges text and that there is one end."""
 
@@ -89,8 +92,8 @@ class Clients:
             prompt = f"Please tell me what happened in house number {number} of the street {name}."
             max_tokens = chance.randint(*self._load.tokens)
             tokens = min(max_tokens, self._answers.next(prompt).output_tokens)
-            await self._one(client, id, prompt, max_tokens, tokens)
-            await asyncio.sleep(self._load.pause_s)
+            is_complete = await self._one(client, id, prompt, max_tokens, tokens)
+            await asyncio.sleep(self._load.pause_s if is_complete else _BACK_OFF_S)
 
     async def _follow(self, clients: list[OpenAIClient | TritonClient]) -> None:
         began, turns = time.monotonic(), itertools.cycle(clients)
@@ -102,7 +105,8 @@ class Clients:
                     self._one(next(turns), id, request.prompt, request.max_tokens, request.tokens)
                 )
 
-    async def _one(self, client: Client, id: str, prompt: str, max_tokens: int, tokens: int) -> None:
+    async def _one(self, client: Client, id: str, prompt: str, max_tokens: int, tokens: int) -> bool:
+        """One request from its beginning to its end; whether that was a complete answer."""
         timing = Timing(id=id, due=time.time())
         self._timings.append(timing)
         self._ledger.ask(id, prompt, tokens)
@@ -118,6 +122,7 @@ class Clients:
             timing.end = f"nothing more within {_PATIENCE_S:.0f} s"
         timing.last = time.time()
         self._ledger.ended(id, timing.end)
+        return timing.end == COMPLETE
 
     async def _until_input_ends(self) -> None:
         await asyncio.to_thread(sys.stdin.read)

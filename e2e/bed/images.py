@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from cluster.images import archives
 
+from cluster.images import archives
 from cluster.node.base_images import COREDNS_IMAGE
 from cluster.node.single_node import SingleNode
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 TRITON = "tritonclient"
 OPENAI = "openai"
+CANCELLED = "CANCELLED"
+"""What gRPC says of a request that meets a server's GOAWAY on its way: docs/failure-modes.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +110,12 @@ class Account:
         """How many requests ended with which error."""
         return {how: num for how, num in self.ends.items() if how != "complete"}
 
-    @property
-    def mean_ttlt_s(self) -> float:
-        """Mean time to the last token, over complete answers."""
-        times = [each.last - each.due for each in self.timings if each.end == "complete" and each.last]
-        return sum(times) / len(times)
+    def errors_beyond(self, num_parted: int) -> dict[str, int]:
+        """Errors that are not to be expected where so many pods have parted from their clients."""
+        errors = self.errors
+        if errors.get(CANCELLED, 0) <= num_parted:
+            errors.pop(CANCELLED, None)
+        return errors
 
     def in_words(self) -> str:
         """For the table of scenarios."""

@@ -82,6 +82,11 @@ class Pool:
         status: dict[str, Any] = json.loads(self.cluster.kubectl("get", "--raw", path))
         return status
 
+    def crash(self, pod: Mapping[str, Any], container: str) -> None:
+        """Kill a container's first process."""
+        [status] = [each for each in container_statuses(pod) if each["name"] == container]
+        self.cluster.containers.kill(status["containerID"])
+
     def wait_settled(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
         """Wait until the pool is Ready for the spec as it is now.
 
@@ -92,7 +97,8 @@ class Pool:
         def is_settled() -> bool:
             document = self.get(KIND, self.name)
             status = document.get("status", {})
-            ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+            conditions: list[dict[str, str]] = status.get("conditions", [])
+            ready = next((each for each in conditions if each["type"] == "Ready"), {})
             return (
                 ready.get("status") == "True"
                 and status.get("observedGeneration") == document["metadata"]["generation"]
@@ -125,12 +131,18 @@ class Pool:
 
 
 def emulated(replicas: int = 1, **changes: Any) -> dict[str, Any]:
-    """A spec with emulated engines and little appetite; `changes` replace whole top-level fields."""
+    """A spec with emulated engines and little appetite; `changes` replace whole top-level fields.
+
+    Connections age in seconds: a pod that goes waits for that.
+    """
     spec: dict[str, Any] = {
         "model": {"name": MODEL, "source": {"oci": {"image": TRITON, "path": "/models"}}},
         "runtime": {"image": TRITON},
         "resources": {"sharedMemory": "64Mi", "requests": {"cpu": "50m", "memory": "256Mi"}},
-        "gateway": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}},
+        "gateway": {
+            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+            "connectionAgeSeconds": 5,
+        },
         "drain": {"maxSeconds": 60},
         "replicas": replicas,
     }
@@ -143,22 +155,35 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of all containers, native sidecars among them."""
+    status = pod["status"]
+    statuses: list[dict[str, Any]] = [*status["initContainerStatuses"], *status["containerStatuses"]]
+    return statuses
+
+
+def restarts(pod: Mapping[str, Any]) -> dict[str, int]:
+    """Container → how often it was started again, for those that were."""
+    return {each["name"]: each["restartCount"] for each in container_statuses(pod) if each["restartCount"]}
+
+
 @contextmanager
 def a_pool(cluster: SingleNode, namespace: str, spec: Mapping[str, Any]) -> Iterator[Pool]:
-    """A settled pool in a namespace of its own, both gone afterwards."""
+    """A settled pool in a namespace of its own, both gone afterwards.
+
+    The namespace enforces the strictest of Kubernetes' pod security standards.
+    """
     cluster.kubectl("create", "namespace", namespace)
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     pool = Pool(cluster, namespace=namespace)
     try:
         pool.apply(spec)
         pool.wait_settled()
         yield pool
     finally:
-        # Quickly: what is to be seen of a pod's end is seen in scenarios.
-        for pod in pool.pods():
-            pool.kubectl(
-                "delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--wait=false"
-            )
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+        # Quickly: what is to be seen of a pod's end is seen in scenarios.
+        pool.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
 
 
 MakePool = Callable[[Mapping[str, Any]], AbstractContextManager[Pool]]

@@ -15,14 +15,21 @@ KEEP_VARIABLE = "E2E_KEEP"
 
 @contextmanager
 def ready_cluster() -> Iterator[SingleNode]:
-    """The one that runs (`make cluster-up`), which then stays, or a new one, which does not."""
+    """The one that runs (`make cluster-up`), which then stays, or a new one, which does not.
+
+    One that a killed run has left behind is not taken over, nor is one that another run still uses.
+    """
     cluster = SingleNode()
-    was_up = cluster.is_up
-    if not was_up:
-        cluster.up()
-    try:
-        load_images(cluster)
-        yield cluster
-    finally:
-        if not was_up and not os.environ.get(KEEP_VARIABLE):
-            cluster.down()
+    with cluster.reserved():
+        is_ours = cluster.layout.made_by_a_run.exists() or not cluster.is_up
+        if is_ours:
+            cluster.up()
+            cluster.layout.made_by_a_run.touch()
+        try:
+            load_images(cluster)
+            yield cluster
+        finally:
+            if is_ours and os.environ.get(KEEP_VARIABLE):
+                cluster.layout.made_by_a_run.unlink()
+            elif is_ours:
+                cluster.down()

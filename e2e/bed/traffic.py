@@ -72,5 +72,7 @@ class Traffic:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._log.close()
         self._folder.cleanup()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc.aio
 import numpy as np
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
 from bed.errors import AnswerError
-from bed.load import Load
+from bed.load import CANCELLED, Load
 
 _PORT = 8001
 _INPUTS = (
@@ -52,6 +54,14 @@ class TritonClient:
                 has_ended = response.parameters["triton_final_response"].bool_param
         except InferenceServerException as error:
             raise AnswerError(_in_words(error)) from error
+        except asyncio.CancelledError:
+            # So grpc.aio tells a status CANCELLED; where nobody has cancelled us it is the server's.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise AnswerError(CANCELLED) from None
+        except grpc.aio.AioRpcError as error:  # tritonclient lets some through as they are
+            raise AnswerError(f"{error.code().name} {error.details()}") from error
         if not has_ended:
             raise AnswerError("the stream ended before the answer did")
 

@@ -1,7 +1,7 @@
 """CustomResourceDefinitions of other projects, as their own modules ship them.
 
-Manifests for Prometheus, KEDA, Argo CD and Flux are checked against the real definitions. Go's module proxy
-has them and its checksum database vouches for them; only the files are kept, in the cache.
+Manifests for Prometheus, KEDA, InferencePool, Argo CD and Flux are checked against the real definitions. Go's
+module proxy has them and its checksum database vouches for them; only the files are kept, in the cache.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ SOURCES = (
         tuple(f"{_MONITORING}{kind}.yaml" for kind in ("podmonitors", "servicemonitors", "prometheusrules")),
     ),
     Source("github.com/kedacore/keda/v2@v2.20.2", (f"{_BASES}keda.sh_scaledobjects.yaml",)),
+    Source(
+        "sigs.k8s.io/gateway-api-inference-extension@v1.5.0",
+        (f"{_BASES}inference.networking.k8s.io_inferencepools.yaml",),
+    ),
     Source("github.com/argoproj/argo-cd/v2@v2.14.21", ("manifests/crds/application-crd.yaml",)),
     Source(
         "github.com/fluxcd/source-controller@v1.7.3",

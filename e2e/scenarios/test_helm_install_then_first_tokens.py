@@ -11,11 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from bed.documented import ROOT, commands_under
-from bed.installation import remove
+from bed.installation import NAMESPACE, remove
 from bed.load import OPENAI, Load
 from bed.pool import Pool
 from bed.record import Record
 from bed.traffic import Traffic
+from bed.usage import usage
 from cluster.node.single_node import SingleNode
 
 _TIMEOUT_S = 300
@@ -60,6 +61,9 @@ def test_helm_install_then_first_tokens(empty_cluster: SingleNode, record: Recor
         assert account.problems == []
         assert account.errors == {}
         assert account.num_complete > 20
+    pool.wait(lambda: pool.condition("PredictorCalibrated").get("status") == "True", "predicting", 60)
+    for namespace in (NAMESPACE, pool.namespace):
+        record.proved(f"{namespace}: {usage(cluster, namespace)}")
 
 
 def _run(cluster: SingleNode, command: str) -> None:

@@ -30,6 +30,7 @@ class Engine:
     Attributes:
         profile: limits and speed.
         cache: the KV blocks.
+        used_blocks: KV blocks held during the latest iteration that `advance` ran.
         queue_waits: per request, from `submit` to its first prefill: seconds, iterations that ran in between.
     """
 
@@ -44,6 +45,7 @@ class Engine:
             raise ValueError(f"stream_interval must be at least 1, got {stream_interval}")
         self.profile = profile
         self.cache = KvCache(profile.kv_blocks, profile.block_tokens)
+        self.used_blocks = 0
         self.queue_waits: list[tuple[float, int]] = []
         self._reserves_ahead = profile.kv_policy is KvPolicy.GUARANTEED_NO_EVICT
         self._interval = stream_interval
@@ -104,21 +106,34 @@ class Engine:
 
     def step(self, now: float) -> Iteration:
         """Run the iteration that starts at `now`; with nothing to schedule it takes no time, and is none."""
-        emissions = [self._stop_now(request_id) for request_id in self._stopping]
-        self._stopping.clear()
-        upcoming = self._iteration + 1
-        self._num_paused = self._grow(upcoming)
-        self._num_generation = len(self._running)
-        cached_tokens = self._cached_tokens
-        prefill_tokens = self._admit(upcoming, now)
-        self._num_context = len(self._running) - self._num_generation
-        ended_at = now
-        if self._running:
-            ended_at += self._run(cached_tokens, prefill_tokens)
+        stopped, ended_at = self._iterate(now)
         # Taken before finished sequences leave, so that the gauges describe the iteration and add up.
         statistics = self.statistics()
-        emissions += [self._emit(sequence) for sequence in self._output.take(self._iteration)]
+        emissions = stopped + self._emit_due()
         return Iteration(started_at=now, ended_at=ended_at, emissions=emissions, statistics=statistics)
+
+    def advance(self, now: float) -> tuple[float, list[Emission]]:
+        """As `step`, for callers in a hurry: when it ended and what it emitted, without the gauges."""
+        stopped, ended_at = self._iterate(now)
+        self.used_blocks = self.cache.used_blocks
+        return ended_at, stopped + self._emit_due()
+
+    @property
+    def num_scheduled(self) -> int:
+        """Sequences that took part in the latest iteration."""
+        return self._num_context + self._num_generation
+
+    @property
+    def num_present(self) -> int:
+        """Requests inside, running or queued."""
+        return len(self._running) + len(self._queue)
+
+    @property
+    def claimed_blocks(self) -> int:
+        """KV blocks held, and those that queued requests need to start."""
+        return self.cache.used_blocks + sum(
+            self._blocks_to_start(sequence) for sequence in self._queue.values()
+        )
 
     def statistics(self) -> EngineStatistics:
         """Gauges now; those of the batch are as of the latest iteration."""
@@ -139,6 +154,24 @@ class Engine:
             evictions=self._evictions,
             busy_s=self._busy_s,
         )
+
+    def _iterate(self, now: float) -> tuple[list[Emission], float]:
+        """Let stopped requests go and run an iteration; returns their emissions and when it ended."""
+        stopped = [self._stop_now(request_id) for request_id in self._stopping]
+        self._stopping.clear()
+        upcoming = self._iteration + 1
+        self._num_paused = self._grow(upcoming)
+        self._num_generation = len(self._running)
+        cached_tokens = self._cached_tokens
+        prefill_tokens = self._admit(upcoming, now) if self._queue else 0
+        self._num_context = len(self._running) - self._num_generation
+        ended_at = now
+        if self._running:
+            ended_at += self._run(cached_tokens, prefill_tokens)
+        return stopped, ended_at
+
+    def _emit_due(self) -> list[Emission]:
+        return [self._emit(sequence) for sequence in self._output.take(self._iteration)]
 
     def _check_new(self, request_id: str, prompt_tokens: int, max_tokens: int, output_tokens: int) -> None:
         if min(prompt_tokens, max_tokens, output_tokens) < 1:

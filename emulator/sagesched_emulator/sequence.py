@@ -8,6 +8,7 @@ then. That makes a virtual run cost as much as its events, not as much as its to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 NEVER = -1
 
@@ -59,6 +60,9 @@ class Sequence:
         return min(self.target_tokens, (total_tokens // interval + 1) * interval)
 
 
+_BY_ORDINAL = attrgetter("ordinal")
+
+
 class Calendar:
     """Sequences due in an iteration to come."""
 
@@ -80,4 +84,7 @@ class Calendar:
 
     def take(self, iteration: int) -> list[Sequence]:
         """Remove and return those due in that iteration, in the order of submission."""
-        return sorted(self._due.pop(iteration, {}).values(), key=lambda sequence: sequence.ordinal)
+        due = self._due.pop(iteration, None)
+        if not due:
+            return []
+        return sorted(due.values(), key=_BY_ORDINAL) if len(due) > 1 else list(due.values())

@@ -59,7 +59,11 @@ def _serve(config: GatewayConfig, options: argparse.Namespace) -> int:
     from sagesched_gateway.server import serve
 
     start_logging(config.log)
-    farewell = Farewell(drained_file=options.drained_file, settle_s=options.settle_seconds)
+    farewell = Farewell(
+        drained_file=options.drained_file,
+        settle_s=options.settle_seconds,
+        parting_s=options.parting_seconds,
+    )
     try:
         return uvloop.run(serve(config, options.config, farewell))
     except StartError as error:
@@ -147,6 +151,13 @@ def _add_farewell(serve: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="SECONDS",
         help="after SIGUSR1, still take requests for so long (%(default)g)",
+    )
+    serve.add_argument(
+        "--parting-seconds",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="and then until all connections have ended by age, at most for so long (%(default)g)",
     )
 
 

@@ -49,6 +49,7 @@ from sagesched_gateway.parts import (
     tokenizer_of,
     trust_of,
 )
+from sagesched_gateway.pod.clients import num_connected
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.settings.config import GatewayConfig
@@ -191,6 +192,7 @@ class Gateway:
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
         self._open.push_async_callback(self._tracing.close)
+        await self._tracing.started()
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
@@ -234,12 +236,17 @@ class Gateway:
         self._health.look()
         self._http.ask_to_reconnect()
 
+    def num_connected(self) -> int:
+        """Connections of clients that are open."""
+        served = (self.addresses.grpc, self.addresses.http)
+        return num_connected({int(address.rpartition(":")[2]) for address in served})
+
     def part(self) -> None:
         """Clients' connections end, each as soon as what runs on it has ended, and no new ones are taken.
 
         To be called once new connections lead elsewhere. A client of gRPC hears it at once (GOAWAY), and its
         next request goes to another replica without an error. Until it hears, for about as long as a packet
-        takes, a request may end as CANCELLED.
+        takes, a request may end as CANCELLED (grpc/grpc#41785); connections that end by age are free of that.
         """
         self._http.part()
         self._parting = asyncio.create_task(self._grpc.stop(self.settings.config.drain.max_s))

@@ -11,6 +11,7 @@ import gc
 import json
 import logging
 import signal
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from sagesched_gateway.settings.config import GatewayConfig
 _LOG = logging.getLogger(__name__)
 
 
-_PARTING_S = 1.0
+_LAST_WORDS_S = 1.0
 """What clients had sent before they heard that they should leave is still taken."""
+
+_LOOK_EACH_S = 0.2
 
 _NO_FAREWELL = Farewell()
 
@@ -81,14 +84,24 @@ async def serve(
 
 
 async def _leave(gateway: Gateway, farewell: Farewell) -> None:
-    _LOG.info("the pod goes: taking requests for %.0f s more, then draining", farewell.settle_s)
+    _LOG.info(
+        "the pod goes: taking requests for %.0f s more, and while clients go, then draining",
+        farewell.settle_s,
+    )
     gateway.show_leaving()
     await asyncio.sleep(farewell.settle_s)
+    await _until_alone(gateway, farewell.parting_s)
     gateway.part()
-    await asyncio.sleep(_PARTING_S)
+    await asyncio.sleep(_LAST_WORDS_S)
     await gateway.drain()
     _LOG.info("drained; waiting to be ended")
     farewell.tell()
+
+
+async def _until_alone(gateway: Gateway, longest_s: float) -> None:
+    ends_at = time.monotonic() + longest_s
+    while gateway.num_connected() and time.monotonic() < ends_at:  # noqa: ASYNC110 - the kernel calls nobody
+        await asyncio.sleep(_LOOK_EACH_S)
 
 
 def _spare_the_collector() -> None:

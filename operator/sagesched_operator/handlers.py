@@ -61,6 +61,7 @@ async def watch_pools(
     kubeconfig: Path | None,
     namespaces: Sequence[str],
     *,
+    identity: str,
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
@@ -70,12 +71,14 @@ async def watch_pools(
         pools: told of every pool.
         kubeconfig: see `registry_of`.
         namespaces: to look into; none for the whole cluster.
+        identity: of this replica. Kopf would make one of the user's name, and a container's has none.
         stop: ends it.
         ready: set once it follows.
     """
     await kopf.operator(
         registry=registry_of(pools, kubeconfig),
         settings=settings_of(),
+        identity=identity,  # type: ignore[arg-type]  # a name for `str` that kopf does not export
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sagesched_gateway.settings.section import ConfigError
+from sagesched_operator.admission.refusals import refusals
 from sagesched_operator.api.pool import KIND, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import build
@@ -30,13 +31,17 @@ def render(file: Path, text: str, installation: Installation, capabilities: Capa
         capabilities: kinds taken for installed.
 
     Raises:
-        RenderError: no pool is there, or one cannot be built.
+        RenderError: no pool is there, or one cannot be built; with everything that the API server would
+            refuse, in its words.
     """
     documents = [*_pools(file, text)]
     if not documents:
         raise RenderError(f"{file}: holds no {KIND}")
     objects: list[Any] = []
     for body in documents:
+        refused = refusals(body)
+        if refused:
+            raise RenderError(f"{file}: {'; '.join(refused)}")
         try:
             desired = build(parse_pool(body), installation, capabilities)
         except (SpecError, ConfigError) as error:

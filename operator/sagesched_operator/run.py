@@ -109,6 +109,7 @@ class Operator:
                     self._pools,
                     options.kubeconfig,
                     options.namespaces,
+                    identity=identity,
                     stop=self._stop,
                     ready=self._follows_pools,
                 )

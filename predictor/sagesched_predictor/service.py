@@ -33,6 +33,7 @@ from sagesched_predictor.messages import (
     ready_line,
 )
 from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.shipped_folder import shipped_folder
 from sagesched_predictor.snapshot import load_history
 from sagesched_predictor.worker_settings import WorkerSettings
 
@@ -82,21 +83,6 @@ def serve(
         _told(service, keeper.save_if_due())
     fits.shutdown(cancel_futures=True)
     _told(service, keeper.save())
-
-
-def shipped_folder(device: str) -> Path:
-    """Where the shipped predictor is, put together from its parts when it is not there yet.
-
-    Raises:
-        PredictorError: it cannot be made here.
-    """
-    try:
-        from sagesched_predictor.training.export import export_encoder
-    except ImportError as error:
-        raise PredictorError(
-            f"the shipped predictor needs {error.name}: install the extra `export`, or name an artifact"
-        ) from error
-    return export_encoder(precision="int8" if device == "CPU" else "fp16")
 
 
 def _warmed(history: History, file: Path, fingerprint: str) -> list[str]:

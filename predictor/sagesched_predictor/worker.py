@@ -10,12 +10,15 @@ lowers its own priority: a prediction that comes late is worth less than a token
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 NICENESS = 10
+OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _be_a_modest_child() -> None:
     # A Ctrl-C in the terminal reaches the whole group; the gateway drains and then closes our stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where memory is short, the kernel shall end this process and not the gateway, which shares its limit.
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text("1000")
     # BLAS threads spin while idle; one search is a memory-bound product that gains nothing from a second
     # thread.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):

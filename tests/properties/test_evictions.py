@@ -5,14 +5,14 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagesched_emulator.knowledge import OtherAnswers
 from sagesched_emulator.profiles import EngineProfile
-from sagesched_emulator.replay import ReplaySettings, replay
 from sagesched_emulator.step_time import StepTime
 from sagesched_emulator.trace import Trace, TraceRequest
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_gateway.scheduling.settings import EvictFirst, PolicySettings
 from sagesched_predictor import LengthDistribution
+from sagesched_replay.knowledge import OtherAnswers
+from sagesched_replay.replay import ReplaySettings, replay
 
 MAX_TOKENS = 60
 

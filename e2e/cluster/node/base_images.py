@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluster.debian import find
 from cluster.families import NODE_FAMILIES
 from cluster.node.layout import DNS_ADDRESS, PAUSE_IMAGE
-from cluster.node.packages import find
 from cluster.scratch_image import ScratchImage, write_archive
 from cluster.tools import Tools
 

@@ -9,9 +9,9 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from cluster.debian import find
 from cluster.errors import ClusterError
 from cluster.node.layout import PAUSE_IMAGE, NodeLayout
-from cluster.node.packages import find
 
 _NAMESPACE = "k8s.io"
 _TIMEOUT_S = 300
@@ -80,6 +80,17 @@ class Containers:
         old = [name for name in self.image_names() if not name.startswith("sha256:") and name not in kept]
         if old:
             self._ctr("images", "rm", *old)
+
+    def kill(self, container_id: str) -> None:
+        """End a container's first process as a crash would.
+
+        Args:
+            container_id: as in a pod's status.
+
+        Raises:
+            ClusterError: it does not run.
+        """
+        self._ctr("tasks", "kill", "--signal=SIGKILL", container_id.removeprefix("containerd://"))
 
     def remove_containers(self) -> None:
         """Remove all, with their tasks and what they had written; images stay."""

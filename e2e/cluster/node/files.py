@@ -7,8 +7,8 @@ import os
 
 import yaml
 
+from cluster.debian import find
 from cluster.node.layout import DNS_ADDRESS, NAME, NODE_POD_RANGE, PAUSE_IMAGE, NodeLayout
-from cluster.node.packages import find
 
 CONTAINERD = """\
 version = 2

@@ -84,6 +84,11 @@ class NodeLayout:
         return self.folder / "kubelet"
 
     @property
+    def made_by_a_run(self) -> Path:
+        """There while the cluster is for a test run only, which will remove it."""
+        return self.folder / "made-by-a-run"
+
+    @property
     def network(self) -> Path:
         """Configuration and leases of the pods' network."""
         return self.folder / "cni"

@@ -10,13 +10,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cluster.debian import find
 from cluster.node.layout import NAME, NodeLayout
-from cluster.node.packages import find
 from cluster.node.processes import send
 
 _NETWORK_RESULTS = Path("/var/lib/cni/results")
 _LOG_LINKS = Path("/var/log/containers")
 _PLUGIN_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+_SHARED_FOLDERS = (
+    *(_PLUGIN_SOCKET.parent, _PLUGIN_SOCKET.parent.parent),
+    *(_NETWORK_RESULTS, _NETWORK_RESULTS.parent, _LOG_LINKS),
+    *(Path("/run/containerd") / name for name in ("runc/k8s.io", "runc", "s", "")),
+)
+"""Made by our daemons where they were not there; removed where they are empty."""
+
 _END_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 
@@ -67,7 +74,7 @@ def remove_outside_files(at: NodeLayout) -> None:
             for result in _NETWORK_RESULTS.glob(f"*-{container}-*"):
                 result.unlink(missing_ok=True)
     _PLUGIN_SOCKET.unlink(missing_ok=True)
-    for folder in (_PLUGIN_SOCKET.parent, _PLUGIN_SOCKET.parent.parent):
+    for folder in _SHARED_FOLDERS:
         with contextlib.suppress(OSError):  # not empty: another's; or not there
             folder.rmdir()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
+from cluster.debian import find
 from cluster.errors import ClusterError
 from cluster.node.layout import NAME, NETWORK_NAMESPACE, NODE_ADDRESS, NODE_GATEWAY
-from cluster.node.packages import find
 
 ENTER = (find("nsenter") or "nsenter", f"--net={NETWORK_NAMESPACE}")
 """Before a command. Not `ip netns exec`: that mounts a fresh /sys, in which there are no control groups."""

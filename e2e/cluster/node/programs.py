@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cluster.debian import find
 from cluster.node.layout import NODE, NODE_ADDRESS, POD_RANGE, NodeLayout
-from cluster.node.packages import find
 from cluster.tools import Tools
 
 

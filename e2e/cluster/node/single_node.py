@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cluster import audit, commands, credentials
 from cluster.errors import ClusterError
@@ -194,7 +196,7 @@ class SingleNode:
         leavings.remove_outside_files(at)
         remove_control_groups()
         remove_namespace()
-        _remove_all_but(at.folder, "ctd", "log", "lock")
+        _remove_all_but(at.folder, "ctd", "log", "lock", "reserved")
         _remove_all_but(at.containerd, "root", "imported")
 
     def _succeeds(self, *arguments: str) -> bool:
@@ -206,27 +208,38 @@ class SingleNode:
         )
         return done.stdout == "True"
 
-    def _alone(self) -> _Lock:
-        self.layout.folder.mkdir(parents=True, exist_ok=True)
-        return _Lock(self.layout.folder / "lock")
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Use it alone; waits while another run does."""
+        with _file_to_lock(self.layout.folder / "reserved") as handle:
+            if not _try_lock(handle):
+                print("waiting for another run on this machine's cluster ...", file=sys.stderr, flush=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts or stops the node meanwhile."""
+        with _file_to_lock(self.layout.folder / "lock") as handle:
+            if not _try_lock(handle):
+                raise ClusterError("the cluster is being started or stopped by another process")
+            yield
 
 
-class _Lock:
-    """Nobody else starts or stops the node meanwhile."""
+@contextmanager
+def _file_to_lock(file: Path) -> Iterator[IO[str]]:
+    """A file to lock, for a while."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        yield handle
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
 
-    def __enter__(self) -> None:
-        self._handle = self._file.open("w")
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._handle.close()
-            raise ClusterError("the cluster is being started or stopped by another process") from error
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
+def _try_lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_all_but(folder: Path, *names: str) -> None:

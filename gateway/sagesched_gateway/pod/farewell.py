@@ -1,9 +1,10 @@
 """A pod's end, seen from its preStop hook.
 
 A native sidecar gets SIGTERM only after the other containers have ended, too late to drain. So the hook
-(`sagesched-gateway drain`) asks the running gateway by SIGUSR1: readiness goes at once, requests that still
-come are taken for some seconds, until new connections lead elsewhere; then clients are told to leave theirs
-(to the other replicas, for the Service sends them there), and what is here is finished.
+(`sagesched-gateway drain`) asks the running gateway by SIGUSR1: readiness goes at once, and requests that
+still come are taken until new connections lead elsewhere and those of old have aged and gone (to other
+replicas, for the Service sends them there). Clients that are left then are told to go, and what is here is
+finished.
 A file says that it is done, for the hook and for Triton's own, which waits for it before Triton ends.
 """
 
@@ -25,11 +26,16 @@ class Farewell:
 
     Attributes:
         drained_file: made when everything is finished; None for not.
-        settle_s: how long requests are still taken after readiness has gone.
+        settle_s: how long requests are still taken after readiness has gone, at least.
+        parting_s: longest wait after that until no client is connected any more. gRPC's own way of going
+            (stopping its server) ends requests under way to it as CANCELLED; a connection that ends by
+            age loses none. So this is the age that connections reach (`listen.connectionAgeSeconds`), or 0
+            for no wait.
     """
 
     drained_file: Path | None = None
     settle_s: float = 0.0
+    parting_s: float = 0.0
 
     def forget(self) -> None:
         """A gateway that starts has not drained, whatever one before it left behind."""

@@ -156,7 +156,15 @@ class Books:
         """Move all keys if the policy now sees them differently."""
         capacity = self.ledger.capacity
         oldest = self.costing.facts(self.jobs[self.queue.oldest()]) if self.policy.needs_oldest else None
-        moment = Moment(now, capacity.iteration_s, capacity.prefill_s_per_token, self.backlog.steps, oldest)
+        moment = Moment(
+            now,
+            capacity.iteration_s,
+            capacity.prefill_s_per_token,
+            self.backlog.steps,
+            oldest,
+            len(self.queue),
+            capacity.slots,
+        )
         if isinstance(self.queue, FairQueue):
             self.num_rekeys += self.queue.look_again(moment)
             return

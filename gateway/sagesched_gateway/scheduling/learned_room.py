@@ -17,6 +17,12 @@ slots. What is known for certain is not blamed while something is not.
 
 Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
+
+Where both limits are unknown and both were full, the wrong one may be blamed. Then the other is never full
+again, since the one blamed binds first, and nobody waits. So a limit is *doubted* while starts near it find
+less than `NEAR` of the other taken that was taken whenever it failed: it has never failed like that, and
+grows as if disproved. Should it fail again, it was to blame, and is not doubted again beside so much of the
+other.
 """
 
 from __future__ import annotations
@@ -53,7 +59,17 @@ class Limit:
         name: of the resource, for status.
     """
 
-    __slots__ = ("_failed_at", "_patience", "_proven", "_since", "_value", "first", "known", "name")
+    __slots__ = (
+        "_failed_at",
+        "_failed_beside",
+        "_patience",
+        "_proven",
+        "_since",
+        "_value",
+        "first",
+        "known",
+        "name",
+    )
 
     def __init__(self, name: str, first: float) -> None:
         self.name = name
@@ -64,6 +80,7 @@ class Limit:
         self._since = 0
         self._patience = PATIENCE
         self._failed_at: float | None = None
+        self._failed_beside = 0.0
 
     @property
     def value(self) -> float:
@@ -84,33 +101,37 @@ class Limit:
             return 0.0
         return taken / self._proven if self._proven else math.inf
 
-    def worked(self, taken: float) -> None:
-        """A request was started with so much taken, and did not wait."""
+    def worked(self, taken: float, beside: float) -> None:
+        """A request was started with so much taken, and of the other resource, and did not wait."""
         self._proven = max(self._proven * FADE, taken)
         value = self.value
         if taken < NEAR * value or not math.isfinite(value) or value == self.known:
             return
         self._since += 1
-        patience, factor = self._pace(value)
+        patience, factor = self._pace(value, beside)
         if self._since >= patience:
             self._since = 0
             self._value = value * factor
 
-    def failed(self, taken: float) -> None:
+    def failed(self, taken: float, beside: float) -> None:
         """One waited."""
-        again = self._failed_at is not None and abs(taken - self._failed_at) < _AGAIN * self._failed_at
+        before = self._failed_at
+        again = before is not None and abs(taken - before) < _AGAIN * before
+        is_lower = before is None or taken < (1.0 - _AGAIN) * before
         self._patience = min(2 * self._patience, MOST_PATIENCE) if again else PATIENCE
         self._failed_at = taken
+        self._failed_beside = beside if is_lower else min(self._failed_beside, beside)
         self._since = 0
         self._value = max(min(self.value, taken) * DECREASE, 1.0)
         self._proven = min(self._proven, self._value)
 
-    def _pace(self, value: float) -> tuple[int, float]:
+    def _pace(self, value: float, beside: float) -> tuple[int, float]:
         """After how many starts to grow, and by which factor."""
         failed_at = self._failed_at
         if failed_at is None or value < failed_at / LEAP:
             return FIRST_PATIENCE, LEAP
-        if value > failed_at * DISPROVED:
+        is_doubted = beside < NEAR * self._failed_beside
+        if value > failed_at * DISPROVED or is_doubted:
             return DISPROVED_PATIENCE, DISPROVED_INCREASE
         patience = self._patience if self.known is None else self._patience // TRUSTED
         return patience, INCREASE
@@ -146,19 +167,22 @@ class LearnedRoom:
 
     def measured(self, waited: bool, slots: float, blocks: float) -> None:
         """A request started with so much taken has its first token."""
-        taken = ((self.slots, slots), (self.blocks, blocks))
+        # What is known is not blamed wrongly for what is not: nothing to doubt beside it.
+        beside_slots = blocks if self.blocks.known is None else math.inf
+        beside_blocks = slots if self.slots.known is None else math.inf
+        taken = ((self.slots, slots, beside_slots), (self.blocks, blocks, beside_blocks))
         if not waited:
             self._in_a_row = 0
-            for limit, amount in taken:
-                limit.worked(amount)
+            for limit, amount, beside in taken:
+                limit.worked(amount, beside)
             return
         self.num_waits += 1
         self._in_a_row += 1
-        suspects: Sequence[tuple[Limit, float]] = [pair for pair in taken if pair[0].known is None] or taken
-        limit, amount = max(suspects, key=lambda pair: pair[0].strain(pair[1]))
+        suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
+        limit, amount, beside = max(suspects, key=lambda suspect: suspect[0].strain(suspect[1]))
         is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
         if slots > FEW and is_plausible:
-            limit.failed(amount)
+            limit.failed(amount, beside)
 
     def forget(self) -> None:
         """The engine is another one."""

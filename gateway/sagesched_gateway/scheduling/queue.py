@@ -31,11 +31,26 @@ FIRST_ROOM = 64
 
 
 class KeyView(NamedTuple):
-    """How rows become keys: `arrival_weight · arrival + scale · row[column]`."""
+    """How rows become keys: `arrival_weight · arrival + scale · row[column]`.
+
+    Replay's comparison policies that no such sum expresses (a ratio that grows with the wait) bring a
+    subclass with `keys` of their own; what predicts waits reads the fields and is for the gateway's policies
+    only.
+    """
 
     column: int = 0
     arrival_weight: float = 0.0
     scale: float = 1.0
+
+    def keys(self, arrivals: FloatArray, rows: FloatArray) -> FloatArray:
+        """Keys of n jobs from their arrivals, seconds, shape (n,), and rows, shape (n, num_columns)."""
+        keys: FloatArray = rows[:, self.column] * self.scale
+        keys += arrivals * self.arrival_weight
+        return keys
+
+    def key(self, arrival_at: float, row: FloatArray) -> float:
+        """The key of one job."""
+        return self.arrival_weight * arrival_at + self.scale * float(row[self.column])
 
 
 class Work(NamedTuple):
@@ -172,8 +187,7 @@ class KeyedQueue:
         """Put another view in force: all keys move at once."""
         self.view = view
         used = len(self._ids)
-        keys = self._rows[:used, view.column] * view.scale
-        keys += self._arrivals[:used] * view.arrival_weight
+        keys = view.keys(self._arrivals[:used], self._rows[:used])
         keys[np.isinf(self._keys[:used])] = np.inf
         self._keys[:used] = keys
         self._front.clear()
@@ -189,8 +203,7 @@ class KeyedQueue:
 
     def _set_row(self, place: int, arrival_at: float, row: FloatArray, num_before: int) -> None:
         self._rows[place] = row
-        view = self.view
-        key = view.arrival_weight * arrival_at + view.scale * float(row[view.column])
+        key = self.view.key(arrival_at, row)
         self._keys[place] = key
         job_id = self._ids[place]
         assert job_id is not None

@@ -1,7 +1,7 @@
 """A resource as it comes → typed sections; what does not fit the schema is refused with its path.
 
-The API server has checked what comes from it; `render` and tests have no API server, so the same bounds are
-checked here. Rules across fields are the API server's alone.
+The API server has checked what comes from it, by the definition of its day; bounds are looked at once more.
+For rules across fields see `admission`.
 """
 
 from __future__ import annotations

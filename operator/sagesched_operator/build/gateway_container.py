@@ -12,7 +12,7 @@ from sagesched_operator.build.gpu import gateway_env, gateway_resources
 from sagesched_operator.build.images import gateway_image
 from sagesched_operator.build.paths import DRAINED, GRPC, HTTP, METRICS, SETTINGS, SETTINGS_FILE
 from sagesched_operator.build.security import restricted
-from sagesched_operator.build.shutdown import SETTLE_S, hook_seconds
+from sagesched_operator.build.shutdown import SETTLE_S, hook_seconds, parting_seconds
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.build.volumes import (
     certificates_mount,
@@ -55,6 +55,7 @@ def gateway_container(pool: Pool, installation: Installation, sharing: str) -> d
             *("--config", f"{SETTINGS}/{SETTINGS_FILE}"),
             *("--drained-file", DRAINED),
             *("--settle-seconds", str(SETTLE_S)),
+            *("--parting-seconds", str(parting_seconds(pool))),
         ],
         "ports": [
             {"name": name, "containerPort": port, "protocol": "TCP"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sagesched_predictor.commands.options import exported
 from sagesched_predictor.errors import PredictorError
+from sagesched_predictor.shipped_folder import exported
 
 DESCRIPTION = """\
 Without --from: puts the shipped predictor together in $SAGESCHED_CACHE (or ~/.cache/sagesched) from its

@@ -10,7 +10,7 @@ from pathlib import Path
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.encoder import EncoderOptions
-from sagesched_predictor.errors import PredictorError
+from sagesched_predictor.shipped_folder import shipped_folder
 from sagesched_predictor.worker_settings import MAX_PROMPT_TOKENS
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -41,23 +41,12 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
 
 def artifact_of(parsed: argparse.Namespace) -> EncoderArtifact:
     """The artifact that `--artifact` names, or the shipped one, put together where it was not yet."""
-    folder = parsed.artifact or exported("int8" if parsed.device == "CPU" else "fp16")
-    return EncoderArtifact.load(folder)
+    return EncoderArtifact.load(parsed.artifact or shipped_folder(parsed.device))
 
 
 def encoder_options(parsed: argparse.Namespace) -> EncoderOptions:
     """How the encoder is to run."""
     return EncoderOptions(parsed.device, parsed.threads, parsed.max_prompt_tokens)
-
-
-def exported(precision: str) -> Path:
-    """Folder of the shipped predictor in the cache, made when it is not there."""
-    # The exporter needs the `export` extra, which a gateway with a ready-made artifact does not have.
-    try:
-        from sagesched_predictor.training.export import export_encoder
-    except ImportError as error:
-        raise PredictorError(f"the exporter needs {error.name}: install the extra `export`") from error
-    return export_encoder(precision=precision)
 
 
 def tell(message: str) -> None:

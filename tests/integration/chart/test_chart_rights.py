@@ -24,33 +24,6 @@ HOME, TEAM = "rights-home", "rights-team"
 
 Right = tuple[str, str, str]
 
-INFERENCE_POOL = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {
-        "name": "inferencepools.inference.networking.k8s.io",
-        "annotations": {
-            "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api-inference-extension"
-        },
-    },
-    "spec": {
-        "group": "inference.networking.k8s.io",
-        "scope": "Namespaced",
-        "names": {"kind": "InferencePool", "plural": "inferencepools"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
-"""In place of the real one, which no registry at hand has."""
-
 FULL: dict[str, Any] = {
     "model": {"name": "m", "source": {"pvc": {"claimName": "models"}}},
     "runtime": {"image": "example.com/triton:1"},
@@ -69,7 +42,6 @@ OPTIONAL = ("networkpolicy", "podmonitor", "prometheusrule", "scaledobject", "in
 def cluster(chart_cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The chart installed to look after one namespace."""
     run = chart_cluster
-    run.kubectl("apply", "-f", "-", stdin=json.dumps(INFERENCE_POOL))
     run.kubectl("create", "namespace", TEAM)
     run.run("helm", "uninstall", "sagesched", "-n", HOME, "--ignore-not-found")
     run.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io", "--ignore-not-found")
@@ -81,7 +53,6 @@ def cluster(chart_cluster: ControlPlane) -> Iterator[ControlPlane]:
     run.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
     yield run
     run.run("helm", "uninstall", "sagesched", "-n", HOME)
-    run.kubectl("delete", "crd", str(INFERENCE_POOL["metadata"]["name"]))  # type: ignore[index]
 
 
 class Team:

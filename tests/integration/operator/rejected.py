@@ -232,6 +232,10 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"observability": {"traces": {"endpoint": "http://collector/v1/traces"}}},
         "spec.observability.traces.endpoint in body should match",
     ),
+    "traces to no port": (
+        {"observability": {"traces": {"endpoint": "http://collector:65536"}}},
+        "spec.observability.traces.endpoint in body should match",
+    ),
     "more traces than requests": (
         {"observability": {"traces": {"endpoint": "http://collector:4317", "sampleRatio": 2}}},
         "spec.observability.traces.sampleRatio in body should be less than or equal to 1",

@@ -9,15 +9,21 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "sagesched_gateway" / "tls"))
+
+from authority import Authority, SecretMount
 from operator_process import until
 from pool_cases import SMALLEST, merged
 
 from sagesched_operator.control import external_scaler as wire
 
+AUTHORITY = Authority()
 SCALED = merged(
     SMALLEST,
     {
@@ -28,12 +34,12 @@ SCALED = merged(
 
 
 @contextmanager
-def gateway(folder, settings, ip):
+def gateway(folder, settings, ip, **listen):
     """`sagesched-gateway serve` with a pool's own settings, at a pod's address."""
     folder.mkdir(exist_ok=True)
     file = folder / "gateway.yaml"
     settings = settings | {
-        "listen": {"grpc": f"{ip}:8001", "http": f"{ip}:8000", "metrics": f"{ip}:8002"},
+        "listen": {"grpc": f"{ip}:8001", "http": f"{ip}:8000", "metrics": f"{ip}:8002", **listen},
         "triton": dict.fromkeys(("grpc", "http", "metrics"), f"{ip}:9"),
     }
     file.write_text(yaml.safe_dump(settings))
@@ -93,6 +99,25 @@ def test_status_follows_the_gateways(space, operator, tmp_path):
         file.write_text("scheduling: {policy: lifo}")
         degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "SettingsRefused" and c)
         assert "unknown policy 'lifo'" in degraded["message"]
+
+
+def test_certificates_that_a_gateway_refuses_show_at_the_pool(space, operator, tmp_path):
+    space.apply(merged(SCALED, {"gateway": {"tls": {"secretName": "llama-tls"}}}))
+    pod = until(space.pods)[0]
+    first, second = (AUTHORITY.issue() for _ in range(2))
+    secret = SecretMount(tmp_path / "tls", crt=first.certificate, key=first.key)
+    settings = settings_in(space)
+    assert settings["listen"]["tls"]["folder"] == "/etc/sagesched-tls"
+    with gateway(tmp_path / "a", settings, "127.0.7.3", tls={"folder": str(secret.folder)}):
+        space.make_ready(pod, "127.0.7.3")
+        space.wait_status(lambda status: status["policyInEffect"] == "gittins-boost")
+        secret.swap(crt=second.certificate, key=first.key)
+        refused = until(
+            lambda: (c := space.condition("Degraded")).get("reason") == "CertificateRefused" and c
+        )
+        assert "tls.key: is not the key of the first certificate" in refused["message"]
+        secret.swap(crt=second.certificate, key=second.key)
+        until(lambda: space.condition("Degraded")["status"] == "False")
 
 
 def test_the_external_scaler_tells_and_what_is_unknown_is_an_error(space, operator, tmp_path):

@@ -18,8 +18,8 @@ from gateway_process import Exchange, GatewayProcess, settings_for, until
 
 from sagesched_emulator.dataset import read_dataset
 from sagesched_emulator.load import LoadRequest, generate_message
-from sagesched_emulator.replay_cli import main as replay_command
 from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_replay.cli import main as replay_command
 
 NUM_SHORT = 6
 BEFORE_CANCEL = 3

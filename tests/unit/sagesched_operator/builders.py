@@ -14,6 +14,7 @@ from sagesched_gateway.status import (
     GatewayStatus,
     PredictorStatus,
     QueueStatus,
+    TlsStatus,
 )
 from sagesched_operator.api.pool import Pool, parse_pool
 from sagesched_operator.control.pods import PodView
@@ -43,6 +44,7 @@ def a_report(*, at: float = 0.0, **about: Any) -> Report:
         policy_note=about.pop("policy_note", ""),
         config=ConfigStatus(file_digest=about.pop("digest", "d"), error=about.pop("error", "")),
         engine=EngineStatus(slots=10),
+        tls=TlsStatus(problem=about.pop("certificates", "")),
         drain=DrainStatus(all_s=about.pop("work_s", 0.0)),
         predictor=predictor,
         queue=QueueStatus(**about),

@@ -54,12 +54,16 @@ def test_render_leaves_out_kinds_that_are_not_there(file, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"runtime": {"imge": "x"}}, "spec.runtime.imge: unknown field, did you mean image?"),
-        ({"runtime": {"image": None}}, "spec.runtime.image: missing"),
-        ({"replicas": "two"}, "spec.replicas: must be"),
-        ({"replicas": -1}, "spec.replicas: must be at least 0, not -1"),
-        ({"scheduling": {"policy": "lifo"}}, "spec.scheduling.policy: must be one of fcfs, ssjf"),
+        ({"runtime": {"imge": "x"}}, 'unknown field "spec.runtime.imge", did you mean image?'),
+        ({"runtime": {"image": None}}, "spec.runtime.image: Required value"),
+        ({"replicas": "two"}, "spec.replicas in body must be of type integer"),
+        ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
+        (
+            {"scheduling": {"policy": "lifo"}},
+            'spec.scheduling.policy: Unsupported value: "lifo": supported values: "fcfs"',
+        ),
         ({"model": {"source": {"pvc": None, "hostPath": {"path": "/x"}}}}, "hostPath is not allowed"),
+        ({"scaling": {"actuator": "HPA"}}, "an actuator needs maxReplicas"),
     ],
 )
 def test_render_refuses_in_words(file, capsys, change, words):

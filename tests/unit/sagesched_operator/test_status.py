@@ -123,6 +123,14 @@ def test_a_rollout_without_progress_and_pods_that_cannot_be_made():
     assert "exceeded quota" in degraded["message"]
 
 
+def test_certificates_that_a_gateway_refuses_are_told():
+    pods = [a_pod()]
+    summary = summarize(pods, {"a": a_report(certificates="tls.key: is not the key")})
+    degraded = condition(status_of(deployment=READY, pods=pods, summary=summary), "Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "CertificateRefused")
+    assert degraded["message"] == "tls.key: is not the key"
+
+
 def test_another_policy_in_effect_is_told():
     pods = [a_pod()]
     summary = summarize(pods, {"a": a_report(policy="fcfs")})

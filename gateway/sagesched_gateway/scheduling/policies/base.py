@@ -60,6 +60,8 @@ class Moment(NamedTuple):
         prefill_s_per_token: engine seconds per prompt token.
         backlog_steps: expected service of all waiting jobs, engine steps.
         oldest: the waiting job that arrived first; None unless the policy `needs_oldest`.
+        num_waiting: jobs that wait.
+        slots: places in the engine's running batch.
     """
 
     now: float
@@ -67,6 +69,8 @@ class Moment(NamedTuple):
     prefill_s_per_token: float
     backlog_steps: float
     oldest: JobFacts | None = None
+    num_waiting: int = 1
+    slots: int = 1
 
 
 class Policy(ABC):
@@ -77,7 +81,7 @@ class Policy(ABC):
         num_columns: length of a row.
         may_pass: whether later jobs may start while the head is blocked on KV (for a bounded time).
         greedy: whether to fill the engine's KV pool almost to the brim, as the engine itself would.
-        needs_oldest: whether `view` looks at `Moment.oldest`.
+        needs_oldest: whether `view` looks at `Moment.oldest`; its order may then change by waiting alone.
         has_bounds: whether `bound` gives one.
         evict_first: whom to cancel first where KV would overflow; None for policies that never cancel.
         max_evictions: a job cancelled so often is not cancelled again.

@@ -36,7 +36,7 @@ class ListenConfig:
     grpc: str = "0.0.0.0:8001"
     http: str = "0.0.0.0:8000"
     metrics: str = "0.0.0.0:8002"
-    connection_age_s: float = field(default=600.0, metadata=key_of("connectionAgeSeconds"))
+    connection_age_s: float = field(default=60.0, metadata=key_of("connectionAgeSeconds"))
     tls: TlsConfig = field(default_factory=TlsConfig)
 
 

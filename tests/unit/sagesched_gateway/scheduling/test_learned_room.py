@@ -74,6 +74,29 @@ def test_a_wait_where_more_has_fitted_before_is_believed_only_when_it_insists():
     assert min(room.blocks.value / 750.0, room.slots.value / 256) < 1
 
 
+def test_slots_blamed_for_want_of_kv_are_doubted_once_much_kv_is_free():
+    room = a_room(first_slots=64.0)
+    room.measured(False, 45, 745.0)
+    room.measured(True, 46, 750.0)  # both full: slots get the blame
+    assert room.slots.value < 46
+    for _ in range(400):  # smaller requests: as many as may run leave a third of the pool free
+        slots = int(room.slots.value)
+        room.measured(False, slots, 10.0 * slots)
+    assert room.slots.value > 60
+
+
+def test_slots_that_fail_with_kv_to_spare_are_doubted_no_more():
+    room = a_room(first_slots=64.0)
+    room.measured(False, 45, 745.0)
+    waited = []
+    for _ in range(2000):
+        slots = int(room.slots.value)
+        waited.append(slots > 45)
+        room.measured(waited[-1], slots, 10.0 * slots)
+    assert room.slots.value == pytest.approx(45, rel=0.06)
+    assert np.mean(waited[500:]) < 0.02
+
+
 def test_another_engine_is_learned_anew():
     room = a_room()
     serve(room, slots=1000, blocks=400.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -44,12 +45,20 @@ async def sent(receiver, tracing, number):
     return {span.name: span for span in receiver.spans}
 
 
-def a_tracing(receiver, **settings):
-    return LiveTracing(TracesConfig(endpoint=receiver.endpoint, **{"sample_ratio": 1.0, **settings}))
+async def is_on(tracing):
+    await tracing.started()
+    assert tracing.is_on
+    return tracing
+
+
+async def a_tracing(receiver, **settings):
+    return await is_on(
+        LiveTracing(TracesConfig(endpoint=receiver.endpoint, **{"sample_ratio": 1.0, **settings}))
+    )
 
 
 async def test_a_request_is_a_span_with_its_phases_under_its_callers(receiver):
-    tracing = a_tracing(receiver, resource=(("sagesched.pool", "llama"),))
+    tracing = await a_tracing(receiver, resource=(("sagesched.pool", "llama"),))
     b = Bench(slots=1, tracing=tracing)
     b.dispatcher.generate(a_message("running"))
     b.dispatcher.generate(
@@ -92,7 +101,7 @@ async def test_a_request_is_a_span_with_its_phases_under_its_callers(receiver):
 
 
 async def test_an_error_is_named_by_its_word(receiver):
-    tracing = a_tracing(receiver)
+    tracing = await a_tracing(receiver)
     b = Bench(slots=1, tracing=tracing)
     b.dispatcher.generate(a_message("running"))
     b.dispatcher.generate(a_message("waits"))
@@ -107,7 +116,7 @@ async def test_an_error_is_named_by_its_word(receiver):
 
 
 async def test_the_callers_decision_counts_and_without_one_the_ratio(receiver):
-    tracing = a_tracing(receiver, sample_ratio=0.0)
+    tracing = await a_tracing(receiver, sample_ratio=0.0)
     b = Bench(slots=8, tracing=tracing)
     for name, metadata in (("none", ()), ("no", (UNSAMPLED,)), ("yes", (PARENT,))):
         b.dispatcher.generate(a_message(name, id=name), metadata=metadata)
@@ -132,6 +141,7 @@ async def test_off_leaves_requests_alone_and_it_can_be_turned_on_and_off(receive
 
     assert await one("off") == (PARENT,)
     tracing.use(TracesConfig(endpoint=receiver.endpoint, sample_ratio=1.0))
+    await is_on(tracing)
     assert await one("on") != (PARENT,)
     tracing.use(TracesConfig())
     until(lambda: receiver.spans)
@@ -139,8 +149,19 @@ async def test_off_leaves_requests_alone_and_it_can_be_turned_on_and_off(receive
     assert [s.attributes["sagesched.request.id"] for s in receiver.spans if s.kind == "SERVER"] == ["on"]
 
 
+async def test_settings_that_change_at_once_leave_the_last_ones(receiver):
+    tracing = LiveTracing(TracesConfig(endpoint=receiver.endpoint, sample_ratio=0.5))
+    tracing.use(TracesConfig(endpoint=receiver.endpoint, sample_ratio=1.0))
+    tracing.use(TracesConfig())
+    await asyncio.sleep(0.3)
+    assert not tracing.is_on
+    tracing.use(TracesConfig(endpoint=receiver.endpoint))
+    await tracing.close()
+    assert not tracing.is_on
+
+
 async def test_a_collector_that_is_away_holds_up_nothing():
-    tracing = LiveTracing(TracesConfig(endpoint="http://127.0.0.1:1", sample_ratio=1.0))
+    tracing = await is_on(LiveTracing(TracesConfig(endpoint="http://127.0.0.1:1", sample_ratio=1.0)))
     b = Bench(slots=8, tracing=tracing)
     for number in range(50):
         generation = b.dispatcher.generate(a_message(f"{number}"))
