@@ -45,8 +45,8 @@ def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> 
                 90,
             )
             told = pool.wait(lambda: pool.status()["policyInEffect"] == "gittins-boost", "told in status", 60)
+            record.proved(f"under load: {usage(pool.cluster, pool.namespace)}")
             after = traffic.wait(120)
-        record.proved(f"under load: {usage(pool.cluster, pool.namespace)}")
         pods = [each["metadata"]["uid"] for each in pool.pods()]
     record.proved(f"kubectl apply to policy in effect: {applied:.1f} s, to status: {applied + told:.1f} s")
     for policy, account in (("fcfs", before), (f"gittins-boost, with {_WAITING} waiting", after)):

@@ -29,7 +29,7 @@ def test_scale_down_picks_idle_pod(make_pool: MakePool, record: Record) -> None:
             )
             traffic.append(clients.enter_context(Traffic(pool.cluster, load)))
         for pod in busy:
-            pool.wait(lambda pod=pod: pool.gateway_status(pod)["queue"]["in_flight"] == _STREAMS, "busy", 30)
+            pool.wait(lambda pod=pod: pool.gateway_status(pod)["queue"]["in_flight"] == _STREAMS, "busy", 60)
         time.sleep(3.0)  # the operator reads the gateways every few seconds
         pool.kubectl("scale", KIND, pool.name, "--replicas=2")
         pool.wait(lambda: len(pool.ready_pods()) == 2, "shrunk", 60)

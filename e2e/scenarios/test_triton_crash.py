@@ -24,7 +24,7 @@ def test_triton_crash(make_pool: MakePool, record: Record) -> None:
     with make_pool(emulated(1, gateway=gateway)) as pool:
         [pod] = pool.ready_pods()
         with Traffic(pool.cluster, Load(target=pool.address(), trace=_all_at_once())) as traffic:
-            pool.wait(lambda: pool.gateway_status(pod)["queue"]["queued"] > 0, "waiting", 30)
+            pool.wait(lambda: pool.gateway_status(pod)["queue"]["queued"] > 0, "waiting", 60)
             time.sleep(3.0)  # until tokens have come: before the first, a request would be sent again
             pool.crash(pod, "triton")
             account = traffic.wait(150)

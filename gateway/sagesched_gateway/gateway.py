@@ -192,6 +192,7 @@ class Gateway:
         self._open.push_async_callback(self._client.close)
         self._open.push_async_callback(self._probe.close)
         self._open.push_async_callback(self._tracing.close)
+        await self._tracing.started()
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()

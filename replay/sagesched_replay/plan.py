@@ -74,18 +74,16 @@ class Plan:
     def heading(self) -> list[str]:
         """What every table names: trace, data, seed, engine."""
         trace = self.traces[0].trace
-        data = f"{self.source.name} (sha256 {self.source.digest})" if self.source else "generated prompts"
-        seeds = (
-            f"seed {trace.seed}"
-            if len(self.traces) == 1
-            else f"seeds {trace.seed}-{self.traces[-1].trace.seed}"
-        )
-        digests = "" if self.source and len(self.traces) == 1 else f", trace {self.traces[0].digest}"
+        name = self.source.name if self.source else "generated prompts"
+        last = self.traces[-1].trace.seed
+        seeds = f"seed {trace.seed}" if len(self.traces) == 1 else f"seeds {trace.seed}-{last}"
+        data = f"data {self.source.digest}, " if self.source else ""
         left_out = f", first {self.warmup} left out" if self.warmup else ""
+        requests = f"{len(trace.requests)} requests of {name} over {trace.span_s:.0f} s"
         lines = [
-            f"{len(trace.requests)} requests of {data} over {trace.span_s:.0f} s "
-            f"(rho {trace.rho:.2f} for one engine) on {self.engine.name}, {seeds}{digests}, "
-            f"distribution {self.arguments.distribution}{left_out}"
+            f"{requests} (rho {trace.rho:.2f} for one engine) on {self.engine.name}, {seeds}, "
+            f"distribution {self.arguments.distribution}{left_out}",
+            f"SHA-256: {data}trace {self.traces[0].digest}",
         ]
         if self.fitted is not None:
             lines += [

@@ -46,11 +46,15 @@ class LiveTracing:
         """See `dispatch.ports.Tracing`."""
         return None if self._tracing is None else self._tracing.begin(request, age_s)
 
+    async def started(self) -> None:
+        """Wait until the settings are in effect."""
+        if self._opening is not None:
+            await self._opening
+
     async def close(self) -> None:
         """Send what there is; where the collector is away that is given up."""
         self._config = _OFF
-        if self._opening is not None:
-            await self._opening
+        await self.started()
         tracing, self._tracing = self._tracing, None
         if tracing is not None:
             await asyncio.to_thread(tracing.close().join, _LAST_S)

@@ -6,7 +6,8 @@ A request that generated O tokens beside others saw O - 1 iterations between its
 
 with N the sequences that generated meanwhile and K the tokens that they had cached (means), P the prompt
 tokens prefilled meanwhile. Each equation is divided by its left side: relative errors count. Every fifth
-request is left out, and the error is that on those.
+request is left out, and the error is that on those. P grows with time whatever the engine does, so a fit that
+lays most of the time on it has explained nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sagesched_replay.fitting.spans import FEWEST, FloatArray, Occupancy, Spans
 FEWEST_TOKENS = 8
 LEAST_SPREAD = 1.5
 MOST_ERROR = 0.15
+MOST_PREFILL = 0.7
 _EVERY = 5
 
 
@@ -71,6 +73,12 @@ def fit_step_time(spans: Spans, name: str) -> StepFit:
     coefficients = _non_negative(scaled[~left_out])
     errors = np.abs(scaled[left_out] @ coefficients - 1.0)
     p50, p90 = (float(value) for value in np.quantile(errors, [0.5, 0.9]))
+    prefill_share = float(np.median(scaled[:, 3] * coefficients[3]))
+    if prefill_share > MOST_PREFILL:
+        raise DatasetError(
+            f"{name}: the best fit would have {prefill_share:.0%} of the time go to prefill; prompts come "
+            "in any span, so batch and tokens do not explain this engine's speed"
+        )
     if p50 > MOST_ERROR:
         raise DatasetError(
             f"{name}: half of the requests left out of the fit are missed by more than {p50:.0%}: batch and "

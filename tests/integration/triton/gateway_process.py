@@ -61,12 +61,18 @@ def settings_for(triton: Triton, **changes: Any) -> dict[str, Any]:
 class GatewayProcess:
     """`sagesched-gateway serve`, listening; end it with `close`, or with a signal and `exit_code`."""
 
-    def __init__(self, settings: dict[str, Any], folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        folder: Path,
+        *options: str,
+        program: tuple[str, ...] = ("-m", "sagesched_gateway.cli"),
+    ) -> None:
         path = folder / "gateway.yaml"
         path.write_text(json.dumps(settings))
         self._log = (folder / "gateway.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sagesched_gateway.cli", "serve", "--config", str(path), *options],
+            [sys.executable, *program, "serve", "--config", str(path), *options],
             stdout=subprocess.PIPE,
             stderr=self._log,
         )

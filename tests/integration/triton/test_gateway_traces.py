@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -97,6 +98,8 @@ def test_what_is_under_way_at_the_end_is_still_sent(direct_triton, receiver, kno
         request = LoadRequest(id="last", prompt=known.short.prompt, max_tokens=64, arrival_s=0.0)
         message = ModelInferRequest.FromString(generate_message(request, "ensemble"))
         assert Exchange(gateway.grpc_address, message).rest()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.exit_code() == 0
     finally:
         gateway.close()
     until(lambda: roots(receiver))

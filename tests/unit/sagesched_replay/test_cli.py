@@ -76,6 +76,13 @@ def test_the_same_seed_gives_the_same_figures(prompts: Path, tmp_path: Path) -> 
         ("--tail-weight 0 --policy gittins-boost --distribution none --requests 5", "tail weight"),
         ("--distribution none --warm x.jsonl --requests 5", "--warm, --adapt and --artifact are for"),
         ("--stream-interval 0 --distribution none --requests 5", "stream_interval must be at least 1"),
+        ("--distribution none --rate-scale 2 --requests 5", "--rate-scale is for files with arrivals"),
+        ("--distribution none --seeds 0 --requests 5", "--seeds must be at least 1"),
+        ("--distribution none --replicas 0 --requests 5", "at least 1 replica"),
+        ("--distribution none --warmup 5 --requests 5", "--warmup must be a number or percentage"),
+        ("--distribution none --warmup half --requests 5", "--warmup must be a number or percentage"),
+        ("--engine fit:nowhere.jsonl --requests 5", "nowhere.jsonl: cannot be read"),
+        ("--engine nowhere.json --requests 5", "nowhere.json: cannot be read"),
         ("--distribution predictor --artifact nowhere --requests 5", "card.json is missing"),
     ],
 )
@@ -150,3 +157,63 @@ def test_prompts_that_were_observed_are_not_replayed(
     capsys.readouterr()
     assert main(f"{run} --adapt 30".split()) == 2
     assert "observing 30 prompts leaves none of 30" in capsys.readouterr().err
+
+
+@pytest.fixture
+def azure(tmp_path: Path) -> Path:
+    path = tmp_path / "code.csv"
+    lines = [f"2023-11-16 18:{n // 60:02}:{n % 60:02}.5,{100 + n},{5 + n % 40}" for n in range(300)]
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]))
+    return path
+
+
+def test_every_table_names_trace_data_seed_and_engine(
+    azure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    command = f"run --data {azure} --distribution by-prompt-tokens --rate-scale 2 --warmup 10% --json {out}"
+    assert main([*command.split(), "--policy", "fcfs", "--policy", "sagesched"]) == 0
+    heading = "".join(capsys.readouterr().out.splitlines()[:2])
+    for word in ("300 requests of code.csv over 150 s", "kv-bound", "seed 0", "first 30 left out", "trace "):
+        assert word in heading
+    written = json.loads(out.read_text())
+    assert written["trace"]["data_sha256"] in heading
+    assert [run["completed"] for run in written["runs"]] == [270, 270]
+    assert [one["is_base"] for one in written["comparison"]] == [True, False]
+
+
+def test_a_recorded_trace_is_put_at_a_load(azure: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    command = f"run --data {azure} --distribution none --policy fcfs --rho 0.5 --json {out}"
+    assert main(command.split()) == 0
+    assert json.loads(out.read_text())["trace"]["rho"] == pytest.approx(0.5)
+
+
+def test_several_seeds_are_paired(prompts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"run --data {prompts} --requests 40 --rho 1.5 --distribution true --policy fcfs --policy sjf"
+    assert main([*command.split(), "--seeds", "3", "--seed", "5"]) == 0
+    table = capsys.readouterr().out
+    assert "seeds 5-7" in table
+    assert "95 % interval over 3 seeds" in table
+
+
+def test_seeds_that_change_nothing_are_refused(azure: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(f"run --data {azure} --distribution none --policy fcfs --seeds 3".split()) == 2
+    assert "--seeds changes nothing" in capsys.readouterr().err
+
+
+def test_variants_multiply_and_are_named_by_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    command = (
+        "run --requests 40 --distribution none --policy fcfs --policy gittins-boost --tail-weight 0.5 "
+        f"--tail-weight 2 --replicas 1 --replicas 2 --balancer least-queue --balancer global --json {out}"
+    )
+    assert main(command.split()) == 0
+    runs = json.loads(out.read_text())["runs"]
+    assert len(runs) == 3 + 2 * 3
+    seen = {(run["policy"], run["tail_weight"], run["replicas"], run["balancer"]) for run in runs}
+    assert ("fcfs", None, 1, None) in seen
+    assert ("gittins-boost", 2.0, 2, "global") in seen
+    assert "gittins-boost c=0.5 x2 least-queue" in capsys.readouterr().out

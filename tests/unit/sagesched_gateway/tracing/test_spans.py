@@ -46,9 +46,8 @@ async def sent(receiver, tracing, number):
 
 
 async def is_on(tracing):
-    async with asyncio.timeout(20):
-        while not tracing.is_on:  # noqa: ASYNC110  # another thread's work
-            await asyncio.sleep(0.01)
+    await tracing.started()
+    assert tracing.is_on
     return tracing
 
 
