@@ -23,7 +23,7 @@ def uncordoned(installed: SingleNode) -> Iterator[SingleNode]:
 
 
 @pytest.mark.level(2)
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_drain_node_streams_finish(uncordoned: SingleNode, make_pool: MakePool, record: Record) -> None:
     with make_pool(emulated(2)) as pool:
         old = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
@@ -40,7 +40,7 @@ def test_drain_node_streams_finish(uncordoned: SingleNode, make_pool: MakePool, 
                 assert len(pool.ready_pods()) == 1
                 record.proved("cordoned: one pod finished its streams, the budget kept the other serving")
                 pool.cluster.kubectl("uncordon", NODE)
-                drain.wait(150)
+                drain.wait(300)
                 assert drain.returncode == 0, drain.stderr.read() if drain.stderr else ""
             finally:
                 drain.kill()

@@ -15,7 +15,7 @@ _REPLICAS = 2
 
 
 @pytest.mark.level(1)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(480)
 def test_rolling_update_streams_finish(make_pool: MakePool, record: Record) -> None:
     with make_pool(emulated(_REPLICAS)) as pool:
         old = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
@@ -30,10 +30,15 @@ def test_rolling_update_streams_finish(make_pool: MakePool, record: Record) -> N
             pool.wait(lambda: pool.condition("Progressing").get("status") == "True", "rolling", 30)
             pool.wait_settled()
             rolled_s = time.monotonic() - began
+            left = pool.wait(
+                lambda: not old & {pod["metadata"]["uid"] for pod in pool.pods()}, "old pods gone", 180
+            )
             time.sleep(3.0)
             accounts = [clients.end() for clients in (grpc_clients, http_clients)]
         new = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
-    record.proved(f"{_REPLICAS} pods replaced under load in {rolled_s:.1f} s")
+    record.proved(
+        f"{_REPLICAS} pods replaced under load in {rolled_s:.1f} s, the last old one gone {left:.0f} s later"
+    )
     assert len(new) == _REPLICAS
     assert not new & old
     for load, account in zip((triton, openai), accounts, strict=True):
