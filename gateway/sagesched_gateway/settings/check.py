@@ -17,6 +17,7 @@ from sagesched_gateway.tls.certificates import CertificateError, load
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _TOKENIZER_FILE = "tokenizer.json"
 _FACES = ("grpc", "http", "metrics")
+_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 
 
 def find_problems(config: GatewayConfig) -> list[str]:
@@ -37,24 +38,17 @@ def shown(config: GatewayConfig) -> str:
 
 
 def _addresses(config: GatewayConfig) -> Iterator[str]:
-    """Ports of this machine that two would listen on: the gateway's, and Triton's where it is here too."""
-    listen, triton = config.listen, config.triton
-    named = [
-        *((f"listen.{name}", getattr(listen, name)) for name in _FACES),
-        *((f"triton.{name}", getattr(triton, name)) for name in _FACES if _is_local(getattr(triton, name))),
-    ]
+    """Ports that the gateway would listen on twice, or where Triton is, if it is on this machine."""
     taken: dict[str, str] = {}
-    for name, address in named:
-        port = address.rpartition(":")[2]
-        if port == "0":
-            continue
-        if port in taken:
-            yield f"{name}: {taken[port]} has port {port} too; give each its own"
-        taken.setdefault(port, name)
-
-
-def _is_local(address: str) -> bool:
-    return address.rpartition(":")[0] in {"localhost", "127.0.0.1", "[::1]"}
+    for name in _FACES:
+        port = getattr(config.listen, name).rpartition(":")[2]
+        if port != "0" and port in taken:
+            yield f"listen.{name}: {taken[port]} has port {port} too; give each its own"
+        taken.setdefault(port, f"listen.{name}")
+    for name in _FACES:
+        host, _, port = getattr(config.triton, name).rpartition(":")
+        if port in taken and host in _THIS_MACHINE:
+            yield f"triton.{name}: {taken[port]} has port {port} too; give each its own"
 
 
 def _tls(tls: TlsConfig) -> Iterator[str]:

@@ -38,11 +38,8 @@ def server_options(config: GatewayConfig) -> Options:
     )
     if not config.listen.connection_age_s:
         return options
-    return (
-        *options,
-        ("grpc.max_connection_age_ms", max(_milliseconds(config.listen.connection_age_s), 1)),
-        ("grpc.max_connection_age_grace_ms", _milliseconds(config.drain.max_s)),
-    )
+    # No grace is set: it would cut what still runs on an old connection, as long as that may wait and run.
+    return (*options, ("grpc.max_connection_age_ms", max(_milliseconds(config.listen.connection_age_s), 1)))
 
 
 async def serve_grpc(

@@ -30,7 +30,7 @@ class ListenConfig:
         http: KServe v2 over HTTP with Triton's generate extension.
         metrics: `/metrics`, `/status`, `/healthz`, `/readyz`.
         connection_age_s: connections are told to reconnect after this time, +-10 %, so that clients find new
-            replicas; what runs on them is finished within `drain.maxSeconds`. 0 for never.
+            replicas; what runs on them is finished. 0 for never.
     """
 
     grpc: str = "0.0.0.0:8001"
