@@ -30,7 +30,7 @@ _SUITE, _MIRROR = "bookworm", "http://deb.debian.org/debian"
 _PACKAGES = ("ca-certificates", "libpython3.11", "python3", "python3-venv")
 _NEEDLESS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man")
 _SHARED = ("constraints.txt", "pyproject.toml", "README.md", "LICENSE", "NOTICE", ".dockerignore")
-_SOURCES = ("predictor", "gateway", "emulator", "operator")
+_SOURCES = ("predictor", "gateway", "emulator", "replay", "operator")
 _TIMEOUT_S = 3600
 _KEPT = 3
 """Archives per image that stay in the cache: those of other checkouts, and of a moment ago."""

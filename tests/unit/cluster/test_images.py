@@ -1,6 +1,7 @@
 """The recipes of the images, without building them: that is for the scenarios."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,16 @@ def test_every_image_runs_as_a_user_without_rights_on_a_base_of_ones_choice(name
 def test_what_builds_the_images_is_pinned() -> None:
     lines = (images.ROOT / "images/tools.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", ["operator", "gateway", "gateway-gpu"])
+def test_every_package_of_the_project_is_copied_into_its_wheel(name: str) -> None:
+    """Hatchling says nothing of a folder that is missing: its command would be there and fail."""
+    project = tomllib.loads((images.ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    folders = {package.partition("/")[0] for package in packages}
+    recipe = (images.ROOT / "images" / name / "Dockerfile").read_text()
+    copied = {folder for folder in folders if f"\nCOPY {folder} {folder}\n" in recipe}
+    admitted = (images.ROOT / ".dockerignore").read_text().splitlines()
+    assert copied == folders == set(images._SOURCES)
+    assert all(f"!{folder}" in admitted for folder in folders)
