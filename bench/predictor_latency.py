@@ -5,8 +5,9 @@
 
 Encoder: `Encoder.embed` on prompts of `--tokens` tokens each (tokenizing included), by precision, threads and
 batch. Wall time is what a request waits; CPU time is what the rest of the pod does without, and is the
-steadier of the two on a busy machine. Search and heads: from a ready embedding to a distribution, with the
-prior, a full history and an online head fitted to it. The last table is a whole prediction, one thread.
+steadier of the two on a busy machine. Search and heads: first each alone, then from a ready embedding to a
+distribution, with the prior, a full history and an online head fitted to it. The last table is a whole
+prediction, one thread.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.head import load_prior
-from sagesched_predictor.history import History
+from sagesched_predictor.history import History, nearest
+from sagesched_predictor.online_head import Answers, OnlineHead
 from sagesched_predictor.predictor import Predictor
+from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.series_key import SeriesKey
 from sagesched_predictor.training.export import export_encoder
 
 
@@ -130,6 +135,34 @@ def time_search(artifact: EncoderArtifact, num_records: int, rounds: int) -> Non
     print(f"{'observe':>25s}{observed}")
 
 
+def time_pieces(artifact: EncoderArtifact, num_records: int, rounds: int) -> None:
+    print(f"\none prompt, {num_records} records\n{'':>25s}{HEADINGS}")
+    rng = np.random.default_rng(0)
+    ring = History(artifact.dimension, size=num_records).ring(SeriesKey(""))
+    texts = [" ".join(rng.choice(WORDS, size=20)) for _ in range(num_records)]
+    vectors = request_vectors([PromptFeatures(prompt=text, prompt_tokens=20) for text in texts])
+    embeddings = random_unit_vectors(rng, num_records, artifact.dimension)
+    lengths = np.maximum(rng.lognormal(5.5, 0.9, size=num_records), 1.0)
+    for embedding, vector, length in zip(embeddings, vectors, lengths, strict=True):
+        ring.append(embedding, vector, output_tokens=int(length), prompt_tokens=20, censored=False)
+    answers = Answers(
+        embeddings=embeddings,
+        vectors=vectors,
+        log_tokens=np.log(lengths),
+        censored=np.zeros(num_records, dtype=np.bool_),
+        offsets=np.zeros(num_records),
+    )
+    head, prior = OnlineHead(answers, LEVELS), load_prior(artifact)
+    assert prior is not None, "the shipped predictor has one"
+    one, vector, nothing = embeddings[:1], vectors[:1], np.zeros(1)
+    for name, run in {
+        "search": lambda: nearest(ring, one, 0.8),
+        "online head": lambda: head.predict(one, vector, nothing),
+        "prior": lambda: prior.predict(one, vector, [""]),
+    }.items():
+        print(f"{name:>25s}{timed(run, 1, 20 * rounds)}")
+
+
 def time_whole(artifact: EncoderArtifact, tokens: int, num_records: int, rounds: int) -> None:
     print(f"\na whole prediction, prompts of {tokens} tokens, one thread\n{'batch':>25s}{HEADINGS}")
     embedder = Switched(artifact.dimension)
@@ -163,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for tokens in parsed.tokens:
         time_encoder(tokens, parsed.rounds)
     artifact = EncoderArtifact.load(export_encoder())
+    time_pieces(artifact, parsed.records, parsed.rounds)
     time_search(artifact, parsed.records, parsed.rounds)
     time_whole(artifact, 128, parsed.records, parsed.rounds)
 

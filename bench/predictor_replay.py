@@ -101,8 +101,8 @@ def main() -> None:
     with get_context("spawn").Pool(options.jobs) as pool:
         for seed, runs in enumerate(pool.imap(one, range(options.seeds))):
             results.append(runs)
-            means = ", ".join(f"{run.policy} {run.mean_ttlt_s:.2f} s" for run in runs)
-            print(f"seed {seed}: {means}", flush=True)
+            found = ", ".join(f"{run.policy} {run.mean_ttlt_s:.2f} s" for run in runs)
+            print(f"seed {seed}: {found}", flush=True)
     learning = ", nothing learned after" if options.frozen else ""
     print(
         f"{options.requests} requests on {options.engine}, rho {options.rho}, {options.adapt} prompts "

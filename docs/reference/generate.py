@@ -96,9 +96,9 @@ def settings_page() -> str:
         "Settings",
         """
         One YAML file, `sagesched-gateway serve --config FILE`; `sagesched-gateway check --config FILE` says
-        what is wrong with it and prints it in full. Everything has a default, but a predictor needs its
-        encoder. A changed file is noticed within a second: settings marked "at once" take effect, the others
-        wait for the next start, and `/status` names them.
+        what is wrong with it and prints it in full. Everything has a default. A changed file is noticed
+        within a second: settings marked "at once" take effect, the others wait for the next start, and
+        `/status` names them.
         """,
         _table(("setting", "default", "takes effect", "meaning"), rows),
     )

@@ -158,7 +158,10 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of all containers, native sidecars among them."""
     status = pod["status"]
-    statuses: list[dict[str, Any]] = [*status["initContainerStatuses"], *status["containerStatuses"]]
+    statuses: list[dict[str, Any]] = [
+        *status.get("initContainerStatuses", ()),
+        *status.get("containerStatuses", ()),
+    ]
     return statuses
 
 

@@ -7,6 +7,7 @@ encoder must not be mixed with new ones. Records, and whole files, go when they 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ class Keeper:
         """Read the snapshot, if there is one; returns what went wrong, each in one sentence."""
         file = self._keeping.file
         problems = []
+        if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
+            problems.append(
+                f"{file.parent} is no folder to write to: what is learned will be lost at the end"
+            )
         if file is not None and file.exists():
             try:
                 load_history(self._history, file, self._fingerprint)

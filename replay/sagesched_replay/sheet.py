@@ -40,7 +40,16 @@ def table(rows: Sequence[Row]) -> str:
     )
     lines = ["TTLT and TTFT in seconds", heading]
     lines += [_line(name, row, width) for name, row in zip(names, rows, strict=True)]
-    return "\n".join([*lines, *_notes(rows)])
+    return "\n".join([*lines, *_failures(names, rows), *_notes(rows)])
+
+
+def _failures(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Why requests failed, an example for the first variant that has any; latencies leave them out."""
+    for name, row in zip(names, rows, strict=True):
+        why = next((outcome.failure for outcome in row.outcomes if outcome.failure), None)
+        if why is not None:
+            return [f"failed requests count in no latency; the first of {name}: {why}"]
+    return []
 
 
 def _line(name: str, row: Row, width: int) -> str:

@@ -89,12 +89,21 @@ class Requests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """One variant on one trace."""
+    """One variant on one trace.
+
+    Attributes:
+        variant: what was run.
+        seed: of the trace.
+        figures: in numbers.
+        requests: what became of each.
+        failure: why the first request without an answer has none; None where all have one.
+    """
 
     variant: Variant
     seed: int
     figures: RunFigures
     requests: Requests
+    failure: str | None = None
 
 
 def run_variant(
@@ -122,7 +131,8 @@ def run_variant(
         balancer=variant.balancer,
         on_served=on_served,
     )
-    return Outcome(variant, trace.seed, run_figures(run, warmup), _requests(run, warmup))
+    failure = next((one.failure for one in run.served[warmup:] if one.failure is not None), None)
+    return Outcome(variant, trace.seed, run_figures(run, warmup), _requests(run, warmup), failure)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

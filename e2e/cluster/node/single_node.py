@@ -107,7 +107,7 @@ class SingleNode:
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm as admin; a failure is for the caller to see."""
         return subprocess.run(
-            [*self.inside(self.tools[program]), *arguments, f"--kubeconfig={self.kubeconfig}"],
+            [*self.inside(self.tools[program]), f"--kubeconfig={self.kubeconfig}", *arguments],
             input=stdin,
             capture_output=True,
             text=True,

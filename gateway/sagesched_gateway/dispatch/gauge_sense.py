@@ -16,7 +16,8 @@ of ours in proportion), and about as much of ours is in flight as at the reading
 
 - *Stale*: the counter stands still for `STALE_S` while the engine works for us. Nothing but sizes is believed
   then; measured waits remain.
-- *Bypass*: at least one more request inside than ours, in each reading for `BYPASS_S`.
+- *Bypass*: at least one more request inside than ours, in each reading for `BYPASS_S` in which we kept the
+  engine at work. An engine that has become idle goes on showing what it held last.
 - *Pauses*: the share of the last readings in which the engine had paused somebody.
 """
 
@@ -119,11 +120,14 @@ class GaugeSense:
         if has_moved or not busy or not ours.requests or self._moved_at is None:
             self._moved_at = now
         self.is_stale = gauges.iteration is not None and now - self._moved_at >= STALE_S
+        if self.is_stale:
+            self._forget_strangers()
         if self.is_stale or last is None or not has_moved:
-            self._bypassed_since = None if self.is_stale else self._bypassed_since
-            self.strangers = 0 if self.is_stale else self.strangers
             return
-        self._note_strangers(gauges, max(ours.requests, last[1].requests), now)
+        if busy:
+            self._note_strangers(gauges, max(ours.requests, last[1].requests), now)
+        else:
+            self._forget_strangers()
         if gauges.paused is not None:
             self._pauses.append(gauges.paused > 0)
         is_still = abs(ours.requests - last[1].requests) <= MOST_CHANGE
@@ -142,11 +146,14 @@ class GaugeSense:
     def _note_strangers(self, gauges: EngineGauges, ours: int, now: float) -> None:
         more = (gauges.active or 0) - ours
         if more <= 0:
-            self._bypassed_since = None
-            self.strangers = 0
+            self._forget_strangers()
             return
         if self._bypassed_since is None:
             self._bypassed_since, self._fewest_strangers = now, more
         self._fewest_strangers = min(self._fewest_strangers, more)
         if now - self._bypassed_since >= BYPASS_S:
             self.strangers = self._fewest_strangers
+
+    def _forget_strangers(self) -> None:
+        self._bypassed_since = None
+        self.strangers = 0

@@ -13,23 +13,16 @@ all.
 **KV, engine reserves ahead** (`GUARANTEED_NO_EVICT`): need = ⌈(I + max_tokens) / block⌉ until the final
 response; no headroom, since nothing grows.
 
-**KV, engine grows as it goes** (`MAX_UTILIZATION`): each job in flight counts ⌈tokens / block⌉ with
-tokens = min(I + output tokens last heard of + 1 to come + iterations since, I + max_tokens). Iterations come
-from `IterationClock`, which all jobs' reports drive together; of a job that streams nothing, from its start.
-A new job needs its prompt and one token. A job that the engine has paused keeps its count: it will be resumed
-before anything sent later.
+**KV, engine grows as it goes** (`MAX_UTILIZATION`): each job in flight counts what it holds by now
+(`Reservation`), a new one its prompt and one token.
 
 *Headroom* under `MAX_UTILIZATION`: what all jobs in flight will hold `HEADROOM_ITERATIONS` later must fit
 beside a new one. The engine itself packs its pool to the brim and, one iteration later, pauses the
-latest-started to let the others grow; each pause costs a prefill of prompt and progress. Measured on the
-`kv-bound` engine at load 1.3 with `gittins-boost` (mean TTLT to sending everything straight to it; pauses;
-running batch to what fits, as `bench/capacity.py` defines it; 1,500 requests): 5 iterations 0.388, 1,604,
-0.982; 8 iterations 0.363, 1,311, 0.977; 12 iterations 0.346, 1,027, 0.963. Eight was chosen on that one
-trace; on three others the batch was 0.96 to 0.98, once 0.88, so it does not keep 0.97 for sure
-(`docs/figures.md`). Where the engine pauses often in spite of it, more is kept
-(`EngineCapacity.kv_caution_iterations`). A *greedy* ledger (policy `fcfs`) leaves
-`LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the engine is the iteration
-under way.
+latest-started to let the others grow; each pause costs a prefill of prompt and progress. Eight trades a batch
+of 0.98 of what fits for fewer pauses; why not more, nor by prediction: `docs/decisions/0004`. Where the
+engine pauses often in spite of it, more is kept (`EngineCapacity.kv_caution_iterations`). A *greedy* ledger
+(policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the
+engine is the iteration under way.
 
 **What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`EngineQueue`).
 While somebody sent earlier must be waiting inside, nobody else is sent.
@@ -37,9 +30,8 @@ While somebody sent earlier must be waiting inside, nobody else is sent.
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.
 
-**Prefill.** A job is unprefilled from its start until its first token. Answers that are not streamed never
-show a first token, so a job is assumed prefilled after twice the time that the prompts before it and its own
-should take plus `PREFILL_GRACE_ITERATIONS`; the scheduler asks to be woken then.
+**Prefill.** `Prefills` tells whose prompts are still to be read; the scheduler asks to be woken when the next
+one is assumed to have been.
 
 `fits` and `obstacle` have no effect; `reserve`, `release`, `grow`, `correct_prompt` and `assume_prefilled`
 are the only writers of what is taken, `resize` of what there is. Nothing is ever freed that was not reserved,
@@ -54,22 +46,20 @@ all jobs in flight counted anew.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import NamedTuple
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQueue
-from sagesched_gateway.scheduling.iteration_clock import IterationClock, Ticking
+from sagesched_gateway.scheduling.iteration_clock import IterationClock
 from sagesched_gateway.scheduling.learned_room import LearnedRoom
+from sagesched_gateway.scheduling.prefills import Prefills
+from sagesched_gateway.scheduling.reservation import Held, Need, Now, Reservation, blocks_of, held_blocks
 
 PREFILL_AHEAD = 1.5
-PREFILL_GRACE_ITERATIONS = 4.0
-HOLD_ITERATIONS = 200.0
 LOOKAHEAD = 0
 HEADROOM_ITERATIONS = 8.0
 LEAST_HEADROOM_ITERATIONS = 1.0
-_ROUNDING = 1e-6
 
 
 class Obstacle(StrEnum):
@@ -80,62 +70,6 @@ class Obstacle(StrEnum):
     PREFILL = "prefill"
     KV = "kv"
     GROWTH = "growth"
-
-
-class Need(NamedTuple):
-    """What a job asks of the engine: prompt length and cap on output, tokens; and whether it streams.
-
-    The first token of an answer that comes in one piece is never seen.
-    """
-
-    prompt_tokens: int
-    max_tokens: int
-    streams: bool = False
-
-
-class Held(NamedTuple):
-    """A job in flight, as estimated by now.
-
-    Attributes:
-        job_id: the job.
-        tokens: prompt and output that it holds, the token to come included.
-        most_tokens: what it can come to hold.
-    """
-
-    job_id: str
-    tokens: float
-    most_tokens: int
-
-
-@dataclass(slots=True)
-class _Reservation:
-    """One job in flight.
-
-    Attributes:
-        need: what it asked for.
-        tokens: what it held when last heard of, the token to come included.
-        started_at: instant of its start.
-        due_at: the end of its prefill, as assumed.
-        most_blocks: KV blocks that it can come to hold.
-        heard_at: the clock when it was last heard of, iterations; None before its first token.
-        ticking: its reports, for the clock.
-        blocks: KV blocks counted for it, headroom included.
-        prefilled: whether its prefill is known or assumed to be over.
-        taken_slots: slots taken at its start, itself included.
-        taken_blocks: KV blocks held then, itself included.
-    """
-
-    need: Need
-    tokens: int
-    started_at: float
-    due_at: float
-    most_blocks: int
-    heard_at: float | None = None
-    ticking: Ticking = field(default_factory=Ticking)
-    blocks: int = 0
-    prefilled: bool = False
-    taken_slots: int = 0
-    taken_blocks: int = 0
 
 
 class Ledger:
@@ -149,9 +83,8 @@ class Ledger:
             greedy: leave the least headroom unless the capacity says otherwise.
         """
         self._capacity = capacity
-        self._reservations: dict[str, _Reservation] = {}
-        self._unprefilled: dict[str, _Reservation] = {}
-        self._unprefilled_tokens = 0
+        self._reservations: dict[str, Reservation] = {}
+        self._prefills = Prefills()
         self._clock = IterationClock(capacity.iteration_s)
         # Sum of the blocks counted: exact for one instant, a lower bound while the clock is not set back
         # behind it. And of what they can come to.
@@ -191,12 +124,12 @@ class Ledger:
     @property
     def unprefilled_tokens(self) -> int:
         """Prompt tokens sent whose prefill is neither known nor assumed to be over."""
-        return self._unprefilled_tokens
+        return self._prefills.tokens
 
     @property
     def next_prefill_due_at(self) -> float | None:
         """When the next unprefilled job will be assumed prefilled; None when there is none."""
-        return next(iter(self._unprefilled.values())).due_at if self._unprefilled else None
+        return self._prefills.next_due_at
 
     @property
     def grows(self) -> bool:
@@ -205,17 +138,17 @@ class Ledger:
 
     def held(self, now: float) -> list[Held]:
         """All jobs in flight in the order of their start."""
-        clock = self._clock.at(now)
+        moment = self._moment(now)
         return [
-            Held(job_id, *self._tokens(reservation, clock, now))
+            Held(job_id, reservation.tokens_by(moment), reservation.need.most_tokens)
             for job_id, reservation in self._reservations.items()
         ]
 
     def estimated_output_tokens(self, job_id: str, now: float) -> int:
         """Output tokens that a job in flight has generated by now, silence counted as steady progress."""
         reservation = self._reservations[job_id]
-        held = self._tokens(reservation, self._clock.at(now), now)[0]
-        return max(int(held) - reservation.need.prompt_tokens - 1, 0)
+        held = int(reservation.tokens_by(self._moment(now)))
+        return max(held - reservation.need.prompt_tokens - 1, 0)
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._reservations
@@ -233,14 +166,14 @@ class Ledger:
             return True  # what is learned must not keep anybody out for ever
         if self._reserves_ahead:
             return False
-        clock = self._clock.at(now)
-        if clock >= self._counted_clock and self._counted_blocks + blocks > total:
+        moment = self._moment(now)
+        if moment.clock >= self._counted_clock and self._counted_blocks + blocks > total:
             return False
         if now != self._counted_at:
             for reservation in self._reservations.values():
-                reservation.blocks = self._estimate(reservation, clock, now, self._headroom_iterations)
+                reservation.blocks = self._blocks_ahead(reservation, moment)
             self._counted_blocks = sum(reservation.blocks for reservation in self._reservations.values())
-            self._counted_at, self._counted_clock = now, clock
+            self._counted_at, self._counted_clock = now, moment.clock
         return self._counted_blocks + blocks <= total
 
     def fits(self, need: Need, now: float) -> bool:
@@ -255,7 +188,7 @@ class Ledger:
             return Obstacle.SLOTS
         if self._is_queue_inside(now):
             return Obstacle.PREFILL
-        prefill_tokens = self._unprefilled_tokens + need.prompt_tokens
+        prefill_tokens = self._prefills.tokens + need.prompt_tokens
         if prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
             return Obstacle.PREFILL
         return None if self.has_blocks(self.blocks_to_start(need), now) else Obstacle.KV
@@ -269,7 +202,7 @@ class Ledger:
                 f"the engine takes at most {capacity.max_num_tokens} in one iteration"
             )
         if capacity.kv_blocks is not None:
-            blocks = self._blocks(need.prompt_tokens + need.max_tokens)
+            blocks = self._blocks(need.most_tokens)
             if blocks > capacity.kv_blocks:
                 return (
                     f"{need.prompt_tokens} prompt tokens and max_tokens {need.max_tokens} "
@@ -286,43 +219,21 @@ class Ledger:
         """KV blocks that jobs in flight hold, or are estimated to hold by now."""
         if self._reserves_ahead:
             return self._most_blocks
-        # As `_estimate` counts each; written out, since every start does this for all that runs.
-        clock, iteration_s, block_tokens = (
-            self._clock.at(now),
-            self._clock.iteration_s,
-            self._capacity.block_tokens,
-        )
-        ceil, total = math.ceil, 0
-        for held in self._reservations.values():
-            tokens: float = held.tokens
-            if held.heard_at is None:
-                if now > held.due_at:
-                    tokens += (now - held.due_at) / iteration_s
-            elif clock > held.heard_at:
-                tokens += clock - held.heard_at
-            blocks, most = ceil(tokens / block_tokens - _ROUNDING), held.most_blocks
-            total += blocks if blocks < most else most
-        return total
+        return held_blocks(self._reservations.values(), self._moment(now), self._capacity.block_tokens)
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
         clock = self._clock.at(now)
         if need.streams:
-            self._inside.started(job_id, need.prompt_tokens, self._unprefilled_tokens, now, clock)
-        self._unprefilled_tokens += need.prompt_tokens
-        grace = HOLD_ITERATIONS if need.streams else PREFILL_GRACE_ITERATIONS
-        due_at = (
-            now
-            + 2.0 * self._unprefilled_tokens * self._capacity.prefill_s_per_token
-            + grace * self._capacity.iteration_s
-        )
-        most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
-        reservation = _Reservation(need, need.prompt_tokens + 1, now, due_at, most_blocks)
+            self._inside.started(job_id, need.prompt_tokens, self._prefills.tokens, now, clock)
+        due_at = self._prefills.due_at(need, self._capacity, now)
+        most_blocks = self._blocks(need.most_tokens)
+        reservation = Reservation(need, need.prompt_tokens + 1, now, due_at, most_blocks)
         if not need.streams:
             self._clock.assume_first(reservation.ticking, clock)
         self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
-        self._unprefilled[job_id] = reservation
+        self._prefills.begin(job_id, reservation)
         self._count(reservation, now)
         reservation.taken_slots = len(self._reservations)
         reservation.taken_blocks = self.reserved_blocks(now)
@@ -330,8 +241,7 @@ class Ledger:
     def grow(self, job_id: str, output_tokens: int, now: float) -> None:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
         reservation = self._reservations[job_id]
-        if not reservation.prefilled:
-            self._end_prefill(job_id, reservation)
+        self._prefills.end(job_id, reservation)
         tokens = reservation.need.prompt_tokens + output_tokens + 1
         if reservation.heard_at is not None and tokens < reservation.tokens:
             return  # reports may overtake each other, progress does not run backwards
@@ -350,15 +260,14 @@ class Ledger:
         reservation.tokens += prompt_tokens - reservation.need.prompt_tokens
         reservation.need = reservation.need._replace(prompt_tokens=prompt_tokens)
         self._most_blocks -= reservation.most_blocks
-        reservation.most_blocks = self._blocks(prompt_tokens + reservation.need.max_tokens)
+        reservation.most_blocks = self._blocks(reservation.need.most_tokens)
         self._most_blocks += reservation.most_blocks
         self._count(reservation, now)
 
     def release(self, job_id: str) -> None:
         """Free all that a job in flight holds."""
         reservation = self._reservations.pop(job_id)
-        if not reservation.prefilled:
-            self._end_prefill(job_id, reservation)
+        self._prefills.end(job_id, reservation)
         self._clock.forget(reservation.ticking)
         self._inside.forget(job_id)
         self._counted_blocks -= reservation.blocks
@@ -366,12 +275,7 @@ class Ledger:
 
     def assume_prefilled(self, now: float) -> None:
         """Count jobs as prefilled whose time for it is over."""
-        while self._unprefilled:
-            # In the order of their start, as the engine prefills them.
-            job_id, reservation = next(iter(self._unprefilled.items()))
-            if reservation.due_at > now:
-                return
-            self._end_prefill(job_id, reservation)
+        for job_id, reservation in self._prefills.assume(now):
             self._inside.forget(job_id)
             if reservation.heard_at is None:
                 reservation.heard_at = self._clock.at(reservation.due_at)
@@ -394,8 +298,7 @@ class Ledger:
         self._reserves_ahead = capacity.kv_policy is KvPolicy.GUARANTEED_NO_EVICT
         self._clock.iteration_s = capacity.iteration_s
         for reservation in self._reservations.values():
-            need = reservation.need
-            reservation.most_blocks = self._blocks(need.prompt_tokens + need.max_tokens)
+            reservation.most_blocks = self._blocks(reservation.need.most_tokens)
         self._most_blocks = sum(reservation.most_blocks for reservation in self._reservations.values())
         # Blocks may be of another size now, and jobs faster or slower: what was counted is no bound any more.
         self._counted_at, self._counted_clock = -math.inf, math.inf
@@ -405,21 +308,18 @@ class Ledger:
         reservations = self._reservations
         assert self._counted_blocks == sum(reservation.blocks for reservation in reservations.values())
         assert self._most_blocks == sum(reservation.most_blocks for reservation in reservations.values())
-        clock = self._clock.at(now)
-        if not self._reserves_ahead and clock >= self._counted_clock:
+        moment = self._moment(now)
+        if not self._reserves_ahead and moment.clock >= self._counted_clock:
             for reservation in reservations.values():
-                by_now = self._estimate(reservation, clock, now, self._headroom_iterations)
+                by_now = self._blocks_ahead(reservation, moment)
                 assert 0 < reservation.blocks <= by_now, reservation
-        unprefilled = {job_id for job_id, reservation in reservations.items() if not reservation.prefilled}
-        assert unprefilled == self._unprefilled.keys()
-        prompt_tokens = sum(reservations[job_id].need.prompt_tokens for job_id in unprefilled)
-        assert self._unprefilled_tokens == prompt_tokens
+        self._prefills.check(reservations)
 
     def _is_queue_inside(self, now: float) -> bool:
         """Whether somebody sent earlier must be waiting inside the engine, so that the next one would too."""
         return self._inside.is_overdue(now, self._clock.confirmed)
 
-    def _measure_wait(self, job_id: str, reservation: _Reservation, now: float) -> None:
+    def _measure_wait(self, job_id: str, reservation: Reservation, now: float) -> None:
         """Learn from a first token; what was sent before the last wait was noticed is no further proof."""
         waited = self._inside.first_token(job_id, now, self._clock.confirmed)
         if waited is None or reservation.started_at < self._waited_at:
@@ -430,30 +330,17 @@ class Ledger:
             self._waited_at = now
 
     def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self._capacity.block_tokens)
+        return blocks_of(tokens, self._capacity.block_tokens)
 
-    def _tokens(self, reservation: _Reservation, clock: float, now: float) -> tuple[float, int]:
-        """Tokens of a job in flight by now, and the most there can be."""
-        tokens: float = reservation.tokens
-        if reservation.heard_at is None:
-            tokens += max(now - reservation.due_at, 0.0) / self._clock.iteration_s
-        else:
-            tokens += max(clock - reservation.heard_at, 0.0)
-        most = reservation.need.prompt_tokens + reservation.need.max_tokens
-        return min(tokens, most), most
+    def _moment(self, now: float) -> Now:
+        return Now(now, self._clock.at(now), self._clock.iteration_s)
 
-    def _estimate(self, reservation: _Reservation, clock: float, now: float, ahead: float) -> int:
-        """KV blocks of a job in flight so many iterations from now, where KV grows."""
-        tokens = self._tokens(reservation, clock, now)[0] + ahead
-        return min(math.ceil(tokens / self._capacity.block_tokens - _ROUNDING), reservation.most_blocks)
+    def _blocks_ahead(self, reservation: Reservation, moment: Now) -> int:
+        """KV blocks of a job in flight with its headroom, where KV grows."""
+        return reservation.blocks_by(moment, self._headroom_iterations, self._capacity.block_tokens)
 
-    def _count(self, reservation: _Reservation, now: float) -> None:
+    def _count(self, reservation: Reservation, now: float) -> None:
         """Count a job anew: the sum stays exact for its instant, or a lower bound."""
-        blocks = self._estimate(reservation, self._clock.at(now), now, self._headroom_iterations)
+        blocks = self._blocks_ahead(reservation, self._moment(now))
         self._counted_blocks += blocks - reservation.blocks
         reservation.blocks = blocks
-
-    def _end_prefill(self, job_id: str, reservation: _Reservation) -> None:
-        reservation.prefilled = True
-        self._unprefilled_tokens -= reservation.need.prompt_tokens
-        del self._unprefilled[job_id]

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_gateway.scheduling.admission import Need
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.cost import CostShape
 from sagesched_gateway.scheduling.job import Job
 from sagesched_gateway.scheduling.policies.base import JobFacts, Policy
+from sagesched_gateway.scheduling.reservation import Need
 from sagesched_predictor.distribution import LengthDistribution
 
 FloatArray = npt.NDArray[np.float64]

@@ -24,10 +24,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sagesched_gateway.scheduling.admission import Held, Ledger
+from sagesched_gateway.scheduling.admission import Ledger
 from sagesched_gateway.scheduling.feasibility import FloatArray, blocks, is_protected
 from sagesched_gateway.scheduling.job import LEAVING, Job
 from sagesched_gateway.scheduling.policies.base import Policy
+from sagesched_gateway.scheduling.reservation import Held
 from sagesched_gateway.scheduling.settings import EvictFirst
 
 LEAD_ITERATIONS = 2.0

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from sagesched_gateway.scheduling.admission import Need
+from sagesched_gateway.scheduling.reservation import Need
 from sagesched_predictor.distribution import LengthDistribution
 
 

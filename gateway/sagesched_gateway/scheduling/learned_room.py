@@ -19,10 +19,10 @@ Until something has failed, a limit grows by `LEAP` after few starts; near a lev
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
 
 Where both limits are unknown and both were full, the wrong one may be blamed. Then the other is never full
-again, since the one blamed binds first, and nobody waits. So a limit is *doubted* while starts near it find
-less than `NEAR` of the other taken that was taken whenever it failed: it has never failed like that, and
-grows as if disproved. Should it fail again, it was to blame, and is not doubted again beside so much of the
-other.
+again, since the one blamed binds first, and nobody waits. So a limit is *doubted* while start after start
+near it finds less than `UNUSUAL` of the other taken that was taken whenever it failed: it has never failed
+like that, and grows as if disproved. Should it fail so, it was to blame, and is not doubted any more at about
+that level.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ class Limit:
     """
 
     __slots__ = (
+        "_doubts",
         "_failed_at",
         "_failed_beside",
+        "_is_proven_guilty",
         "_patience",
         "_proven",
         "_since",
@@ -81,6 +83,8 @@ class Limit:
         self._patience = PATIENCE
         self._failed_at: float | None = None
         self._failed_beside = 0.0
+        self._doubts = 0
+        self._is_proven_guilty = False
 
     @property
     def value(self) -> float:
@@ -108,7 +112,8 @@ class Limit:
         if taken < NEAR * value or not math.isfinite(value) or value == self.known:
             return
         self._since += 1
-        patience, factor = self._pace(value, beside)
+        self._doubts = self._doubts + 1 if self._is_doubted(beside) else 0
+        patience, factor = self._pace(value)
         if self._since >= patience:
             self._since = 0
             self._value = value * factor
@@ -117,24 +122,28 @@ class Limit:
         """One waited."""
         before = self._failed_at
         again = before is not None and abs(taken - before) < _AGAIN * before
-        is_lower = before is None or taken < (1.0 - _AGAIN) * before
+        is_new = before is None or taken < NEAR * before
         self._patience = min(2 * self._patience, MOST_PATIENCE) if again else PATIENCE
         self._failed_at = taken
-        self._failed_beside = beside if is_lower else min(self._failed_beside, beside)
-        self._since = 0
+        self._is_proven_guilty = not is_new and (self._is_proven_guilty or self._is_doubted(beside))
+        self._failed_beside = beside if is_new else min(self._failed_beside, beside)
+        self._since = self._doubts = 0
         self._value = max(min(self.value, taken) * DECREASE, 1.0)
         self._proven = min(self._proven, self._value)
 
-    def _pace(self, value: float, beside: float) -> tuple[int, float]:
+    def _pace(self, value: float) -> tuple[int, float]:
         """After how many starts to grow, and by which factor."""
         failed_at = self._failed_at
         if failed_at is None or value < failed_at / LEAP:
             return FIRST_PATIENCE, LEAP
-        is_doubted = beside < NEAR * self._failed_beside
-        if value > failed_at * DISPROVED or is_doubted:
+        if value > failed_at * DISPROVED or self._doubts >= DISPROVED_PATIENCE:
             return DISPROVED_PATIENCE, DISPROVED_INCREASE
         patience = self._patience if self.known is None else self._patience // TRUSTED
         return patience, INCREASE
+
+    def _is_doubted(self, beside: float) -> bool:
+        """Whether it may have been blamed for want of the other, of which so much is taken now."""
+        return not self._is_proven_guilty and beside < UNUSUAL * self._failed_beside
 
     def forget(self) -> None:
         """The engine is another one."""

@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sagesched_gateway.scheduling.admission import Need
 from sagesched_gateway.scheduling.job import Flow, Job, JobState
+from sagesched_gateway.scheduling.reservation import Need
 
 NEWCOMER_S = 1.0
 LEAST_RETRY_S = 0.5

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagesched_gateway.scheduling import events
-from sagesched_gateway.scheduling.admission import Need, Obstacle
+from sagesched_gateway.scheduling.admission import Obstacle
 from sagesched_gateway.scheduling.alarms import Alarms
 from sagesched_gateway.scheduling.books import Books
 from sagesched_gateway.scheduling.capacity import EngineCapacity
@@ -28,6 +28,7 @@ from sagesched_gateway.scheduling.outlook import Outlook, drain_s, outlook_of
 from sagesched_gateway.scheduling.policies.base import Policy
 from sagesched_gateway.scheduling.policies.registry import POLICIES, PolicyFactory
 from sagesched_gateway.scheduling.refusals import Refusals
+from sagesched_gateway.scheduling.reservation import Need
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_gateway.scheduling.snapshot import SchedulerSnapshot
 from sagesched_gateway.scheduling.tenants import FairQueue

@@ -16,11 +16,13 @@ from sagesched_gateway.tls.certificates import CertificateError, load
 
 _ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _TOKENIZER_FILE = "tokenizer.json"
+_FACES = ("grpc", "http", "metrics")
 
 
 def find_problems(config: GatewayConfig) -> list[str]:
     """Sentences that name the setting and what to do; empty where all is well."""
     return [
+        *_addresses(config),
         *_tls(config.listen.tls),
         *_tokenizer(config.tokenizer),
         *_predictor(config.predictor),
@@ -32,6 +34,27 @@ def find_problems(config: GatewayConfig) -> list[str]:
 def shown(config: GatewayConfig) -> str:
     """The settings in full, as YAML, defaults filled in."""
     return yaml.safe_dump(to_mapping(config), sort_keys=False).rstrip()
+
+
+def _addresses(config: GatewayConfig) -> Iterator[str]:
+    """Ports of this machine that two would listen on: the gateway's, and Triton's where it is here too."""
+    listen, triton = config.listen, config.triton
+    named = [
+        *((f"listen.{name}", getattr(listen, name)) for name in _FACES),
+        *((f"triton.{name}", getattr(triton, name)) for name in _FACES if _is_local(getattr(triton, name))),
+    ]
+    taken: dict[str, str] = {}
+    for name, address in named:
+        port = address.rpartition(":")[2]
+        if port == "0":
+            continue
+        if port in taken:
+            yield f"{name}: {taken[port]} has port {port} too; give each its own"
+        taken.setdefault(port, name)
+
+
+def _is_local(address: str) -> bool:
+    return address.rpartition(":")[0] in {"localhost", "127.0.0.1", "[::1]"}
 
 
 def _tls(tls: TlsConfig) -> Iterator[str]:
@@ -59,6 +82,10 @@ def _predictor(predictor: PredictorConfig) -> Iterator[str]:
                     f"predictor.encoder: no file {name} in {predictor.encoder}; "
                     "name an exported encoder's folder"
                 )
+    snapshot = predictor.history.snapshot
+    if snapshot is not None and not os.access(Path(snapshot).parent, os.W_OK | os.X_OK):
+        folder = Path(snapshot).parent
+        yield f"predictor.history.snapshot: {folder} is no folder to write to; make it, or mount one"
     if predictor.history.file is not None and not Path(predictor.history.file).is_file():
         yield f"predictor.history.file: no file {predictor.history.file}; remove it to start empty"
 

@@ -1,8 +1,8 @@
 """How much runs at once, from what ran while others waited in the gateway's queue.
 
 While somebody waits, the engine is as full as the gateway lets it be. Where the number of sequences then
-hardly moves, slots are what is scarce; else memory is. What is not scarce never showed its limit: twice what
-was seen is taken for it.
+hardly moves, slots are what is scarce; else memory is. What is not scarce never showed its limit and is taken
+to be ample: memory for the longest request seen in every slot, or `AMPLE_SLOTS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sagesched_replay.fitting.spans import FloatArray, Occupancy, Spans
 
 WAITED_S = 0.05
 LEAST_BUSY_S = 10.0
+AMPLE_SLOTS = 256
 _STEADY = 0.5
 _FULL = 0.97
 
@@ -62,8 +63,9 @@ def find_limits(spans: Spans, name: str, slots: int | None, kv_tokens: int | Non
         f"while others waited ({busy_s:.0f} s) up to {most_count:.0f} sequences "
         f"with {most_tokens:.0f} tokens ran; " + ("slots were scarce" if by_slots else "memory was scarce")
     )
-    found_slots = most_count if by_slots else 2 * most_count
-    found_tokens = 2 * most_tokens if by_slots else most_tokens
+    longest = float((spans.prompt + spans.output).max())
+    found_slots = most_count if by_slots else max(AMPLE_SLOTS, 2 * most_count)
+    found_tokens = most_count * longest if by_slots else most_tokens
     return Limits(slots or int(np.ceil(found_slots)), kv_tokens or int(np.ceil(found_tokens)), word)
 
 

@@ -36,7 +36,7 @@ def read_tape(path: Path) -> list[Any]:
 
 
 def a_storm(gateway: GatewayProcess, known: Any) -> None:
-    """More than the engine takes at once: short ones, capped ones, some that leave and some that never fit."""
+    """More than the engine takes at once: short and capped ones, some that leave, one that never fits."""
 
     def ask(number: int) -> None:
         prompt = known.short.prompt if number % 3 else known.very_long.prompt

@@ -128,3 +128,9 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, clock: Clock) ->
     history, keeper = a_keeper(tmp_path / "no" / "state.npz", clock)
     add(history, clock)
     assert "cannot write" in str(keeper.save())
+
+
+def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
+    _, keeper = a_keeper(tmp_path / "gone" / "history.npz", clock)
+    (problem,) = keeper.restore()
+    assert problem == f"{tmp_path / 'gone'} is no folder to write to: what is learned will be lost at the end"

@@ -126,9 +126,7 @@ def test_a_recording_without_prompts_is_replayed_where_none_are_needed(
     promptless: Path, arguments: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "--data", str(promptless), *arguments.split()]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("20 requests of recording.jsonl (sha256 ")
-    assert " over 19 s " in out
+    assert "20 requests of recording.jsonl over 19 s" in capsys.readouterr().out
 
 
 def test_the_predictor_needs_prompts_and_says_where_to_get_them(

@@ -62,3 +62,11 @@ def test_names_hold_what_differs_and_nothing_else() -> None:
     assert labels([a_variant("fcfs", replicas=2), a_variant("fcfs", replicas=4)]) == ["fcfs x2", "fcfs x4"]
     by_balancer = [a_variant("fcfs", replicas=2), a_variant("fcfs", replicas=2, balancer="global")]
     assert labels(by_balancer) == ["fcfs x2 round-robin", "fcfs x2 global"]
+
+
+def test_it_says_why_requests_failed() -> None:
+    failed = a_row("ssjf", UNKNOWN, UNKNOWN)
+    outcome = failed.outcomes[0]
+    told = Outcome(outcome.variant, 0, outcome.figures, outcome.requests, failure="the prompt is too long")
+    text = table([base(), Row(failed.variant, [told], UNKNOWN, UNKNOWN, is_base=False)])
+    assert "failed requests count in no latency; the first of ssjf: the prompt is too long" in text

@@ -33,6 +33,7 @@ class PlannedReplay(Replay):
             self._backlog_s += duration_s
             self._backlog_batch += duration_s * statistics.num_scheduled
             self._backlog_kv += duration_s * statistics.used_blocks / statistics.max_blocks
+            self._backlog_tokens += statistics.num_scheduled
         self._window_s += duration_s
         self._window_iterations += 1
         if self._window_s >= MEASURED_EVERY_S:

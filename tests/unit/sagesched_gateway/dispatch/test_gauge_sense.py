@@ -110,3 +110,11 @@ def test_the_share_of_readings_with_pauses():
     assert watched.sense.pause_share == pytest.approx(0.5, abs=0.05)
     watched.sense.forget_pauses()
     assert watched.sense.pause_share is None
+
+
+def test_what_an_idle_engine_held_last_is_nobody_elses():
+    """Single short requests: each look comes after an answer, and shows that answer's last iteration."""
+    sense = GaugeSense()
+    for step in range(20):
+        sense.saw(EngineGauges(iteration=5 * step, active=1, waiting=0), Ours(0, 0), 0.7 * step, busy=False)
+        assert sense.strangers == 0

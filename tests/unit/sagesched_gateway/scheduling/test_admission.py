@@ -9,10 +9,10 @@ from sagesched_gateway.scheduling.admission import (
     HEADROOM_ITERATIONS,
     LEAST_HEADROOM_ITERATIONS,
     Ledger,
-    Need,
     Obstacle,
 )
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.reservation import Need
 
 RESERVING = EngineCapacity(
     slots=8, kv_blocks=100, block_tokens=10, max_num_tokens=100, iteration_s=0.01, prefill_s_per_token=1e-4

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from sagesched_gateway.scheduling.admission import Need
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.costing import MAX_REMEMBERED, Costing, assumed_lengths, rounded
 from sagesched_gateway.scheduling.job import Job
 from sagesched_gateway.scheduling.policies.ssjf import Ssjf
+from sagesched_gateway.scheduling.reservation import Need
 from sagesched_predictor.distribution import LengthDistribution
 
 ENGINE = EngineCapacity(slots=10, iteration_s=0.01, prefill_s_per_token=0.0)

@@ -3,8 +3,8 @@
 import pytest
 
 from sagesched_gateway.scheduling import invariants
-from sagesched_gateway.scheduling.admission import Need
 from sagesched_gateway.scheduling.job import JobState
+from sagesched_gateway.scheduling.reservation import Need
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from sagesched_gateway.scheduling.admission import Need
 from sagesched_gateway.scheduling.job import IN_FLIGHT, LEGAL_TRANSITIONS, IllegalEventError, Job, JobState
+from sagesched_gateway.scheduling.reservation import Need
 
 
 def a_job(state: JobState) -> Job:

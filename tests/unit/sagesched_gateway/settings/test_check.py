@@ -62,3 +62,24 @@ def test_a_chat_template_that_cannot_be_read_is_told(tmp_path):
     (problem,) = problems_of(openai={"chatTemplate": str(template)})
     assert problem.startswith("chat template: line 1: ")
     assert problem.endswith("name another with openai.chatTemplate")
+
+
+def test_two_cannot_listen_on_one_port():
+    assert problems_of(listen={"grpc": "0.0.0.0:9001", "http": "127.0.0.1:9001"}) == [
+        "listen.http: listen.grpc has port 9001 too; give each its own"
+    ]
+    assert problems_of(listen={"grpc": "0.0.0.0:18001"}) == [
+        "triton.grpc: listen.grpc has port 18001 too; give each its own"
+    ]
+    elsewhere = dict.fromkeys(("grpc", "http", "metrics"), "triton.example:8001")
+    assert problems_of(triton=elsewhere) == []
+    assert problems_of(listen=dict.fromkeys(("grpc", "http", "metrics"), "127.0.0.1:0")) == []
+
+
+def test_a_snapshot_needs_a_folder_that_can_be_written(tmp_path):
+    snapshot = tmp_path / "kept" / "history.npz"
+    settings = {"predictor": {"mode": "None", "history": {"snapshot": str(snapshot)}}}
+    (problem,) = problems_of(**settings)
+    assert problem.startswith(f"predictor.history.snapshot: {snapshot.parent} is no folder to write to; ")
+    snapshot.parent.mkdir()
+    assert problems_of(**settings) == []
