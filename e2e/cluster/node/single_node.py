@@ -186,7 +186,8 @@ class SingleNode:
         names = daemons.names()
         # Those first that would start again what is stopped; containerd last, for it removes the containers.
         daemons.stop(name for name in names if name.startswith("kube"))
-        if self.containers.answers():
+        answers = self.containers.answers()
+        if answers:
             self.containers.remove_containers()
         end_containers()
         leavings.end_shims(at)
@@ -197,7 +198,9 @@ class SingleNode:
         remove_control_groups()
         remove_namespace()
         _remove_all_but(at.folder, "ctd", "log", "lock", "reserved")
-        _remove_all_but(at.containerd, "root", "imported")
+        # A containerd that has crashed still has its containers on its books: those go, images and all.
+        is_in_order = answers or "containerd" not in names
+        _remove_all_but(at.containerd, *(("root", "imported") if is_in_order else ()))
 
     def _succeeds(self, *arguments: str) -> bool:
         return self.run("kubectl", *arguments).returncode == 0
