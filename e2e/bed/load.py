@@ -9,7 +9,7 @@ from pathlib import Path
 TRITON = "tritonclient"
 OPENAI = "openai"
 CANCELLED = "CANCELLED"
-"""What gRPC says of a request that meets a server's GOAWAY on its way: docs/failure-modes.md."""
+"""What gRPC says of a request that a server which stops has not taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
