@@ -110,13 +110,6 @@ class Account:
         """How many requests ended with which error."""
         return {how: num for how, num in self.ends.items() if how != "complete"}
 
-    def errors_beyond(self, num_parted: int) -> dict[str, int]:
-        """Errors that are not to be expected where so many pods have parted from their clients."""
-        errors = self.errors
-        if errors.get(CANCELLED, 0) <= num_parted:
-            errors.pop(CANCELLED, None)
-        return errors
-
     def in_words(self) -> str:
         """For the table of scenarios."""
         total = len(self.timings)
