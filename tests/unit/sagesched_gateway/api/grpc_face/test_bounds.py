@@ -124,6 +124,6 @@ def test_bounds_follow_the_settings():
     assert not [name for name, _ in server_options(config) if "connection_age" in name]
     config = parse_config({"predictor": {"mode": "None"}, "drain": {"maxSeconds": 1e9}})
     options = dict(server_options(config))
-    assert options["grpc.max_connection_age_ms"] == 600_000
+    assert options["grpc.max_connection_age_ms"] == 60_000
     assert options["grpc.max_connection_age_grace_ms"] == 2**31 - 1
-    assert StreamBounds.of(config).age_s == pytest.approx(660)
+    assert StreamBounds.of(config).age_s == pytest.approx(66)
