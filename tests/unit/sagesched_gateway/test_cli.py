@@ -13,7 +13,7 @@ from sagesched_gateway.cli import main
 
 QUIET = """
 listen: {grpc: "127.0.0.1:0", http: "127.0.0.1:0", metrics: "127.0.0.1:0"}
-triton: {grpc: "127.0.0.1:9", http: "127.0.0.1:9", metrics: "127.0.0.1:9"}
+triton: {grpc: "127.0.0.1:9", http: "127.0.0.1:10", metrics: "127.0.0.1:11"}
 predictor: {mode: "None"}
 """
 
