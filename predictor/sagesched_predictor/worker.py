@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 NICENESS = 10
 OOM_SCORE = Path("/proc/self/oom_score_adj")
@@ -43,12 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = WorkerSettings.parse(settings_text)
         serve(settings, sys.stdin.buffer, answers, when_ready=lambda: os.nice(NICENESS))
     except PredictorError as error:
-        print(f"sagesched-predictor: {error}", file=sys.stderr)
-        return 1
+        return _cannot(str(error), answers, 1)
     except ValueError as error:
-        print(f"sagesched-predictor: --settings: {error}", file=sys.stderr)
-        return 2
+        return _cannot(f"--settings: {error}", answers, 2)
     return 0
+
+
+def _cannot(why: str, answers: TextIO, code: int) -> int:
+    """Say why in both directions: to whoever started it, and in its log."""
+    from sagesched_predictor.messages import note_line
+
+    print(f"sagesched-predictor: {why}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(note_line(why), file=answers, flush=True)
+    return code
 
 
 def _be_a_modest_child() -> None:

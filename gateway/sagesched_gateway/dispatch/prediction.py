@@ -76,6 +76,7 @@ class PredictionProcess:
         self._fallback: str | None = None
         self._history = 0
         self._problem = ""
+        self._last_words = ""  # of a process that never became ready
 
     def listen(self, listener: PredictionListener) -> None:
         """See `LengthPredictor.listen`."""
@@ -123,7 +124,7 @@ class PredictionProcess:
             provider=self._provider,
             fallback=self._fallback,
             history=self._history,
-            problem=self._problem,
+            problem=self._problem or self._last_words,
             restarts=self._restarts,
         )
 
@@ -133,6 +134,7 @@ class PredictionProcess:
         while True:
             started_at = loop.time()
             reason = await self._run_once()
+            self._last_words = "" if self._is_ready else self._problem or f"the predictor {reason}"
             self._forget_process()
             if loop.time() - started_at >= HEALTHY_S:
                 pause_s = FIRST_PAUSE_S
@@ -232,6 +234,7 @@ class PredictionProcess:
 
     def _heard_ready(self, message: dict[str, Any]) -> None:
         self._is_ready = True
+        self._last_words = ""
         self._provider = message["provider"]
         self._fallback = message["fallback"]
         self._history = int(message["history"])

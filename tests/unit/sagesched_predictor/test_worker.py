@@ -155,7 +155,11 @@ def test_goes_on_where_it_ended_and_says_what_it_could_not_use(
     ],
 )
 def test_cannot_start_and_says_why_on_one_line(start: Any, settings: Any, code: int, says: str) -> None:
-    ended, errors = start(settings).end()
+    child = start(settings)
+    note = child.listen()
+    assert note["op"] == "note"
+    assert says in note["message"]
+    ended, errors = child.end()
     assert ended == code
     assert says in errors
     assert errors.count("\n") == 1

@@ -16,9 +16,11 @@ from sagesched_predictor.messages import Observe, Predict, parse_line
 WORKER = """
 import json, os, sys, time
 mode = json.loads(sys.argv[sys.argv.index("--settings") + 1])["mode"]
-if mode == "crash":
-    sys.exit(3)
 say = lambda message: print(json.dumps(message), flush=True)
+if mode == "complain":
+    say({"op": "note", "message": "no encoder there"})
+if mode in ("crash", "complain"):
+    sys.exit(3)
 say({"op": "ready", "provider": "CPUExecutionProvider", "fallback": "no GPU", "history": 5,
      "pool": [[10.0, 0.5], [20.0, 0.5]]})
 for line in sys.stdin:
@@ -197,6 +199,14 @@ async def test_a_process_that_cannot_start_is_tried_again_and_again(start):
     process, _ = await start(mode="crash")
     await until(lambda: process.state().restarts >= 2)
     assert process.state().state == "restarting"
+    assert process.state().problem == "the predictor exited with code 3"
+
+
+async def test_why_a_process_cannot_start_is_told_as_long_as_it_cannot(start):
+    process, _ = await start(mode="complain")
+    await until(lambda: process.state().restarts >= 2)
+    await until(lambda: process.state().state == "restarting")
+    assert process.state().problem == "no encoder there"
 
 
 async def test_a_program_that_is_not_there_is_no_catastrophe():
