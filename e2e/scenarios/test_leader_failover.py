@@ -1,0 +1,79 @@
+"""The leading operator hangs: another one leads, acts, and the first stands back when it wakes up."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from bed import container_process
+from bed.installation import NAMESPACE, RELEASE
+from bed.load import Load
+from bed.pool import MakePool, Pool, emulated
+from bed.record import Record
+from bed.traffic import Traffic
+from cluster.node.single_node import SingleNode
+
+_PROMISED_S = 25.0
+"""A lease lasts 15 seconds, others look every 4, and what is asked has to be done."""
+
+
+@pytest.mark.level(2)
+@pytest.mark.timeout(300)
+def test_leader_failover(make_pool: MakePool, record: Record) -> None:
+    with make_pool(emulated()) as pool:
+        cluster = pool.cluster
+        before = cluster.get("-n", NAMESPACE, f"deployment/{RELEASE}")["spec"]["replicas"]
+        cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", "--replicas=2")
+        cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")
+        try:
+            with Traffic(cluster, Load(target=pool.address())) as traffic:
+                old = _leader(cluster)
+                frozen = container_process.send(old, "operator", signal.SIGSTOP)
+                began = time.monotonic()
+                try:
+                    pool.patch({"scheduling": {"policy": "fcfs"}})
+                    pool.wait(lambda: _holder(cluster) != _name(old), "led by another", 60)
+                    led_s = time.monotonic() - began
+                    pool.wait(lambda: _told_policy(pool) == "fcfs", "under the new settings", 60)
+                    acted_s = time.monotonic() - began
+                finally:
+                    container_process.send(old, "operator", signal.SIGCONT)
+                record.proved(
+                    f"leader (process {frozen}) stopped: another leads after {led_s:.1f} s, "
+                    f"a change made meanwhile is in the gateways' settings after {acted_s:.1f} s"
+                )
+                new = _holder(cluster)
+                time.sleep(15.0)
+                assert _holder(cluster) == new
+                account = traffic.end()
+        finally:
+            cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", f"--replicas={before}")
+    record.proved("the old leader woke up and stood back")
+    record.proved(account.in_words())
+    assert led_s < _PROMISED_S
+    assert account.problems == []
+    assert account.errors == {}
+
+
+def _holder(cluster: SingleNode) -> str:
+    leases = cluster.get("-n", NAMESPACE, "leases")["items"]
+    [lease] = [each for each in leases if each["metadata"]["name"].startswith(RELEASE)]
+    return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
+
+
+def _name(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["name"])
+
+
+def _leader(cluster: SingleNode) -> dict[str, Any]:
+    name = _holder(cluster)
+    return cluster.get("-n", NAMESPACE, "pod", name)
+
+
+def _told_policy(pool: Pool) -> str:
+    settings = pool.get("configmaps", "-l", f"serving.sagesched.io/pool={pool.name}")["items"]
+    text = next(iter(settings))["data"]["gateway.yaml"]
+    return "fcfs" if "policy: fcfs" in text else "another"
