@@ -264,9 +264,9 @@ def test_a_drain_by_quantile_is_given_what_answers_are_seen_to_need(start, known
     until(lambda: gateway.queue() == (1, 1))
     gateway.signal(signal.SIGTERM)
     told_at = time.monotonic()
+    until(lambda: gateway.status()["drain"]["budget_s"] < 4)
     assert waiting.rest()[-1][0] == "UNAVAILABLE"
     assert time.monotonic() - told_at < 8
-    until(lambda: gateway.status()["drain"]["budget_s"] < 4)
     assert running.rest()[-1] == ("UNAVAILABLE", "the gateway shut down before the request was finished")
     assert gateway.exit_code() == 0
     assert 3 < time.monotonic() - told_at < 15
