@@ -112,8 +112,11 @@ class GatewayProcess:
 
     def children(self) -> list[int]:
         """Its child processes: the predictor."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        found: list[int] = []
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+                found += map(int, (thread / "children").read_text().split())
+        return found
 
     def rss_mib(self) -> float:
         """Memory of the gateway's process alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -110,8 +111,11 @@ class GatewayProcess:
 
     def children(self) -> list[int]:
         """Its child processes: the predictor."""
-        task = Path(f"/proc/{self._process.pid}/task")
-        return [int(pid) for thread in task.iterdir() for pid in (thread / "children").read_text().split()]
+        found: list[int] = []
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+                found += map(int, (thread / "children").read_text().split())
+        return found
 
     @property
     def pid(self) -> int:
