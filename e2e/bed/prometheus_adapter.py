@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +15,19 @@ import yaml
 from bed.addon import load_programs
 from bed.documented import ROOT
 from bed.installation import NAMESPACE as OPERATORS
+from bed.installation import RELEASE
 from cluster.addon_families import PROMETHEUS_ADAPTER
 from cluster.debian import ensure_programs, find
+from cluster.errors import ClusterError
 from cluster.node.layout import NODE_ADDRESS
 from cluster.node.single_node import SingleNode
 
 NAMESPACE = "monitoring"
 _PORT = 9090
+_METRICS = 8080
 _SCRAPE_S = 5
+_START_TIMEOUT_S = 30.0
+_POLL_S = 0.3
 
 
 @contextmanager
@@ -61,30 +67,24 @@ def _prometheus(cluster: SingleNode) -> Iterator[None]:
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(cluster.inside(*command), stdout=log, stderr=subprocess.STDOUT)
             try:
+                _wait_until_it_answers(cluster, folder / "log")
                 yield
             finally:
                 process.terminate()
                 process.wait()
 
 
+def _wait_until_it_answers(cluster: SingleNode, log: Path) -> None:
+    ask = cluster.inside("curl", "-sSf", "--max-time", "2", f"http://{NODE_ADDRESS}:{_PORT}/-/ready")
+    ends_at = time.monotonic() + _START_TIMEOUT_S
+    while subprocess.run(ask, capture_output=True, check=False).returncode:
+        if time.monotonic() > ends_at:
+            raise ClusterError(f"Prometheus did not start:\n{log.read_text()[-800:]}")
+        time.sleep(_POLL_S)
+
+
 def _settings(cluster: SingleNode) -> dict[str, Any]:
-    labels = "__meta_kubernetes_pod_label_app_kubernetes_io_name"
-    job = {
-        "job_name": "sagesched-operator",
-        "kubernetes_sd_configs": [
-            {
-                "role": "pod",
-                "kubeconfig_file": str(cluster.kubeconfig),
-                "namespaces": {"names": [OPERATORS]},
-            }
-        ],
-        "relabel_configs": [
-            {"source_labels": [labels], "regex": "sagesched-operator", "action": "keep"},
-            {
-                "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-                "regex": "metrics",
-                "action": "keep",
-            },
-        ],
-    }
+    """The operator by its Service: Debian's Prometheus cannot ask Kubernetes for pods."""
+    address = cluster.get("-n", OPERATORS, "service", RELEASE)["spec"]["clusterIP"]
+    job = {"job_name": "sagesched-operator", "static_configs": [{"targets": [f"{address}:{_METRICS}"]}]}
     return {"global": {"scrape_interval": f"{_SCRAPE_S}s"}, "scrape_configs": [job]}
