@@ -45,4 +45,5 @@ run bench/paper_inside.py
 run bench/paper_bounds.py
 run bench/paper_sagesched.py
 run bench/paper_ssjf.py
+run bench/paper_overhead.py
 run bench/paper_replicas.py
