@@ -88,7 +88,7 @@ def test_status_follows_the_gateways(space, operator, tmp_path):
         # The signal is known, and nobody here answers the scaler's questions for it.
         assert conditions["ScalingActive"] in (("True", "SignalKnown"), ("False", "ActuatorFailing"))
         until(lambda: space.condition("ScalingActive")["reason"] == "ActuatorFailing", wait_s=60)
-        assert "metric" in space.condition("ScalingActive")["message"]
+        assert "HPA" in space.condition("ScalingActive")["message"]  # in its own words
         assert conditions["PredictorCalibrated"] == ("Unknown", "PredictorOff")
         # The gateway here listens elsewhere than a pod's does, so its digest is another.
         assert status["settingsInEffect"] is False
