@@ -57,11 +57,11 @@ class Recording:
         self._dispatcher = gateway.dispatcher
         self._originals = (
             self._dispatcher.generate,
-            self._dispatcher.predicted,
+            self._dispatcher._questions.predicted,
             self._dispatcher._scheduler.handle,
         )
         monkeypatch.setattr(self._dispatcher, "generate", self._generate)
-        monkeypatch.setattr(self._dispatcher, "predicted", self._predicted)
+        monkeypatch.setattr(self._dispatcher._questions, "predicted", self._predicted)
         monkeypatch.setattr(self._dispatcher._scheduler, "handle", self._handle)
 
     def models(self, gateway: Gateway) -> None:
