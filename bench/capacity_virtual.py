@@ -73,7 +73,9 @@ class ToldGateway(Gateway):
         gauges = self._gauges() if self._num_looks % LOOK_EVERY == 0 else None
         if gauges is not None:
             core = self._scheduler.snapshot()
-            ours = Ours(core.num_running, core.reserved_blocks)
+            ledger = self._scheduler.books.ledger
+            growth = core.num_running / (ledger.capacity.iteration_s * ledger.capacity.block_tokens)
+            ours = Ours(core.num_running, core.reserved_blocks, growth if ledger.grows else 0.0)
             self._model.saw_gauges(gauges, self._world.time.now, busy=True, ours=ours)
         elif self._num_looks % LOOK_EVERY == 0:
             self._model.saw_gauges(EngineGauges(), self._world.time.now, busy=True)

@@ -346,8 +346,10 @@ class Dispatcher(Models):
 
     def ours(self) -> Ours:
         """What we have in the engine, as the core counts it."""
-        core = self._scheduler.snapshot()
-        return Ours(core.num_running, core.reserved_blocks)
+        core, ledger = self._scheduler.snapshot(), self._scheduler.books.ledger
+        block_s = ledger.capacity.iteration_s * ledger.capacity.block_tokens
+        growth = core.num_running / block_s if ledger.grows else 0.0
+        return Ours(core.num_running, core.reserved_blocks, growth)
 
     def capacity_changed(self) -> None:
         """The capacity model has a new value."""

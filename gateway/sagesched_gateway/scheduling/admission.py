@@ -242,6 +242,8 @@ class Ledger:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
         reservation = self._reservations[job_id]
         self._prefills.end(job_id, reservation)
+        if output_tokens == 1 and not reservation.need.streams:
+            return  # its first token comes with its last: the report of all of them tells the time
         tokens = reservation.need.prompt_tokens + output_tokens + 1
         if reservation.heard_at is not None and tokens < reservation.tokens:
             return  # reports may overtake each other, progress does not run backwards
