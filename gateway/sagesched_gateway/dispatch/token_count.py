@@ -13,6 +13,9 @@ from sagesched_gateway.tokenizer import ModelTokenizer
 SLOW_CHARACTERS = 2000
 """From this length on, tokenizing takes a millisecond or more and belongs into a thread."""
 
+SLOW_TO_ESTIMATE = 200_000
+"""The same for an estimate; nothing is learnt from a text so long."""
+
 
 class TokenCounter:
     """Counts tokens of prompts and answers."""
@@ -29,7 +32,7 @@ class TokenCounter:
 
     def is_slow(self, text: str) -> bool:
         """Whether counting this text would hold up the event loop."""
-        return self._tokenizer is not None and len(text) >= SLOW_CHARACTERS
+        return len(text) >= (SLOW_TO_ESTIMATE if self._tokenizer is None else SLOW_CHARACTERS)
 
     def count(self, text: str) -> int:
         """Tokens of the text, at least 1; safe to call from a thread where `is_slow`."""
@@ -45,5 +48,5 @@ class TokenCounter:
 
     def learn(self, prompt: str, tokens: int) -> None:
         """Take the engine's own count of a prompt."""
-        if self._tokenizer is None and tokens >= 1:
+        if self._tokenizer is None and tokens >= 1 and not self.is_slow(prompt):
             self._estimate.learn(prompt, tokens)

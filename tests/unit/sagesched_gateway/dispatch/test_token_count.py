@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from sagesched_gateway.dispatch.token_count import SLOW_CHARACTERS, TokenCounter
+from sagesched_gateway.dispatch.token_count import SLOW_CHARACTERS, SLOW_TO_ESTIMATE, TokenCounter
 from sagesched_gateway.tokenizer import ModelTokenizer
 
 
@@ -32,10 +32,19 @@ def test_an_empty_prompt_is_one_token(tokenizer_file):
     assert TokenCounter().count("") == 1
 
 
-def test_long_prompts_are_slow_only_where_a_tokenizer_runs(tokenizer_file):
+def test_long_prompts_are_slow_sooner_where_a_tokenizer_runs(tokenizer_file):
     assert TokenCounter(ModelTokenizer(str(tokenizer_file))).is_slow("a" * SLOW_CHARACTERS)
     assert not TokenCounter(ModelTokenizer(str(tokenizer_file))).is_slow("a")
     assert not TokenCounter().is_slow("a" * SLOW_CHARACTERS)
+    assert TokenCounter().is_slow("a" * SLOW_TO_ESTIMATE)
+
+
+def test_a_text_too_long_for_the_event_loop_teaches_nothing():
+    counter = TokenCounter()
+    before = counter.count_prompt("word " * 10)
+    for _ in range(20):
+        counter.learn("word " * SLOW_TO_ESTIMATE, 10)
+    assert counter.count_prompt("word " * 10) == before
 
 
 def test_without_a_tokenizer_english_is_first_taken_for_four_or_five_characters_per_token():
