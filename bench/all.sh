@@ -36,7 +36,11 @@ run bench/per_message.py
 run bench/amin_amax.py
 run bench/amin_amax.py --live --requests 300 --rho 1.3
 run bench/isolation.py --load 0.6
+run bench/isolation.py --load 0.8
+run bench/isolation.py --live --policy gittins-boost --load 0.6 --requests 450
+run bench/tenants_cost.py
 run bench/deadlines.py
+run bench/deadlines.py --unseen --seeds 1 --policy gittins-boost --rho 1.3
 run bench/burst.py
 run bench/two_workers.py --requests 1000 --seeds 0-4
 run bench/storm.py

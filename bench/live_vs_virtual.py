@@ -47,7 +47,7 @@ class Estimating(Gateway):
 
     def arrive(self, request: TraceRequest) -> None:
         """Tell the scheduler what it would be told."""
-        super().arrive(replace(request, prompt_tokens=self._counter.count(request.prompt)))
+        super().arrive(replace(request, prompt_tokens=self._counter.count_prompt(request.prompt)))
 
     def tokens(self, emissions: Sequence[Emission]) -> None:
         """Answers bring the engine's count of their prompts."""

@@ -57,7 +57,8 @@ class GatewayConfig:
 
     Attributes:
         tokenizer: path of the served model's `tokenizer.json`, or of the folder that holds it and, for chats,
-            `tokenizer_config.json`; None learns characters per token instead.
+            `tokenizer_config.json`; None estimates lengths of prompts, learning
+            from the engine's counts.
         profiles: (model, one of `PROFILES`) where a model's tensors do not tell what it is.
     """
 
