@@ -2,6 +2,7 @@
 
 STAGE is one of
   tools           build Kubernetes' programs into the cache
+  addons          and what level 2 needs of others: KEDA, prometheus-adapter, Flux, Argo CD's health
   images          build our images into the cache
   up              start the cluster with our images on it, and leave it
   level1 ...      scenarios of that level: 1 is what CI runs, 3 needs programs that take long to build
@@ -17,10 +18,12 @@ import sys
 from pathlib import Path
 
 from bed.images import NAMES, load_images
+from cluster.addon_families import ADDON_FAMILIES
 from cluster.errors import ClusterError
 from cluster.images import archives
 from cluster.node.packages import ensure_packages
 from cluster.node.single_node import SingleNode
+from cluster.tools import ensure_tools
 
 _SCENARIOS = Path(__file__).parents[1] / "scenarios"
 _USUAL_LEVELS = "1,2"
@@ -36,6 +39,8 @@ def main() -> int:
         if stage == "tools":
             ensure_packages()
             _ = SingleNode().tools
+        elif stage == "addons":
+            ensure_tools(families=ADDON_FAMILIES)
         elif stage == "images":
             archives(NAMES)
         elif stage == "up":

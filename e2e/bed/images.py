@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 
 from cluster.images import archives
-from cluster.node.base_images import COREDNS_IMAGE
 from cluster.node.single_node import SingleNode
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("operator", "gateway", "triton-emulator")
 VERSION = str(yaml.safe_load((ROOT / "charts/sagesched/Chart.yaml").read_text())["appVersion"])
+_OURS = ("localhost/sagesched-", "ghcr.io/sagesched/")
 TRITON = f"ghcr.io/sagesched/triton-emulator:{VERSION}"
 
 
@@ -25,4 +25,4 @@ def load_images(cluster: SingleNode) -> None:
         names[f"ghcr.io/sagesched/{name}:{VERSION}"] = cluster.containers.name_of(archive)
     for name, image in names.items():
         cluster.containers.tag(image, name)
-    cluster.containers.remove_images({*names, *names.values(), COREDNS_IMAGE})
+    cluster.containers.remove_images(_OURS, keep={*names, *names.values()})

@@ -25,6 +25,15 @@ def ensure_installed(cluster: SingleNode) -> None:
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
 
 
+def forget_kinds(cluster: SingleNode) -> None:
+    """Start the operator anew, so that it sees at once which kinds of others the cluster has now.
+
+    It would look for itself every five minutes.
+    """
+    cluster.kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}")
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+
+
 def remove(cluster: SingleNode) -> None:
     """Take the release, its namespace and the definition of pools away: the cluster is as new."""
     if is_installed(cluster):

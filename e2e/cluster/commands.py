@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.credentials import FRONT_PROXY
 from cluster.ports import LOOPBACK
 from cluster.tools import Tools
 
@@ -45,6 +46,12 @@ class Layout:
     def authority(self) -> Path:
         """Certificate that the API server's own is checked with."""
         return self.certificates / "apiserver.crt"
+
+    @property
+    def front_proxy(self) -> tuple[Path, Path, Path]:
+        """Authority, certificate and key by which API servers behind the API server know it."""
+        at = self.certificates
+        return at / "front-proxy-ca.crt", at / "front-proxy-client.crt", at / "front-proxy-client.key"
 
     @property
     def audit_log(self) -> Path:
@@ -94,6 +101,20 @@ def api_server(tools: Tools, at: Layout, *, audits: bool, extra: Sequence[str] =
     if audits:
         command += [f"--audit-policy-file={at.folder / 'audit.yaml'}", f"--audit-log-path={at.audit_log}"]
     return command
+
+
+def aggregation(at: Layout) -> list[str]:
+    """Flags by which an API server lets others answer for some groups, metrics for instance."""
+    authority, certificate, key = at.front_proxy
+    return [
+        f"--requestheader-client-ca-file={authority}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={certificate}",
+        f"--proxy-client-key-file={key}",
+    ]
 
 
 NO_NODE_LIFECYCLE = "--controllers=*,-node-lifecycle-controller"

@@ -78,7 +78,7 @@ def ensure_foreign_kinds(cache: Path | None = None) -> list[Path]:
 def _ensure(source: Source, folder: Path) -> list[Path]:
     kept = {path: folder / f"{source.module.replace('/', '_')}_{Path(path).name}" for path in source.files}
     if not all(file.exists() for file in kept.values()):
-        module = _download(source.module, folder)
+        module = module_folder(source.module)
         for path, file in kept.items():
             unfinished = Path(tempfile.mkdtemp(dir=folder)) / "definition"
             shutil.copyfile(module / path, unfinished)
@@ -87,11 +87,16 @@ def _ensure(source: Source, folder: Path) -> list[Path]:
     return list(kept.values())
 
 
-def _download(module: str, folder: Path) -> Path:
-    """Folder of a module in Go's own cache."""
+def module_folder(module: str) -> Path:
+    """Folder of a module (`path@version`) in Go's cache, fetched first where need be; not to be written to.
+
+    Raises:
+        ToolError: it could not be fetched.
+    """
+    cache = default_cache()
     done = subprocess.run(
-        [str(ensure_go(folder.parent)), "mod", "download", "-json", module],
-        cwd=folder,
+        [str(ensure_go(cache)), "mod", "download", "-json", module],
+        cwd=cache,
         capture_output=True,
         text=True,
         timeout=DOWNLOAD_TIMEOUT_S,

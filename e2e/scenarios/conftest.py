@@ -12,7 +12,9 @@ from bed.installation import ensure_installed
 from bed.pool import MakePool, a_pool
 from bed.provider import ready_cluster
 from bed.record import Record
+from cluster.addon_families import ADDON_FAMILIES
 from cluster.node.single_node import SingleNode
+from cluster.tools import ensure_tools
 
 _RECORD = pytest.StashKey[Record]()
 
@@ -34,6 +36,16 @@ def _level(item: pytest.Item) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e`, 3 by name only")
+    config.addinivalue_line("markers", "needs(*families): programs of others, built beforehand")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what scenarios need of others: minutes, which count against no scenario's time."""
+    if not session.config.option.collectonly:
+        needed = {
+            family for item in session.items for mark in item.iter_markers("needs") for family in mark.args
+        }
+        ensure_tools(families=[family for family in ADDON_FAMILIES if family.name in needed])
 
 
 @pytest.fixture(scope="session")

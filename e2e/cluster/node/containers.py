@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.debian import find
 from cluster.errors import ClusterError
-from cluster.node.layout import PAUSE_IMAGE, NodeLayout
+from cluster.node.layout import NodeLayout
 
 _NAMESPACE = "k8s.io"
 _TIMEOUT_S = 300
@@ -40,12 +40,13 @@ class Containers:
             ClusterError: containerd refuses one.
         """
         self._records.mkdir(parents=True, exist_ok=True)
-        new = []
+        new, names = [], self.image_names()
         for archive in archives:
             seen = archive.stat()
             record = self._records / archive.name
             identity = f"{archive} {seen.st_size} {seen.st_mtime_ns}"
-            if record.exists() and record.read_text() == identity:
+            is_known = record.exists() and record.read_text() == identity
+            if is_known and self.name_of(archive) in names:  # a later checkout may have removed it
                 continue
             self._ctr("images", "import", str(archive))
             record.write_text(identity)
@@ -71,14 +72,15 @@ class Containers:
         """
         self._ctr("images", "tag", "--force", image, name)
 
-    def remove_images(self, keep: Iterable[str]) -> None:
+    def remove_images(self, prefixes: tuple[str, ...], keep: Iterable[str]) -> None:
         """Forget images of earlier days.
 
         Args:
+            prefixes: beginnings of the names of those that may go.
             keep: names of those that stay.
         """
-        kept = {PAUSE_IMAGE, *keep}
-        old = [name for name in self.image_names() if not name.startswith("sha256:") and name not in kept]
+        kept = set(keep)
+        old = [name for name in self.image_names() if name.startswith(prefixes) and name not in kept]
         if old:
             self._ctr("images", "rm", *old)
 

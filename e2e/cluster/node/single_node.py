@@ -149,7 +149,8 @@ class SingleNode:
         daemons.start("containerd", self.inside(*programs.containerd(at)))
         daemons.start("etcd", self.inside(*commands.etcd(tools, plane)))
         node_flags = ("--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP")
-        server = commands.api_server(tools, plane, audits=True, extra=node_flags)
+        extra = (*node_flags, *commands.aggregation(plane))
+        server = commands.api_server(tools, plane, audits=True, extra=extra)
         daemons.start("kube-apiserver", self.inside(*server))
         daemons.wait_until(self.containers.answers, "containerd", _START_TIMEOUT_S)
         self.load(base_archives(tools, default_cache()))
@@ -175,6 +176,7 @@ class SingleNode:
             (at.folder / folder).mkdir(parents=True, exist_ok=True)
         plane = at.control_plane
         credentials.write_signing_key(plane.certificates / "sa.key", plane.certificates / "sa.pub")
+        credentials.write_front_proxy(*plane.front_proxy)
         for name, token in credentials.write_tokens(at.folder / "tokens.csv", NODE_USERS).items():
             credentials.write_kubeconfig(plane.kubeconfig(name), plane.url, plane.authority, token)
         (at.folder / "audit.yaml").write_text(audit.POLICY)

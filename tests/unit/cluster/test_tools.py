@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.addon_families import ADDON_FAMILIES
 from cluster.families import FAMILIES, NODE_FAMILIES, Family
 from cluster.tools import ensure_tools
 
@@ -52,7 +53,10 @@ def test_a_given_program_is_taken_as_it_is(
     assert Path(tools["kube-apiserver"]).is_relative_to(cache)
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *NODE_FAMILIES], ids=lambda family: family.name)
+_ALL = (*FAMILIES, *NODE_FAMILIES, *ADDON_FAMILIES)
+
+
+@pytest.mark.parametrize("family", _ALL, ids=lambda family: family.name)
 def test_every_program_is_a_tool_of_its_module(family: Family) -> None:
     text = (family.folder / "go.mod").read_text()
     assert all(package == "." or package in text for package in family.programs.values())

@@ -1,0 +1,93 @@
+"""Flux in the cluster: the controllers that fetch from Git and that apply what they fetched."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bed.addon import load_programs, module_files
+from cluster.addon_families import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
+from cluster.errors import ClusterError
+from cluster.node.single_node import SingleNode
+
+NAMESPACE = "flux-system"
+_FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)
+_KINDS = ("kustomizations.kustomize.toolkit.fluxcd.io", "helmcharts", "gitrepositories")
+_POLL_S = 0.2
+
+
+@contextmanager
+def flux(cluster: SingleNode) -> Iterator[None]:
+    """Flux, ready, as long as the `with` lasts; what it has applied is not taken away with it."""
+    manifests = Path(__file__).with_suffix(".yaml").read_text()
+    definitions = [module_files(family, "config/crd/bases") for family in _FAMILIES]
+    for family in _FAMILIES:
+        for program, image in load_programs(cluster, family).items():
+            manifests = manifests.replace(f"IMAGE_{program.replace('-', '_').upper()}", image)
+    try:
+        for folder in definitions:
+            cluster.kubectl("apply", "--server-side", "-f", str(folder))
+        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
+        for family in _FAMILIES:
+            name = f"deployment/{family.name}"
+            cluster.kubectl("-n", NAMESPACE, "rollout", "status", name, "--timeout=120s")
+        yield
+    finally:
+        # The controllers let go of their objects themselves; without them these would stay for ever.
+        patch = ("patch", "kustomizations.kustomize.toolkit.fluxcd.io", "--type=merge", "-p")
+        for each in _names(cluster):
+            cluster.run("kubectl", "-n", NAMESPACE, *patch, '{"spec": {"prune": false}}', each)
+        for kind in _KINDS:
+            cluster.run("kubectl", "-n", NAMESPACE, "delete", kind, "--all", "--timeout=60s")
+        cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=manifests)
+        for folder in definitions:
+            cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(folder))
+
+
+def reconcile(cluster: SingleNode, kind: str, name: str) -> None:
+    """Ask for a look at once, as `flux reconcile` and a webhook of the Git server do."""
+    now = f"reconcile.fluxcd.io/requestedAt={time.time()}"
+    cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", kind, name, now)
+
+
+def ready(cluster: SingleNode, kind: str, name: str) -> dict[str, str]:
+    """The object's condition Ready, for the spec as it is now; empty where there is none yet."""
+    document: dict[str, Any] = cluster.get("-n", NAMESPACE, kind, name)
+    status = document.get("status", {})
+    if status.get("observedGeneration") != document["metadata"]["generation"]:
+        return {}
+    conditions: list[dict[str, str]] = status.get("conditions", [])
+    return next((each for each in conditions if each["type"] == "Ready"), {})
+
+
+def wait_ready(
+    cluster: SingleNode, name: str, revision: str, status: str = "True", timeout_s: float = 180.0
+) -> dict[str, str]:
+    """Wait until a Kustomization's Ready is `status` for a commit; returns the condition.
+
+    Raises:
+        ClusterError: not in time; the message holds the conditions.
+    """
+    ends_at = time.monotonic() + timeout_s
+    kind = _KINDS[0]
+    while True:
+        found = cluster.get("-n", NAMESPACE, kind, name).get("status", {})
+        tried = found.get("lastAttemptedRevision", "")
+        conditions = {each["type"]: each for each in found.get("conditions", ())}
+        told: dict[str, str] = conditions.get("Ready", {})
+        if tried.endswith(revision) and told.get("status") == status:
+            return told
+        if time.monotonic() > ends_at:
+            raise ClusterError(
+                f"Kustomization {name}: Ready is not {status} for {revision}\n{json.dumps(found, indent=1)}"
+            )
+        time.sleep(_POLL_S)
+
+
+def _names(cluster: SingleNode) -> list[str]:
+    done = cluster.run("kubectl", "-n", NAMESPACE, "get", _KINDS[0], "-o", "name")
+    return [line.rpartition("/")[2] for line in done.stdout.split()]

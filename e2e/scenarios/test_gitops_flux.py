@@ -1,0 +1,234 @@
+"""A platform in Git: Flux installs the operator, makes a pool, changes it and takes a change back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from bed.documented import ROOT
+from bed.flux import NAMESPACE as FLUX
+from bed.flux import flux, ready, reconcile, wait_ready
+from bed.git_repository import GitRepository
+from bed.installation import NAMESPACE, RELEASE, helm, remove
+from bed.load import Load
+from bed.pool import KIND, Pool, emulated
+from bed.record import Record
+from bed.traffic import Traffic
+from cluster.addon_families import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
+from cluster.node.single_node import SingleNode
+
+_TEAM = "llm"
+_SOURCES = "gitrepositories.source.toolkit.fluxcd.io"
+_KUSTOMIZATIONS = "kustomizations.kustomize.toolkit.fluxcd.io"
+_LOOKS = 3
+"""How often Flux is made to look again at what has not changed."""
+
+
+@pytest.fixture
+def cluster_with_flux(cluster: SingleNode) -> Iterator[SingleNode]:
+    remove(cluster)
+    with flux(cluster):
+        cluster.kubectl("create", "namespace", _TEAM)
+        try:
+            yield cluster
+        finally:
+            cluster.run("kubectl", "delete", "llmsp", "--all", "-n", _TEAM)
+            cluster.kubectl("delete", "namespace", _TEAM, "--wait=false")
+    remove(cluster)
+    manifests = ROOT / "charts" / "manifests"
+    cluster.kubectl("delete", "--ignore-not-found", "-k", str(manifests))
+
+
+@pytest.mark.level(2)
+@pytest.mark.needs(SOURCE_CONTROLLER.name, KUSTOMIZE_CONTROLLER.name)
+@pytest.mark.timeout(900)
+def test_gitops_flux(cluster_with_flux: SingleNode, record: Record) -> None:
+    cluster = cluster_with_flux
+    with GitRepository(cluster, "platform") as repository:
+        _install_by_commit(cluster, repository, record)
+        _fleet(cluster, repository, record)
+        _chart_from_git(cluster, record)
+
+
+def _install_by_commit(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
+    """The rendered chart, by a commit."""
+    shutil.copytree(ROOT / "charts", repository.folder / "charts")
+    commit = repository.commit("sagesched: the operator")
+    began = time.monotonic()
+    source, kustomization = _documents(repository.url)
+    operator = json.loads(json.dumps(kustomization))
+    operator["metadata"]["name"] = "operator"
+    operator["spec"] |= {"path": "./charts/manifests", "prune": False}
+    del operator["spec"]["targetNamespace"]
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([source, operator]))
+    wait_ready(cluster, "operator", commit)
+    record.proved(
+        f"objects for Flux applied → operator installed and ready: {time.monotonic() - began:.1f} s"
+    )
+
+
+def _fleet(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
+    """A pool by a commit, a change by another, a mistake by a third, taken back by a fourth."""
+    pool = Pool(cluster, "llama", _TEAM)
+    _, kustomization = _documents(repository.url)
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(kustomization))
+    told = _commit(repository, cluster, pool, emulated(scheduling={"policy": "fcfs"}), "a pool")
+    is_ready = pool.condition("Ready")
+    assert is_ready["status"] == "True"
+    assert told["lastTransitionTime"] >= is_ready["lastTransitionTime"], "ready no earlier than the pool"
+    record.proved("a commit makes a pool; the Kustomization is ready once the pool is")
+
+    with Traffic(cluster, Load(target=pool.address())) as traffic:
+        [pod] = pool.ready_pods()
+        changed = emulated(scheduling={"policy": "gittins-boost"})
+        took_s = _policy_by_commit(repository, cluster, pool, changed, "gittins-boost")
+        record.proved(f"git commit → new policy in effect: {took_s:.1f} s")
+        nowhere = {
+            "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+        }
+        wrong = changed | {"scheduling": {"policy": "ssjf"}, "podTemplate": {"affinity": nowhere}}
+        told = _commit(repository, cluster, pool, wrong, "a mistake", status="False")
+        assert told["reason"] == "HealthCheckFailed"
+        record.proved(f"a spec that cannot be carried out: {told['reason']}: {told['message'][:90]}...")
+        began = time.monotonic()
+        commit = repository.revert()
+        reconcile(cluster, _SOURCES, "pools")
+        wait_ready(cluster, "pools", commit)
+        pool.wait(lambda: pool.gateway_status(pod)["policy"] == "gittins-boost", "as before", 90)
+        record.proved(f"git revert → ready as before: {time.monotonic() - began:.1f} s")
+        account = traffic.end()
+    record.proved(account.in_words())
+    assert account.problems == []
+    assert account.errors == {}
+    assert [each["metadata"]["uid"] for each in pool.pods()] == [pod["metadata"]["uid"]]
+    _nobody_fights(cluster, pool, record)
+
+
+def _nobody_fights(cluster: SingleNode, pool: Pool, record: Record) -> None:
+    def versions() -> dict[str, str]:
+        kinds = "deployment,service,configmap,poddisruptionbudget,networkpolicy"
+        items = pool.get(kinds, "-l", f"serving.sagesched.io/pool={pool.name}")["items"]
+        found = {f"{each['kind']}/{each['metadata']['name']}": _spec_version(each) for each in items}
+        document = pool.get(KIND, pool.name)
+        found["pool"] = f"{document['metadata']['generation']} {json.dumps(document['spec'], sort_keys=True)}"
+        found["operator"] = _spec_version(cluster.get("-n", NAMESPACE, "deployment", RELEASE))
+        return found
+
+    before = versions()
+    for _ in range(_LOOKS):
+        for name in ("operator", "pools"):
+            reconcile(cluster, _KUSTOMIZATIONS, name)
+        time.sleep(4.0)
+    assert versions() == before
+    for name in ("operator", "pools"):
+        assert ready(cluster, _KUSTOMIZATIONS, name)["status"] == "True"
+    record.proved(f"{_LOOKS} further looks by Flux, {len(before)} objects: nothing written")
+
+
+def _spec_version(document: dict[str, Any]) -> str:
+    """Changes with whatever is written but status."""
+    metadata = document["metadata"]
+    content = {key: value for key, value in document.items() if key not in ("metadata", "status")}
+    return f"{metadata.get('generation', '')} {json.dumps(content, sort_keys=True)}"
+
+
+def _chart_from_git(cluster: SingleNode, record: Record) -> None:
+    """Flux takes away what it made; then it packages the chart, and helm installs what it packaged."""
+    cluster.kubectl("delete", "-n", FLUX, _KUSTOMIZATIONS, "pools", "--timeout=60s")
+    assert cluster.get("-n", _TEAM, "llmsp")["items"] == []
+    record.proved("a Kustomization that goes takes its pool with it")
+    cluster.kubectl("delete", "-n", FLUX, _KUSTOMIZATIONS, "operator", "--timeout=60s")
+    _remove_plain(cluster)
+    chart = {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": "sagesched", "namespace": FLUX},
+        "spec": {
+            "interval": "10m",
+            "chart": "./charts/sagesched",
+            "reconcileStrategy": "Revision",
+            "sourceRef": {"kind": "GitRepository", "name": "pools"},
+        },
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(chart))
+    cluster.kubectl("-n", FLUX, "wait", "helmchart/sagesched", "--for=condition=Ready", "--timeout=60s")
+    path = cluster.get("-n", FLUX, "helmchart", "sagesched")["status"]["artifact"]["path"]
+    address = cluster.get("-n", FLUX, "service", "source-controller")["spec"]["clusterIP"]
+    package = subprocess.run(
+        cluster.inside("curl", "-sSf", f"http://{address}/{path}"), capture_output=True, check=True
+    ).stdout
+    file = cluster.layout.folder / "log" / "chart.tgz"
+    file.write_bytes(package)
+    try:
+        helm(cluster, "install", RELEASE, str(file), "-n", NAMESPACE, "--create-namespace", "--wait")
+        [release] = json.loads(helm(cluster, "list", "-n", NAMESPACE, "-o", "json"))
+    finally:
+        file.unlink()
+    assert release["status"] == "deployed"
+    assert "+" in release["chart"], "the version names the commit"
+    record.proved(f"packaged from Git by source-controller and installed by helm: {release['chart']}")
+
+
+def _remove_plain(cluster: SingleNode) -> None:
+    """Take the operator and the definition of pools away."""
+    folder = ROOT / "charts" / "manifests"
+    for each in ("operator.yaml", "crd.yaml"):
+        cluster.kubectl("delete", "--ignore-not-found", "-f", str(folder / each))
+    cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+def _documents(url: str) -> list[dict[str, Any]]:
+    """The objects of the documentation's example, with the team's repository."""
+    text = (ROOT / "docs" / "examples" / "flux" / "pools.yaml").read_text()
+    documents = list(yaml.safe_load_all(text))
+    documents[0]["spec"]["url"] = url
+    return documents
+
+
+def _commit(
+    repository: GitRepository,
+    cluster: SingleNode,
+    pool: Pool,
+    spec: dict[str, Any],
+    subject: str,
+    status: str = "True",
+) -> dict[str, str]:
+    """Commit the pool with this spec; returns the Kustomization's Ready, once it is `status` for that."""
+    _write(repository, pool, spec)
+    commit = repository.commit(f"llm: {subject}")
+    reconcile(cluster, _SOURCES, "pools")
+    return wait_ready(cluster, "pools", commit, status)
+
+
+def _policy_by_commit(
+    repository: GitRepository, cluster: SingleNode, pool: Pool, spec: dict[str, Any], policy: str
+) -> float:
+    """Seconds from `git commit` until the gateway orders by the policy, Flux being told of the push."""
+    [pod] = pool.ready_pods()
+    _write(repository, pool, spec)
+    began = time.monotonic()
+    commit = repository.commit(f"llm: {policy}")
+    reconcile(cluster, _SOURCES, "pools")
+    pool.wait(lambda: pool.gateway_status(pod)["policy"] == policy, f"under {policy}", 90)
+    took_s = time.monotonic() - began
+    wait_ready(cluster, "pools", commit)
+    return took_s
+
+
+def _write(repository: GitRepository, pool: Pool, spec: dict[str, Any]) -> None:
+    document = {
+        "apiVersion": "serving.sagesched.io/v1alpha1",
+        "kind": "LLMServingPool",
+        "metadata": {"name": pool.name},
+        "spec": spec,
+    }
+    file = repository.folder / "pools" / f"{pool.name}.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(document))
