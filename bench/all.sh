@@ -30,6 +30,7 @@ run bench/capacity.py --data "$out/castillo.jsonl" --rho 1.3
 run bench/capacity.py --live --data "$out/castillo.jsonl" --requests 250
 run bench/replay_speed.py
 run bench/live_vs_virtual.py
+run bench/live_vs_virtual.py --profile kv-ahead
 run bench/live_castillo.py --seeds 0 1 2
 run bench/reload_under_load.py
 run bench/per_message.py
@@ -46,4 +47,5 @@ run bench/paper_inside.py
 run bench/paper_bounds.py
 run bench/paper_sagesched.py
 run bench/paper_ssjf.py
+run bench/paper_overhead.py
 run bench/paper_replicas.py

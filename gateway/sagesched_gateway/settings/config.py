@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from sagesched_gateway.settings.section import AUTO, ConfigError, Section
+from sagesched_gateway.settings.section import AUTO, Section
 from sagesched_gateway.settings.sections import (
     admin,
     attributes,
@@ -84,7 +84,7 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
     """Read settings from a mapping such as a YAML file gives; absent fields take their defaults.
 
     Raises:
-        ConfigError: a key is unknown, a value is not allowed, or the encoder is missing.
+        ConfigError: a key is unknown, a value is not allowed, or the encoder is missing; names all of it.
     """
     root = Section(mapping, GatewayConfig)
     config = GatewayConfig(
@@ -107,7 +107,8 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         drain=drain.read(root.section("drain", DrainConfig)),
     )
     if config.drain.quantile is not None and config.predictor.mode == "None":
-        raise ConfigError("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+        root.refuse("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+    root.raise_if_refused()
     return config
 
 
