@@ -29,6 +29,7 @@ from sagesched_emulator.iteration import Emission
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import TraceRequest
 from sagesched_gateway.dispatch.token_count import TokenCounter
+from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_replay.fronts import Gateway
@@ -40,8 +41,10 @@ from sagesched_replay.report import RunFigures, run_figures
 class Estimating(Gateway):
     """A gateway without the model's tokenizer: characters per token, learned from the engine's own counts."""
 
-    def __init__(self, world: Replay, options: Options, settings: ReplaySettings, knowledge: Knowledge):
-        super().__init__(world, profile(options.profile).capacity(), settings, knowledge)
+    def __init__(
+        self, world: Replay, capacity: EngineCapacity, settings: ReplaySettings, knowledge: Knowledge
+    ) -> None:
+        super().__init__(world, capacity, settings, knowledge)
         self._served = world.served
         self._counter = TokenCounter()
 
@@ -67,7 +70,8 @@ def virtual_runs(scenario: Scenario, options: Options, names: Sequence[str]) -> 
     for name in names:
         settings = ReplaySettings(policy=PolicySettings(name=name), stream_interval=options.stream_interval)
         knowledge = learned(artifact, warm, seed=options.seed)
-        front = partial(Estimating, options=options, settings=settings, knowledge=knowledge)
+        capacity = profile(options.profile).capacity()
+        front = partial(Estimating, capacity=capacity, settings=settings, knowledge=knowledge)
         make_front = None if name == DIRECT else front
         run = replay(scenario.drawn, profile(options.profile), settings, knowledge, make_front=make_front)
         runs.append(run_figures(run))
