@@ -61,29 +61,33 @@ class ToldGateway(Gateway):
         )
         self._model.told_limits(cell.limits(engine))
         self._num_looks = 0
+        self._shown = world.engine.statistics()
         self._frozen: EngineGauges | None = None
         blind = settings.policy.name in BLIND
         super().__init__(world, self._model.current, settings, Ignorance() if blind else OtherAnswers())
 
     def measured(self, iteration_s: float) -> None:
-        """The engine has refreshed its gauges."""
+        """The engine has refreshed its gauges; a look still finds those of a tenth of a second before."""
         self._num_looks += 1
         self._model.saw_gaps(iteration_s * USUAL_GAP_TOKENS, USUAL_GAP_TOKENS)
         before = self._model.current
         gauges = self._gauges() if self._num_looks % LOOK_EVERY == 0 else None
         if gauges is not None:
             core = self._scheduler.snapshot()
-            ours = Ours(core.num_running, core.reserved_blocks)
+            ledger = self._scheduler.books.ledger
+            growth = core.num_running / (ledger.capacity.iteration_s * ledger.capacity.block_tokens)
+            ours = Ours(core.num_running, core.reserved_blocks, growth if ledger.grows else 0.0)
             self._model.saw_gauges(gauges, self._world.time.now, busy=True, ours=ours)
         elif self._num_looks % LOOK_EVERY == 0:
             self._model.saw_gauges(EngineGauges(), self._world.time.now, busy=True)
+        self._shown = self._engine.statistics()
         if self._model.current != before:
             self._tell(CapacityChanged(capacity=self._model.current))
 
     def _gauges(self) -> EngineGauges | None:
         if not self._cell.has_gauges or self._cell.metrics in ("absent", "nothing"):
             return None
-        now = self._engine.statistics()
+        now = self._shown
         gauges = EngineGauges(
             max_requests=self._engine.profile.max_batch_size,
             active=now.num_active,

@@ -32,8 +32,8 @@ from sagesched_gateway.scheduling.events import (
     Submitted,
 )
 from sagesched_gateway.scheduling.policies.registry import POLICIES
-from sagesched_gateway.scheduling.scheduler import Scheduler
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.scheduler import NO_PRESSURE, Scheduler
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_predictor.distribution import MAX_ATOMS, LengthDistribution
 
 CHUNK = 100
@@ -63,7 +63,7 @@ class Cost:
 class Traffic:
     """Requests with realistic lengths, drawn once by a seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, num_tenants: int = 0) -> None:
         draw = np.random.default_rng(seed)
         medians = draw.lognormal(5.5, 1.0, NUM_DISTRIBUTIONS)
         self.distributions = [
@@ -74,40 +74,57 @@ class Traffic:
         ]
         self.prompts = draw.integers(10, 1500, NUM_DISTRIBUTIONS).tolist()
         self._num_drawn = 0
+        self._tenants = [f"tenant-{number}" for number in range(num_tenants)] or [""]
 
     def submitted(self, now: float) -> tuple[Submitted, Predicted]:
         """The next request and its prediction."""
         self._num_drawn += 1
         job_id, which = f"job-{self._num_drawn}", self._num_drawn % NUM_DISTRIBUTIONS
         submitted = Submitted(
-            job_id=job_id, arrival_at=now, prompt_tokens=self.prompts[which], max_tokens=MAX_TOKENS
+            job_id=job_id,
+            arrival_at=now,
+            prompt_tokens=self.prompts[which],
+            max_tokens=MAX_TOKENS,
+            tenant=self._tenants[self._num_drawn % len(self._tenants)],
         )
         return submitted, Predicted(job_id=job_id, distribution=self.distributions[which])
 
 
 class Bench:
-    """A core with a queue of a given length, and requests passing through it."""
+    """A core with a queue of a given length, and requests passing through it.
 
-    def __init__(self, policy: str, num_queued: int, seed: int) -> None:
-        self._scheduler = Scheduler(PolicySettings(name=policy), ENGINE)
-        self._traffic = Traffic(seed)
+    Attributes:
+        scheduler: the core.
+    """
+
+    def __init__(
+        self,
+        policy: str,
+        num_queued: int,
+        seed: int,
+        pressure: PressureSettings = NO_PRESSURE,
+        num_tenants: int = 0,
+    ) -> None:
+        self.scheduler = Scheduler(PolicySettings(name=policy), ENGINE, pressure=pressure)
+        self._traffic = Traffic(seed, num_tenants)
         self._running: list[str] = []
         self._now = 0.0
-        while len(self._scheduler.books.queue) < num_queued:
+        while len(self.scheduler.books.queue) < num_queued:
             self._arrive()
 
     def measure(self, num_chunks: int) -> Cost:
         """Pass requests through the queue, chunk by chunk."""
-        rekeys_before = self._scheduler.snapshot().num_rekeys
-        chunks = [self._chunk(swing=bool(index % 2)) for index in range(num_chunks)]
-        rekeys = self._scheduler.snapshot().num_rekeys - rekeys_before
+        rekeys_before = self.scheduler.snapshot().num_rekeys
+        chunks = [self.chunk(swing=bool(index % 2)) for index in range(num_chunks)]
+        rekeys = self.scheduler.snapshot().num_rekeys - rekeys_before
         return Cost(
             request_s=statistics.median(chunks) / CHUNK,
             progress_s=self._progress(),
             rekeys_per_1000=1000 * rekeys / (num_chunks * CHUNK),
         )
 
-    def _chunk(self, swing: bool) -> float:
+    def chunk(self, swing: bool) -> float:
+        """Pass `CHUNK` requests through; CPU seconds."""
         iteration_s = ENGINE.iteration_s * (SWING if swing else 1.0)
         swung = CapacityChanged(capacity=replace(ENGINE, iteration_s=iteration_s))
         arrivals = [self._traffic.submitted(self._now + GAP_S * number) for number in range(CHUNK)]
@@ -122,7 +139,7 @@ class Bench:
 
     def _progress(self) -> float:
         """Make KV the scarce resource, then let every running request report a token."""
-        kv_blocks = self._scheduler.snapshot().reserved_blocks + 1
+        kv_blocks = self.scheduler.snapshot().reserved_blocks + 1
         self._handle(CapacityChanged(capacity=replace(ENGINE, slots=1024, kv_blocks=kv_blocks)))
         began = time.process_time()
         for num_tokens in range(2, 22):
@@ -138,7 +155,7 @@ class Bench:
         self._handle(predicted)
 
     def _handle(self, event: Event) -> None:
-        for command in self._scheduler.handle(event, self._now):
+        for command in self.scheduler.handle(event, self._now):
             if isinstance(command, Start):
                 self._running.append(command.job_id)
 

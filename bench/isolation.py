@@ -1,14 +1,15 @@
-"""What a flood of one tenant does to another: with and without fair shares, in virtual time.
+"""What a flood of one tenant does to another: with and without fair shares.
 
-    python bench/isolation.py
+    python bench/isolation.py                            # virtual time
     python bench/isolation.py --policy gittins-boost --flood 10
+    python bench/isolation.py --live --load 0.6          # a real tritonserver, in real time, seed 0
 
 Two tenants of equal weight. B asks for `--load` of its half of the engine, steadily; A floods with `--flood`
 times its own half during the same time. Measured is B's TTLT: *alone on its share* (B's requests only, on an
 engine with half the slots and half the KV pool), *with A, shares kept*, *with A, shares off*. Wanted: p99
 with shares within 1.3 times that of B alone on its share. The first `--settle` seconds do not count: a flood
 that meets an empty engine fills it with requests that all begin, and until the first of them end nobody
-starts, whoever it is.
+starts, whoever it is. Live, nobody runs with shares off: B's callers would wait for the whole flood.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from isolation_live import live_results
 from pressure_trace import add_arguments, heading, records_of
 
 from sagesched_emulator.dataset import DatasetError, Record
-from sagesched_emulator.profiles import EngineProfile, profile
+from sagesched_emulator.profiles import EngineProfile, halved, profile
 from sagesched_emulator.trace import Trace, TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings, TenantSettings
 from sagesched_replay.knowledge import OtherAnswers
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"isolation: {error}", file=sys.stderr)
         return 2
     print(heading(arguments, records))
+    if arguments.live:
+        return _live(arguments, records)
     print(f"B at {arguments.load:g} of its share, A at {arguments.flood:g} times its own; TTLT of B, seconds")
     print(
         f"{'policy':14} {'alone: mean':>12} {'p99':>7} | {'shares: mean':>13} {'p99':>7} {'ratio':>6} | "
@@ -57,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", nargs="+", default=["fcfs", "gittins-boost", "sagesched"])
     parser.add_argument("--flood", type=float, default=10.0, help="default: %(default)s")
     parser.add_argument("--load", type=float, default=0.8, help="default: %(default)s")
+    parser.add_argument("--live", action="store_true", help="a real tritonserver, in real time, seed 0")
+    parser.add_argument(
+        "--time-scale", type=float, default=0.75, help="live: wall s per engine s; default: %(default)s"
+    )
     parser.add_argument("--settle", type=float, default=60.0, help="seconds (default: %(default)s)")
     return parser
 
@@ -67,7 +75,7 @@ def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str)
     for seed in range(arguments.seeds):
         steady, flood = _tenants(arguments, records, engine, seed)
         both = _merged(steady, flood)
-        alone += _ttlts(steady, _half(engine), policy, PressureSettings(), arguments.settle)
+        alone += _ttlts(steady, halved(engine), policy, PressureSettings(), arguments.settle)
         shared += _ttlts(both, engine, policy, PressureSettings(tenants=TenantSettings()), arguments.settle)
         off += _ttlts(both, engine, policy, PressureSettings(), arguments.settle)
     base = float(np.quantile(alone, 0.99))
@@ -76,6 +84,33 @@ def _line(arguments: argparse.Namespace, records: Sequence[Record], policy: str)
         p99 = float(np.quantile(ttlts, 0.99))
         columns.append(f"{np.mean(ttlts):{width}.2f} {p99:8.2f} {p99 / base:6.2f}")
     return " | ".join(columns)
+
+
+def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
+    steady, flood = _tenants(arguments, records, profile(arguments.engine), 0)
+    scale = arguments.time_scale
+    print(
+        f"B at {arguments.load:g} of its share, {len(steady.requests)} requests, A at {arguments.flood:g} "
+        f"times its own, {len(flood.requests)}; TTLT of B, engine seconds, {scale:g} wall seconds each"
+    )
+    print(f"{'policy':14} {'':>8} {'counted':>8} {'mean':>7} {'p99':>7} {'ratio':>6} {'failed':>7}")
+    for policy in arguments.policy:
+        base = float("nan")
+        for name, other in (("alone", None), ("shares", flood)):
+            results = [
+                result
+                for result in live_results(steady, other, policy, scale)
+                if result.call.request.arrival_s >= arguments.settle
+            ]
+            ttlts = np.array([result.ttlt_s for result in results if result.last_at is not None]) / scale
+            p99 = float(np.quantile(ttlts, 0.99))
+            base = p99 if other is None else base
+            print(
+                f"{policy:14} {name:>8} {ttlts.size:8} {ttlts.mean():7.2f} {p99:7.2f} {p99 / base:6.2f} "
+                f"{len(results) - ttlts.size:7}",
+                flush=True,
+            )
+    return 0
 
 
 def _tenants(
@@ -105,22 +140,6 @@ def _merged(one: Trace, other: Trace) -> Trace:
         return request.arrival_s
 
     return replace(one, requests=tuple(sorted(one.requests + other.requests, key=arrival)))
-
-
-def _half(engine: EngineProfile) -> EngineProfile:
-    """Half the slots and half the pool; full of requests, an iteration takes as long as the whole one's."""
-    whole = engine.step_time
-    return replace(
-        engine,
-        step_time=replace(
-            whole,
-            per_sequence_s=whole.per_sequence_s / SHARE,
-            per_cached_token_s=whole.per_cached_token_s / SHARE,
-            prefill_s_per_token=whole.prefill_s_per_token / SHARE,
-        ),
-        max_batch_size=round(engine.max_batch_size * SHARE),
-        kv_blocks=round(engine.kv_blocks * SHARE),
-    )
 
 
 def _ttlts(

@@ -237,7 +237,8 @@ def engines(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> No
 def rule(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> None:
     """On other prompts' answers (another model) and seeds of its own."""
     records = castillo(OTHER_MODEL)
-    weights = (0.25, 0.5, 1.0, 2.0, 4.0)
+    weights = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+    boosts = [contender("gittins-boost", f"c={weight:g}", tail_weight=weight) for weight in weights]
     lines = [f"{'':24}" + "".join(f"{f'c = {weight:g}':>18}" for weight in weights)]
     allowed = set(weights)
     for arrivals in ARRIVALS:
@@ -248,9 +249,9 @@ def rule(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> None:
                 (f"{name} s{100 + s}", draw(records, profile("kv-bound"), rho, options.requests, 100 + s))
                 for s in seeds
             ]
-            table = run_all(runs, traces, "kv-bound", (FCFS, *BOOSTS))
+            table = run_all(runs, traces, "kv-bound", (FCFS, *boosts))
             cells = []
-            for boost in BOOSTS:
+            for boost in boosts:
                 mean, p99 = (float(np.mean(ratios(table, boost.label, n))) for n in ("mean", "p99"))
                 cells.append(f"{mean:>10.3f} / {p99:.3f}")
                 if arrivals != "Poisson" and p99 > 1.5:

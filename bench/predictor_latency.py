@@ -37,6 +37,8 @@ from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series_key import SeriesKey
 from sagesched_predictor.training.export import export_encoder
 
+READY = 20_000
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -54,12 +56,14 @@ class Embedded:
     """Stands in for the encoder where only what follows it is timed: a new direction for every prompt."""
 
     def __init__(self, dimension: int) -> None:
-        self._rng = np.random.default_rng(1)
-        self._dimension = dimension
+        self._vectors = random_unit_vectors(np.random.default_rng(1), READY, dimension)
+        self._num_given = 0
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        """Random unit vectors."""
-        return random_unit_vectors(self._rng, len(texts), self._dimension)
+        """Random unit vectors, made beforehand."""
+        at = self._num_given % (READY - len(texts))
+        self._num_given += len(texts)
+        return self._vectors[at : at + len(texts)]
 
 
 class Switched(Embedded):

@@ -30,6 +30,7 @@ from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import TraceRequest, draw_trace
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.distribution import LengthDistribution
+from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.training.fitting import Fitted
 from sagesched_predictor.training.held_out import fold_of
 from sagesched_predictor.training.network import FloatMatrix
@@ -43,7 +44,23 @@ POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
 
 
 class Frozen(Learned):
-    """Learns nothing more."""
+    """Learns nothing more, so that one serves all policies of a seed and says the same of the same prompt."""
+
+    def __init__(self, predictor: Predictor, model: str) -> None:
+        super().__init__(predictor, model)
+        self._pool = super().pool()  # news only once, and each policy is to hear it
+        self._said: dict[tuple[str, int, int], LengthDistribution | None] = {}
+
+    def pool(self) -> LengthDistribution | None:
+        """The lengths of what was observed."""
+        return self._pool
+
+    def predict(self, request: TraceRequest) -> LengthDistribution | None:
+        """Asked once for each prompt."""
+        key = (request.prompt, request.prompt_tokens, request.max_tokens)
+        if key not in self._said:
+            self._said[key] = super().predict(request)
+        return self._said[key]
 
     def observe(self, request: TraceRequest) -> LengthDistribution | None:
         """Nothing."""
@@ -64,13 +81,16 @@ def one_seed(
     trace = draw_trace(
         replayed, profile=engine, rho=options.rho, num_requests=options.requests, seed=seed, repeats=True
     )
+
+    def adapted() -> Knowledge:
+        predictor = predictor_of(fitted, pooled)
+        observe_records(predictor, observed, seed=seed, model=options.model)
+        return (Frozen if options.frozen else Learned)(predictor, options.model)
+
+    frozen = adapted() if options.frozen else None
     runs = []
     for name in options.policy or POLICIES:
-        knowledge: Knowledge = Ignorance()
-        if name not in BLIND:
-            predictor = predictor_of(fitted, pooled)
-            observe_records(predictor, observed, seed=seed, model=options.model)
-            knowledge = (Frozen if options.frozen else Learned)(predictor, options.model)
+        knowledge = Ignorance() if name in BLIND else frozen or adapted()
         settings = ReplaySettings(policy=PolicySettings(name=name))
         runs.append(run_figures(replay(trace, engine, settings, knowledge)))
     return runs
@@ -112,7 +132,7 @@ def main() -> None:
     names = [run.policy for run in results[0]]
     mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
     ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
-    for better in ("sagesched", "gittins-boost"):
+    for better in ("sagesched", "mean-cost", "gittins-boost"):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):
                 gap = ratios[:, names.index(better)] - ratios[:, names.index(other)]

@@ -8,6 +8,8 @@ STAGE is one of
   level1 ...      scenarios of that level: 1 is what CI runs, 3 needs programs that take long to build
   NAME            one scenario, for instance rolling_update_streams_finish
 Without one: levels 1 and 2. Each stage takes up what an earlier one left in the cache.
+With E2E_CONTEXT=NAME, a context of your kubeconfig, the scenarios run on that cluster, but for those that
+need the processes of a node.
 """
 
 from __future__ import annotations

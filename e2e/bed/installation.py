@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster.errors import ClusterError
-from cluster.node.single_node import SingleNode
+from cluster.kubectl import Cluster
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "sagesched-system"
 RELEASE = "sagesched"
 
 
-def is_installed(cluster: SingleNode) -> bool:
+def is_installed(cluster: Cluster) -> bool:
     """Whether the release is there."""
     return cluster.run("helm", "status", RELEASE, "-n", NAMESPACE).returncode == 0
 
 
-def ensure_installed(cluster: SingleNode) -> None:
+def ensure_installed(cluster: Cluster) -> None:
     """Install the operator, one replica, where it is not; returns when it is ready."""
     if not is_installed(cluster):
         arguments = ["install", RELEASE, str(ROOT / "charts" / "sagesched"), "-n", NAMESPACE]
@@ -25,7 +25,7 @@ def ensure_installed(cluster: SingleNode) -> None:
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
 
 
-def forget_kinds(cluster: SingleNode) -> None:
+def forget_kinds(cluster: Cluster) -> None:
     """Start the operator anew, so that it sees at once which kinds of others the cluster has now.
 
     It would look for itself every five minutes.
@@ -34,7 +34,7 @@ def forget_kinds(cluster: SingleNode) -> None:
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
 
 
-def remove(cluster: SingleNode) -> None:
+def remove(cluster: Cluster) -> None:
     """Take the release, its namespace and the definition of pools away: the cluster is as new."""
     if is_installed(cluster):
         helm(cluster, "uninstall", RELEASE, "-n", NAMESPACE, "--wait")
@@ -42,7 +42,7 @@ def remove(cluster: SingleNode) -> None:
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
-def helm(cluster: SingleNode, *arguments: str) -> str:
+def helm(cluster: Cluster, *arguments: str) -> str:
     """Run helm; returns what it prints.
 
     Raises:

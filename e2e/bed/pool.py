@@ -10,6 +10,7 @@ from typing import Any
 
 from bed.images import TRITON
 from cluster.errors import ClusterError
+from cluster.kubectl import Cluster
 from cluster.node.single_node import SingleNode
 
 _POLL_S = 0.3
@@ -21,7 +22,7 @@ MODEL = "emulated-8b"
 class Pool:
     """A pool in a namespace of its own."""
 
-    def __init__(self, cluster: SingleNode, name: str = "llama", namespace: str = "default") -> None:
+    def __init__(self, cluster: Cluster, name: str = "llama", namespace: str = "default") -> None:
         """Take the names; nothing is made yet."""
         self.cluster = cluster
         self.name = name
@@ -83,7 +84,8 @@ class Pool:
         return status
 
     def crash(self, pod: Mapping[str, Any], container: str) -> None:
-        """Kill a container's first process."""
+        """Kill a container's first process; only on a node of the bed's own."""
+        assert isinstance(self.cluster, SingleNode)
         [status] = [each for each in container_statuses(pod) if each["name"] == container]
         self.cluster.containers.kill(status["containerID"])
 
@@ -171,7 +173,7 @@ def restarts(pod: Mapping[str, Any]) -> dict[str, int]:
 
 
 @contextmanager
-def a_pool(cluster: SingleNode, namespace: str, spec: Mapping[str, Any]) -> Iterator[Pool]:
+def a_pool(cluster: Cluster, namespace: str, spec: Mapping[str, Any]) -> Iterator[Pool]:
     """A settled pool in a namespace of its own, both gone afterwards.
 
     The namespace enforces the strictest of Kubernetes' pod security standards.

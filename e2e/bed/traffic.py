@@ -11,7 +11,7 @@ from typing import Self
 
 from bed.load import Account, Load
 from cluster.errors import ClusterError
-from cluster.node.single_node import SingleNode
+from cluster.kubectl import Cluster
 
 _END_TIMEOUT_S = 330.0
 
@@ -19,7 +19,7 @@ _END_TIMEOUT_S = 330.0
 class Traffic:
     """Sends from `__enter__` on; `end` waits until everything open has ended and returns the account."""
 
-    def __init__(self, cluster: SingleNode, load: Load) -> None:
+    def __init__(self, cluster: Cluster, load: Load) -> None:
         """Prepare; nothing is sent yet."""
         self._cluster = cluster
         self._load = load

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 
-from cluster.node.layout import NODE
-from cluster.node.single_node import SingleNode
+from cluster.kubectl import Cluster
 
 
-def usage(cluster: SingleNode, namespace: str) -> str:
+def usage(cluster: Cluster, namespace: str) -> str:
     """Of every container of a namespace's pods, in words; the largest where pods have one of that name.
 
     Kubelet measures about every ten seconds: memory is the working set, CPU a mean over that time.
     """
-    path = f"/api/v1/nodes/{NODE}/proxy/stats/summary"
+    nodes = [each["metadata"]["name"] for each in cluster.get("nodes")["items"]]
+    paths = [f"/api/v1/nodes/{node}/proxy/stats/summary" for node in nodes]
+    pods = [pod for path in paths for pod in json.loads(cluster.kubectl("get", "--raw", path))["pods"]]
     most: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for pod in json.loads(cluster.kubectl("get", "--raw", path))["pods"]:
+    for pod in pods:
         if pod["podRef"]["namespace"] == namespace:
             for container in pod.get("containers", ()):
                 memory = container.get("memory", {}).get("workingSetBytes", 0) / 2**20

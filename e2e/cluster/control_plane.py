@@ -5,13 +5,12 @@ There is no kubelet: pods are stored and scheduled but never run.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from kubernetes import client
 from kubernetes import config as kubernetes_config
@@ -19,6 +18,8 @@ from kubernetes import config as kubernetes_config
 from cluster import audit, commands, credentials
 from cluster.daemon import Daemon
 from cluster.errors import ClusterError, StartError
+from cluster.kubectl import Kubectl
+from cluster.plane_files import write_plane_files
 from cluster.ports import free_ports
 from cluster.questions import answers_well
 from cluster.tools import Tools, ensure_tools
@@ -29,7 +30,7 @@ PORT_TRIES = 3
 DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
 
-class ControlPlane:
+class ControlPlane(Kubectl):
     """Starts on `__enter__`, which returns when all is ready to use; throws all away on exit."""
 
     def __init__(
@@ -104,26 +105,6 @@ class ControlPlane:
             command, input=stdin, capture_output=True, text=True, timeout=KUBECTL_TIMEOUT_S, check=False
         )
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl as admin; returns what it prints.
-
-        Args:
-            arguments: as on a command line.
-            stdin: text for `-f -`.
-
-        Raises:
-            ClusterError: kubectl failed; the message is what it printed.
-        """
-        done = self.run("kubectl", *arguments, stdin=stdin)
-        if done.returncode:
-            raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
-
-    def get(self, *arguments: str) -> dict[str, Any]:
-        """`kubectl get ... -o json`, parsed."""
-        document: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
-        return document
-
     def kubeconfig_of(self, namespace: str, service_account: str) -> Path:
         """A kubeconfig that acts as a service account, by a token of two hours; returns the file."""
         token = self.kubectl("create", "token", service_account, "-n", namespace, "--duration=2h").strip()
@@ -163,7 +144,6 @@ class ControlPlane:
         tools = self.tools
         folder = self._keep or Path(tempfile.mkdtemp(prefix="sagesched-cluster-"))
         try:
-            self._write_files(folder)
             self._start_server(tools, folder)
             self._start_controllers(tools)
         except BaseException:
@@ -175,20 +155,11 @@ class ControlPlane:
         """End everything and remove its state."""
         self._end(self.layout.folder)
 
-    def _write_files(self, folder: Path) -> None:
-        for name in ("certs", "log"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        credentials.write_signing_key(folder / "certs" / "sa.key", folder / "certs" / "sa.pub")
-        self._tokens = credentials.write_tokens(folder / "tokens.csv")
-        (folder / "audit.yaml").write_text(audit.POLICY)
-
     def _start_server(self, tools: Tools, folder: Path) -> None:
         for attempt in range(1, PORT_TRIES + 1):
             api_port, etcd_port, peer_port = free_ports(3)
             self._layout = commands.Layout(folder, api_port, etcd_port, peer_port)
-            for name, token in self._tokens.items():
-                file = self._layout.kubeconfig(name)
-                credentials.write_kubeconfig(file, self.url, self._layout.authority, token)
+            self._tokens = write_plane_files(self._layout)
             self._add("etcd", commands.etcd(tools, self._layout)).start()
             command = commands.api_server(tools, self._layout, audits=self._audits, extra=self._flags)
             self._add("kube-apiserver", command)

@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster.errors import StartError
+from cluster.starting import start, wait_until
 
 STOP_TIMEOUT_S = 10.0
-POLL_S = 0.05
-LOG_TAIL_CHARACTERS = 1500
 _PR_SET_PDEATHSIG = 1
 
 _DIE_WITH_PARENT = f"""
@@ -55,14 +53,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start the process; it may not be ready yet."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-ISc", _DIE_WITH_PARENT, *self._command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = start([sys.executable, "-ISc", _DIE_WITH_PARENT, *self._command], self._log)
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
         """Poll until `is_ready`.
@@ -70,21 +61,7 @@ class Daemon:
         Raises:
             StartError: the process ended or the time is over.
         """
-        deadline = time.monotonic() + timeout_s
-        while not is_ready():
-            self.check_alive()
-            if time.monotonic() > deadline:
-                raise StartError(f"{self.name} was not ready within {timeout_s:.0f} s:\n{self._log_tail()}")
-            time.sleep(POLL_S)
-
-    def check_alive(self) -> None:
-        """Make sure that the process still runs.
-
-        Raises:
-            StartError: it has ended by itself.
-        """
-        if self._process is None or self._process.poll() is not None:
-            raise StartError(f"{self.name} has ended:\n{self._log_tail()}")
+        wait_until(is_ready, lambda: self._running() is not None, self.name, self._log, timeout_s)
 
     def stop(self) -> None:
         """End it and wait; one that takes too long is killed. Nothing happens where it does not run."""
@@ -108,8 +85,3 @@ class Daemon:
 
     def _running(self) -> subprocess.Popen[bytes] | None:
         return self._process if self._process is not None and self._process.poll() is None else None
-
-    def _log_tail(self) -> str:
-        return (
-            self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:] if self._log.exists() else "(no log)"
-        )

@@ -32,32 +32,34 @@ _NEEDLESS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/l
 _SHARED = ("constraints.txt", "pyproject.toml", "README.md", "LICENSE", "NOTICE", ".dockerignore")
 _SOURCES = ("predictor", "gateway", "emulator", "replay", "operator")
 _TIMEOUT_S = 3600
-_KEPT = 3
-"""Archives per image that stay in the cache: those of other checkouts, and of a moment ago."""
+_KEPT = 4
+"""Archives per image that stay: the previous release's, other checkouts', and those of a moment ago."""
 
 # A registry that is reached through a proxy of one's own is trusted as this machine trusts it.
 _TRUST = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
-def archives(names: Iterable[str]) -> dict[str, Path]:
+def archives(names: Iterable[str], checkout: Path | None = None) -> dict[str, Path]:
     """Archives of the images `localhost/sagesched-NAME:KEY`, built first where the cache lacks them.
 
     Args:
         names: some of `NAMES`.
+        checkout: folder of another version's sources; this one's where left out.
 
     Raises:
         ToolError: buildah or debootstrap are missing and not for us to install, or a build failed.
     """
     folder = default_cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    made = {name: folder / f"{name}-{image_key(name)}.tar" for name in names}
+    root = checkout or ROOT
+    made = {name: folder / f"{name}-{image_key(name, root)}.tar" for name in names}
     missing = [name for name, archive in made.items() if not archive.exists()]
     if missing:
         ensure_programs(PROGRAMS)
         with _alone(folder):
             for name in missing:
                 if not made[name].exists():
-                    _build(folder, name, made[name])
+                    _build(folder, root, name, made[name])
             _buildah(folder, "rm", "--all")  # what builds have left open
     for archive in made.values():
         os.utime(archive)
@@ -86,17 +88,17 @@ def _base_key() -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
-def _build(folder: Path, name: str, archive: Path) -> None:
+def _build(folder: Path, root: Path, name: str, archive: Path) -> None:
     base = _base(folder)
-    image = f"localhost/sagesched-{name}:{image_key(name)}"
+    image = f"localhost/sagesched-{name}:{image_key(name, root)}"
     began = _say(f"building the image {name}")
     trust = [f"--volume={place}:{place}:ro" for place in _TRUST if place.exists()]
-    arguments = {"BASE": base, "REVISION": _revision()}
+    arguments = {"BASE": base, "REVISION": _revision(root)}
     _buildah(
         folder,
         *("build", "--isolation=chroot", "--network=host", "--layers", "--pull-never", *trust),
         *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-        *(f"--file={ROOT / 'images' / name / 'Dockerfile'}", f"--tag={image}", str(ROOT)),
+        *(f"--file={root / 'images' / name / 'Dockerfile'}", f"--tag={image}", str(root)),
     )
     unfinished = archive.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -152,10 +154,11 @@ def _forget_old(folder: Path, name: str) -> None:
         subprocess.run(
             [_program("buildah"), *_storage(folder), "rmi", image], capture_output=True, check=False
         )
+    _buildah(folder, "rmi", "--prune")  # layers that no image is made of any more
 
 
-def _revision() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+def _revision(root: Path) -> str:
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from bed.installation import ensure_installed
 from bed.pool import MakePool, a_pool
-from bed.provider import ready_cluster
+from bed.provider import is_users_own, ready_cluster
 from bed.record import Record
 from cluster.addon_families import ADDON_FAMILIES
-from cluster.node.single_node import SingleNode
+from cluster.kubectl import Cluster
 from cluster.tools import ensure_tools
 
 _RECORD = pytest.StashKey[Record]()
@@ -27,6 +27,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     levels = set(filter(None, config.getoption("--levels").split(",")))
     if levels:
         items[:] = [item for item in items if _level(item) in levels]
+    if is_users_own():
+        left_out = [item for item in items if item.get_closest_marker("own_node")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def _level(item: pytest.Item) -> str:
@@ -37,6 +41,9 @@ def _level(item: pytest.Item) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e`, 3 by name only")
     config.addinivalue_line("markers", "needs(*families): programs of others, built beforehand")
+    config.addinivalue_line(
+        "markers", "own_node: needs the bed's own node: its processes, its images, or leave to take all away"
+    )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -49,13 +56,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[SingleNode]:
+def cluster() -> Iterator[Cluster]:
     with ready_cluster() as ready:
         yield ready
 
 
 @pytest.fixture
-def installed(cluster: SingleNode) -> SingleNode:
+def installed(cluster: Cluster) -> Cluster:
     ensure_installed(cluster)
     return cluster
 
@@ -68,7 +75,7 @@ def record(request: pytest.FixtureRequest) -> Record:
 
 
 @pytest.fixture
-def make_pool(installed: SingleNode, request: pytest.FixtureRequest) -> MakePool:
+def make_pool(installed: Cluster, request: pytest.FixtureRequest) -> MakePool:
     """A settled pool, in a namespace named for the scenario."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:50].strip("-")
     return lambda spec: a_pool(installed, f"{name}-{int(time.time()) % 10000}", spec)

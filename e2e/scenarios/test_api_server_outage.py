@@ -17,6 +17,7 @@ _OUTAGE_S = 45.0
 _SOON_S = 60.0
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(400)
 def test_api_server_outage(make_pool: MakePool, record: Record) -> None:

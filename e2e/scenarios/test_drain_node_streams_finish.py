@@ -22,6 +22,7 @@ def uncordoned(installed: SingleNode) -> Iterator[SingleNode]:
     installed.kubectl("uncordon", NODE)
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(600)
 def test_drain_node_streams_finish(uncordoned: SingleNode, make_pool: MakePool, record: Record) -> None:

@@ -12,6 +12,7 @@ from bed.record import Record
 from bed.traffic import Traffic
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_gateway_crash(make_pool: MakePool, record: Record) -> None:

@@ -19,6 +19,7 @@ _PLACE = "argo-cd-statuses"
 _NOWHERE = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.needs(ARGO_CD_HEALTH.name)
 @pytest.mark.timeout(420)

@@ -46,6 +46,7 @@ def cluster_with_flux(cluster: SingleNode) -> Iterator[SingleNode]:
     cluster.kubectl("delete", "--ignore-not-found", "-k", str(manifests))
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.needs(SOURCE_CONTROLLER.name, KUSTOMIZE_CONTROLLER.name)
 @pytest.mark.timeout(900)

@@ -29,6 +29,7 @@ def empty_cluster(cluster: SingleNode) -> Iterator[SingleNode]:
     cluster.run("kubectl", "delete", "llmsp", "emulated", "--ignore-not-found")
 
 
+@pytest.mark.own_node
 @pytest.mark.level(1)
 @pytest.mark.timeout(600)
 def test_helm_install_then_first_tokens(empty_cluster: SingleNode, record: Record) -> None:

@@ -14,12 +14,14 @@ from bed.load import Load
 from bed.pool import MakePool, Pool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
+from bed.troubles import leader
 from cluster.node.single_node import SingleNode
 
 _PROMISED_S = 25.0
 """A lease lasts 15 seconds, others look every 4, and what is asked has to be done."""
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_leader_failover(make_pool: MakePool, record: Record) -> None:
@@ -35,7 +37,7 @@ def test_leader_failover(make_pool: MakePool, record: Record) -> None:
                 began = time.monotonic()
                 try:
                     pool.patch({"scheduling": {"policy": "fcfs"}})
-                    pool.wait(lambda: _holder(cluster) != _name(old), "led by another", 60)
+                    pool.wait(lambda: leader(cluster) != _name(old), "led by another", 60)
                     led_s = time.monotonic() - began
                     pool.wait(lambda: _told_policy(pool) == "fcfs", "under the new settings", 60)
                     acted_s = time.monotonic() - began
@@ -45,9 +47,9 @@ def test_leader_failover(make_pool: MakePool, record: Record) -> None:
                     f"leader (process {frozen}) stopped: another leads after {led_s:.1f} s, "
                     f"a change made meanwhile is in the gateways' settings after {acted_s:.1f} s"
                 )
-                new = _holder(cluster)
+                new = leader(cluster)
                 time.sleep(15.0)
-                assert _holder(cluster) == new
+                assert leader(cluster) == new
                 account = traffic.end()
         finally:
             cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", f"--replicas={before}")
@@ -58,18 +60,12 @@ def test_leader_failover(make_pool: MakePool, record: Record) -> None:
     assert account.errors == {}
 
 
-def _holder(cluster: SingleNode) -> str:
-    leases = cluster.get("-n", NAMESPACE, "leases")["items"]
-    [lease] = [each for each in leases if each["metadata"]["name"].startswith(RELEASE)]
-    return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
-
-
 def _name(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["name"])
 
 
 def _leader(cluster: SingleNode) -> dict[str, Any]:
-    name = _holder(cluster)
+    name = leader(cluster)
     return cluster.get("-n", NAMESPACE, "pod", name)
 
 

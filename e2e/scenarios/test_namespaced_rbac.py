@@ -31,6 +31,7 @@ def team(cluster: SingleNode) -> Iterator[SingleNode]:
     cluster.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io")
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_namespaced_rbac(team: SingleNode, record: Record) -> None:

@@ -7,6 +7,7 @@ from statistics import fmean
 
 import pytest
 
+from bed.installation import NAMESPACE
 from bed.load import Account, Load, Request
 from bed.pool import MakePool, emulated
 from bed.record import Record
@@ -45,7 +46,8 @@ def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> 
                 90,
             )
             told = pool.wait(lambda: pool.status()["policyInEffect"] == "gittins-boost", "told in status", 60)
-            record.proved(f"under load: {usage(pool.cluster, pool.namespace)}")
+            for namespace in (pool.namespace, NAMESPACE):
+                record.proved(f"under load: {usage(pool.cluster, namespace)}")
             after = traffic.wait(120)
         pods = [each["metadata"]["uid"] for each in pool.pods()]
     record.proved(f"kubectl apply to policy in effect: {applied:.1f} s, to status: {applied + told:.1f} s")

@@ -17,6 +17,7 @@ from bed.traffic import Traffic
 _ROOM_BYTES, _ASKED_BYTES = 2 * 2**20, 64 * 2**20
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_predictor_out_of_memory(make_pool: MakePool, record: Record) -> None:

@@ -14,6 +14,7 @@ from cluster.node.single_node import SingleNode
 _METRIC = "sagesched_pool_wanted_replicas"
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.needs(PROMETHEUS_ADAPTER.name)
 @pytest.mark.timeout(600)

@@ -27,6 +27,7 @@ def with_keda(installed: SingleNode) -> Iterator[None]:
     forget_kinds(installed)
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.needs(KEDA.name)
 @pytest.mark.timeout(900)

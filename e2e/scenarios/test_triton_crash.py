@@ -17,6 +17,7 @@ _NUM = 12
 _CAP = 600
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_triton_crash(make_pool: MakePool, record: Record) -> None:

@@ -14,6 +14,7 @@ from cluster.node.single_node import SingleNode
 _SCOPES = ("--namespaced=true", "--namespaced=false")
 
 
+@pytest.mark.own_node
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_uninstall_leaves_nothing(installed: SingleNode, make_pool: MakePool, record: Record) -> None:

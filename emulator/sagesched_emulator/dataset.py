@@ -1,11 +1,11 @@
 """The dataset format: one JSON object per line, a prompt and how long its answers are.
 
 Fields: `prompt`, and `output_tokens` or `output_samples`, or both; optional `prompt_tokens`, `max_tokens`,
-`arrival_s`, `model`, `dataset`, `id`. A line with samples says how long answers to this prompt are, and a
-trace draws one of them as what happens. A line with `output_tokens` says what happened; samples beside it are
-other answers to the same prompt; with `censored` true it was cut off there. `max_tokens` is a field of its
-own with a fixed default, because a gateway may see it and must learn nothing about the true length from it.
-Unknown fields are ignored, so that a user's own log can serve.
+`arrival_s`, `model`, `dataset`, `id`, `tenant`, `priority`, `deadline_s`. A line with samples says how long
+answers to this prompt are, and a trace draws one of them as what happens. A line with `output_tokens` says
+what happened; samples beside it are other answers to the same prompt; with `censored` true it was cut off
+there. `max_tokens` is a field of its own with a fixed default, because a gateway may see it and must learn
+nothing about the true length from it. Unknown fields are ignored, so that a user's own log can serve.
 
 A gateway's own recording is such a file. Its lines have an `outcome`; those of requests that ended before
 their first token say nothing about lengths and are skipped. It may have been made without prompts: whoever
@@ -42,6 +42,9 @@ class Record:
         dataset: where the prompt comes from, for tables.
         id: the request's own name, if it has one.
         censored: the answer was cut off at `output_tokens`, whatever `max_tokens` is.
+        tenant: on whose behalf it came; empty where not told.
+        priority: its band, higher first.
+        deadline_s: seconds from arrival until its last token is wanted, above 0; None for no deadline.
     """
 
     prompt: str
@@ -54,6 +57,9 @@ class Record:
     dataset: str = ""
     id: str | None = None
     censored: bool = False
+    tenant: str = ""
+    priority: int = 0
+    deadline_s: float | None = None
 
 
 def read_dataset(path: str | Path, *, needs_prompts: bool = True) -> list[Record]:
@@ -121,6 +127,9 @@ def _parsed(line: str, needs_prompts: bool) -> Record | None:
         dataset=_text(fields, "dataset"),
         id=_text(fields, "id") or None,
         censored=_flag(fields, "censored"),
+        tenant=_text(fields, "tenant"),
+        priority=_band(fields, "priority"),
+        deadline_s=_instant(fields, "deadline_s"),
     )
 
 
@@ -137,16 +146,24 @@ def _check_promptless(fields: Mapping[str, object], prompt_tokens: int | None, n
         raise ValueError("'prompt' is missing or empty, and so is 'prompt_tokens'")
 
 
+_PLAIN = (
+    *("output_tokens", "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id", "tenant"),
+    "deadline_s",
+)
+
+
 def _unparsed(record: Record) -> dict[str, object]:
     fields: dict[str, object] = {"prompt": record.prompt} if record.prompt else {}
     if record.output_samples:
         fields["output_samples"] = list(record.output_samples)
-    for name in ("output_tokens", "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id"):
+    for name in _PLAIN:
         value = getattr(record, name)
         if value not in (None, ""):
             fields[name] = value
     if record.censored:
         fields["censored"] = True
+    if record.priority:
+        fields["priority"] = record.priority
     return fields
 
 
@@ -184,6 +201,13 @@ def _samples(fields: Mapping[str, object]) -> tuple[int, ...]:
     if not isinstance(values, list):
         raise ValueError(f"'output_samples' must be a list of token counts, got {values!r:.40}")
     return tuple(_whole(value, "output_samples") for value in values)
+
+
+def _band(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"'{name}' must be a whole number, got {value!r:.40}")
+    return value
 
 
 def _instant(fields: Mapping[str, object], name: str) -> float | None:

@@ -2,6 +2,7 @@
 
 `kv-bound` and `slot-bound` are two plain engines on which one resource is always scarce; published figures
 refer to them. `kv-ahead` is `kv-bound` with KV reserved for `max_tokens` ahead.
+`kv-half` is half of it: what one of two tenants has of `kv-bound`.
 `instant` takes almost no time, so that what remains is overhead of the path to it.
 
 `h100-8b`, `h200-8b` (Llama-3.1-8B, bfloat16) and `h100-32b` (Qwen3-32B, FP8) stand for real engines.
@@ -112,6 +113,28 @@ class EngineProfile:
         )
 
 
+def halved(engine: EngineProfile) -> EngineProfile:
+    """Half the slots and half the pool; full of requests, an iteration takes as long as the whole one's."""
+    whole, rates = engine.step_time, engine.work_rates
+    return replace(
+        engine,
+        step_time=replace(
+            whole,
+            per_sequence_s=2 * whole.per_sequence_s,
+            per_cached_token_s=2 * whole.per_cached_token_s,
+            prefill_s_per_token=2 * whole.prefill_s_per_token,
+        ),
+        max_batch_size=max(engine.max_batch_size // 2, 1),
+        kv_blocks=max(engine.kv_blocks // 2, 1),
+        work_rates=rates
+        and WorkRates(
+            per_prompt_token_s=2 * rates.per_prompt_token_s,
+            per_output_token_s=2 * rates.per_output_token_s,
+            per_token_step_s=2 * rates.per_token_step_s,
+        ),
+    )
+
+
 _PLAIN_STEP = StepTime(
     base_s=10e-3, per_sequence_s=20e-6, per_cached_token_s=40e-9, prefill_s_per_token=70e-6
 )
@@ -127,6 +150,8 @@ _KV_BOUND = EngineProfile(
 )
 
 _KV_AHEAD = replace(_KV_BOUND, name="kv-ahead", kv_policy=KvPolicy.GUARANTEED_NO_EVICT)
+
+_KV_HALF = replace(halved(_KV_BOUND), name="kv-half")
 
 _SLOT_BOUND = EngineProfile(
     name="slot-bound",
@@ -193,7 +218,7 @@ _H100_32B = EngineProfile(
 
 PROFILES: dict[str, EngineProfile] = {
     known.name: known
-    for known in (_KV_BOUND, _SLOT_BOUND, _KV_AHEAD, _H100_8B, _H200_8B, _H100_32B, _INSTANT)
+    for known in (_KV_BOUND, _SLOT_BOUND, _KV_AHEAD, _KV_HALF, _H100_8B, _H200_8B, _H100_32B, _INSTANT)
 }
 
 

@@ -110,6 +110,9 @@ class Trace:
                 dataset=request.dataset,
                 id=request.id,
                 censored=request.is_cut_off,
+                tenant=request.tenant,
+                priority=request.priority,
+                deadline_s=request.deadline_s,
             )
             for request in self.requests
         ]
@@ -197,6 +200,9 @@ def _request(index: int, record: Record, rng: np.random.Generator) -> TraceReque
         dataset=record.dataset,
         model=record.model,
         is_cut_off=record.censored,
+        tenant=record.tenant,
+        priority=record.priority,
+        deadline_s=record.deadline_s,
     )
 
 

@@ -106,7 +106,8 @@ def _repository(options: argparse.Namespace) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"sagesched-gateway: {message}", file=sys.stderr)
+    for line in message.splitlines():
+        print(f"sagesched-gateway: {line}", file=sys.stderr)
     return code
 
 

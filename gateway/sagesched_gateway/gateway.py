@@ -41,9 +41,7 @@ from sagesched_gateway.parts import (
     StartError,
     certificates_of,
     engine_settings_of,
-    policy_of,
     predictor_of,
-    pressure_of,
     queue_limits_of,
     refuse_both_runtimes,
     tokenizer_of,
@@ -53,6 +51,7 @@ from sagesched_gateway.pod.clients import num_connected
 from sagesched_gateway.readiness import GatewayReadiness
 from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.settings.config import GatewayConfig
+from sagesched_gateway.settings.core import policy_of, pressure_of
 from sagesched_gateway.settings.limits import LiveLimits
 from sagesched_gateway.settings.live import LiveSettings
 from sagesched_gateway.settings.reload import Reloader

@@ -9,20 +9,10 @@ from sagesched_gateway.dispatch.capacity import EngineSettings
 from sagesched_gateway.dispatch.prediction import NoPrediction, PredictionProcess, WorkerOptions
 from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.scheduling.capacity import KvPolicy
-from sagesched_gateway.scheduling.settings import (
-    DeadlineSettings,
-    EvictFirst,
-    OverloadSettings,
-    PolicySettings,
-    PressureSettings,
-    TenantSettings,
-)
-from sagesched_gateway.settings.config import GatewayConfig
 from sagesched_gateway.settings.sections.engine import EngineConfig
 from sagesched_gateway.settings.sections.limits import LimitsConfig
 from sagesched_gateway.settings.sections.listen import TlsConfig
 from sagesched_gateway.settings.sections.predictor import CalibrationConfig, PredictorConfig
-from sagesched_gateway.settings.sections.scheduling import SchedulingConfig
 from sagesched_gateway.tls.certificates import CertificateError
 from sagesched_gateway.tls.follower import CertificateFollower
 from sagesched_gateway.tokenizer import ModelTokenizer
@@ -61,36 +51,6 @@ def certificates_of(config: TlsConfig) -> CertificateFollower | None:
         return CertificateFollower(Path(config.folder), asks_clients=config.require_client_certificates)
     except CertificateError as error:
         raise StartError(f"listen.tls: {error}") from error
-
-
-def policy_of(config: SchedulingConfig) -> PolicySettings:
-    """The policy and its knobs."""
-    return PolicySettings(
-        name=config.policy,
-        tail_weight=config.tail_weight,
-        age_guard=config.age_guard,
-        lower_quantile=config.lower_quantile,
-        upper_quantile=config.upper_quantile,
-        evict_first=EvictFirst(config.evict_first.lower()),
-        max_evictions=config.max_evictions,
-    )
-
-
-def pressure_of(config: GatewayConfig) -> PressureSettings:
-    """What happens when there is more to do than the engine can; waits are always measured, for `/status`."""
-    tenants = config.tenants
-    return PressureSettings(
-        deadlines=DeadlineSettings(
-            refuse_below=config.deadlines.refuse_below, drop_below=config.deadlines.drop_below
-        ),
-        overload=OverloadSettings(
-            max_backlog_s=config.limits.queued_s, sheddable_below=config.limits.sheddable_below
-        ),
-        tenants=TenantSettings(weights=dict(tenants.weights), default_weight=tenants.default_weight)
-        if tenants.enabled
-        else None,
-        measure_waits=True,
-    )
 
 
 def queue_limits_of(config: LimitsConfig) -> QueueLimits:

@@ -190,7 +190,7 @@ class GatewayStatus:
     """The whole report.
 
     Attributes:
-        schema: `SCHEMA` of the writer.
+        schema: version of this form, `SCHEMA` where it was written.
         ready: the gateway should be given work.
         reason: why it is not ready; empty when it is.
         draining: it is shutting down.

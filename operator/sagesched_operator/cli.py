@@ -110,9 +110,9 @@ def _start_logging(level: str, format_: str) -> None:
 def _installation(options: argparse.Namespace) -> Installation:
     known = {item.name for item in fields(Installation)} - {"namespace"}
     given = {name: value for name, value in vars(options).items() if name in known and value is not None}
-    if "operator_labels" in given:
-        pairs = [pair.partition("=")[::2] for pair in given["operator_labels"].split(",")]
-        given["operator_labels"] = tuple((key, value) for key, value in pairs)
+    for name in ("operator_labels", "monitor_labels"):
+        pairs = [pair.partition("=")[::2] for pair in given.get(name, "").split(",") if pair]
+        given[name] = tuple((key, value) for key, value in pairs)
     return Installation(namespace=options.namespace_of_operator, **given)
 
 
@@ -197,6 +197,12 @@ def _add_installation(parser: argparse.ArgumentParser) -> None:
         "--operator-labels",
         default=",".join("=".join(pair) for pair in default.operator_labels),
         help="labels of the operator's pods (%(default)s)",
+    )
+    group.add_argument(
+        "--monitor-labels",
+        default="",
+        metavar="KEY=VALUE,...",
+        help="labels by which Prometheus finds PodMonitors and PrometheusRules",
     )
     group.add_argument(
         "--allow-host-path",

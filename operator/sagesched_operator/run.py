@@ -38,6 +38,9 @@ _LOG = logging.getLogger(__name__)
 _GATHER_S = 0.05
 """Changes of a pool's children come in bursts; one look serves all that come within this time."""
 
+_HEAR_S = 15.0
+"""Longest wait for the first round of reports, many of them unreachable."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -95,9 +98,9 @@ class Operator:
         workers = Workers(self._queue, reconciler, self._metrics)
         parts = [
             children.run(),
-            aggregator.run(),
+            aggregator.run(children.synced),
             elector.run(),
-            self._lead(elector, children, workers),
+            self._lead(elector, children, aggregator, workers),
         ]
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -131,9 +134,14 @@ class Operator:
         if self._failure is not None:
             raise self._failure
 
-    async def _lead(self, elector: Elector, children: Children, workers: Workers) -> None:
+    async def _lead(
+        self, elector: Elector, children: Children, aggregator: Aggregator, workers: Workers
+    ) -> None:
         await children.synced()
         await self._follows_pools.wait()
+        with contextlib.suppress(TimeoutError):
+            # Before the gateways have been heard a pool's status would be written as unknown, and back again.
+            await asyncio.wait_for(aggregator.has_asked.wait(), _HEAR_S)
         while True:
             await elector.leads.wait()
             self._metrics.leads.set(1)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from sagesched_predictor.distribution import LengthDistribution
-from sagesched_predictor.survival import product_limit
+from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.survival import product_limit, quantiles
 
 # Wide enough for the tail (twenty answers above its 99th percentile), short enough to follow a change of
 # traffic.
@@ -30,6 +32,7 @@ class PoolLengths:
         self._lengths: deque[tuple[int, bool]] = deque(maxlen=WINDOW)
         self._num_whole = 0
         self._distribution: LengthDistribution | None = None
+        self._log_quantiles: npt.NDArray[np.float64] | None = None
         self._told: LengthDistribution | None = None
         self._since_told = 0
 
@@ -39,7 +42,7 @@ class PoolLengths:
             self._num_whole -= not self._lengths[0][1]
         self._lengths.append((output_tokens, censored))
         self._num_whole += not censored
-        self._distribution = None
+        self._distribution = self._log_quantiles = None
         self._since_told += 1
 
     def distribution(self) -> LengthDistribution | None:
@@ -49,6 +52,15 @@ class PoolLengths:
             lengths, mass = product_limit(columns[:, 0], columns[:, 1] > 0, np.ones(len(columns)))
             self._distribution = LengthDistribution.from_samples(lengths, mass)
         return self._distribution
+
+    def log_quantiles(self) -> npt.NDArray[np.float64] | None:
+        """Quantiles of ln(output tokens) at `LEVELS`, (levels,); None before `MIN_LENGTHS` whole answers."""
+        distribution = self.distribution()
+        if distribution is None:
+            return None
+        if self._log_quantiles is None:
+            self._log_quantiles = quantiles(np.log(distribution.tokens), distribution.weights, LEVELS)
+        return self._log_quantiles
 
     def news(self) -> LengthDistribution | None:
         """The distribution if it changed materially since it was last told, at most once per 50 lengths.

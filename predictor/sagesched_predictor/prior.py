@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sagesched_predictor.distribution import MAX_ATOMS, LengthDistribution
 
 FloatMatrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating]
 
 LEVELS: tuple[float, ...] = (
     0.01,
@@ -29,6 +30,10 @@ LEVELS: tuple[float, ...] = (
 POPULATION = 0
 # No answer is longer than the longest context that is served.
 MAX_LOG_TOKENS = float(np.log(1_000_000))
+_LEVELS = np.array(LEVELS)
+# Of the atoms of a distribution made of quantiles.
+_MIDDLES = (np.arange(MAX_ATOMS) + 0.5) / MAX_ATOMS
+_EQUAL_SHARES = np.full(MAX_ATOMS, 1 / MAX_ATOMS)
 
 
 class Head(Protocol):
@@ -76,8 +81,9 @@ class Prior:
         quantiles, _ = self._head.run(embeddings, vectors, numbers)
         if self._head.levels != LEVELS:
             quantiles = np.stack([np.interp(LEVELS, self._head.levels, row) for row in quantiles])
-        ordered = np.maximum.accumulate(np.nan_to_num(quantiles, nan=0.0, posinf=MAX_LOG_TOKENS), axis=1)
-        return np.clip(ordered, 0.0, MAX_LOG_TOKENS).astype(np.float32)
+        if not np.isfinite(quantiles).all():
+            quantiles = np.nan_to_num(quantiles, nan=0.0, posinf=MAX_LOG_TOKENS)
+        return _within_range(np.maximum.accumulate(quantiles, axis=1)).astype(np.float32, copy=False)
 
     def represent(self, embeddings: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
         """The representation that tells lengths apart, float32 (n, representation_size).
@@ -104,6 +110,11 @@ def to_distribution(log_quantiles: npt.NDArray[np.floating]) -> LengthDistributi
 
     Equal shares of probability, each at its middle; between two levels the logarithm runs straight.
     """
-    middles = (np.arange(MAX_ATOMS) + 0.5) / MAX_ATOMS
-    logs = np.interp(middles, LEVELS, log_quantiles.astype(np.float64))
-    return LengthDistribution.from_samples(np.exp(np.clip(logs, 0.0, MAX_LOG_TOKENS)))
+    logs = np.interp(_MIDDLES, _LEVELS, log_quantiles)
+    return LengthDistribution.from_samples(np.exp(_within_range(logs)), _EQUAL_SHARES)
+
+
+def _within_range(logs: Floats) -> Floats:
+    # Several times as fast as `np.clip` where there are few.
+    within: Floats = np.minimum(np.maximum(logs, 0.0), MAX_LOG_TOKENS)
+    return within

@@ -61,7 +61,9 @@ class Standard:
     def __call__(self, vectors: FloatMatrix) -> FloatMatrix:
         """Standardised rows; far-out numbers count as `FARTHEST` deviations."""
         scaled: FloatMatrix = (vectors - self.mean) / self.deviation
-        return np.clip(scaled, -FARTHEST, FARTHEST)
+        np.maximum(scaled, np.float32(-FARTHEST), out=scaled)
+        np.minimum(scaled, np.float32(FARTHEST), out=scaled)
+        return scaled
 
 
 class KernelFeatures:

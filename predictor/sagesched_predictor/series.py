@@ -31,6 +31,7 @@ REFIT_SHARE = 1 / 16
 REFIT_RECORDS = 8
 # A fit to so few takes some 15 ms and need not be done elsewhere; predictions then follow from what was told.
 FIT_AT_ONCE = 256
+_LEVELS = np.array(LEVELS)
 _PRIOR, _HEAD, _HISTORY, _POOL = range(len(SOURCES))
 # Where the median stands among them.
 MIDDLE = LEVELS.index(0.5)
@@ -227,9 +228,9 @@ def _of_prior_and_pool(prompts: Prompts, pool: PoolLengths) -> tuple[FloatArray,
     sizes = np.zeros(said.shape[:2])
     if prompts.prior is not None:
         said[:, _PRIOR], sizes[:, _PRIOR] = prompts.prior, PRIOR_RECORDS
-    distribution = pool.distribution()
-    if distribution is not None:
-        said[:, _POOL] = quantiles(np.log(distribution.tokens), distribution.weights, LEVELS)
+    of_pool = pool.log_quantiles()
+    if of_pool is not None:
+        said[:, _POOL] = of_pool
         sizes[:, _POOL] = POOL_RECORDS
     return said, sizes
 
@@ -239,4 +240,4 @@ def _spoken(found: Neighbourhood, prompt_tokens: int) -> FloatArray:
     gaps = np.log(np.maximum(found.prompt_tokens, 1) / max(prompt_tokens, 1))
     weights = kernel_weights(found.similarities, gaps)
     logs = np.log(np.maximum(found.output_tokens, 1))
-    return quantiles(*product_limit(logs, found.censored, weights), LEVELS)
+    return quantiles(*product_limit(logs, found.censored, weights), _LEVELS)

@@ -48,7 +48,9 @@ def product_limit(
     return values, mass / mass.sum()
 
 
-def quantiles(values: FloatArray, mass: FloatArray, levels: Sequence[float] | float) -> FloatArray:
+def quantiles(
+    values: FloatArray, mass: FloatArray, levels: Sequence[float] | FloatArray | float
+) -> FloatArray:
     """Quantiles of sorted `values` with `mass`, straight between the middles of neighbouring steps."""
     return np.interp(np.asarray(levels, dtype=np.float64), np.cumsum(mass) - mass / 2, values)
 

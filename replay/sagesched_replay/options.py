@@ -30,8 +30,9 @@ examples:
 
 A data file is one of
   dataset, recording   one JSON object per line: "prompt" and "output_tokens" or "output_samples", optional
-                       "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id", "censored". With
-                       "arrival_s" on every line the arrivals are those of the file. A gateway's recording
+                       "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id", "censored",
+                       "tenant", "priority", "deadline_s" (which count with --config). With "arrival_s" on
+                       every line the arrivals are those of the file. A gateway's recording
                        (its setting recorder.file) is such a file; made without prompts, it serves all that
                        need none: --distribution none, by-prompt-tokens, and policies that know nothing
   Azure                TIMESTAMP,ContextTokens,GeneratedTokens
@@ -165,6 +166,14 @@ def _add_gateway(gateway: argparse._ArgumentGroup) -> None:
         default="predictor",
         help="what it knows: other answers to the same prompt, the predictor, answers to prompts of about "
         "the same size, nothing (default: %(default)s)",
+    )
+    gateway.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a gateway's settings: deadlines, limits.queuedSeconds, limits.sheddableBelow and tenants are "
+        "as it says; without one nothing is refused, and recorded tenants, priorities and deadlines do not "
+        "count",
     )
     gateway.add_argument(
         "--warm", type=Path, metavar="FILE", help="dataset that the predictor has seen before"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from tqdm import tqdm
@@ -13,7 +13,9 @@ from sagesched_emulator.dataset import Record, read_dataset
 from sagesched_emulator.profiles import EngineProfile
 from sagesched_emulator.trace import Trace, draw_trace
 from sagesched_emulator.workload import generate
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
+from sagesched_gateway.settings.config_file import load_config
+from sagesched_gateway.settings.core import pressure_of
 from sagesched_replay.adaptation import set_apart
 from sagesched_replay.by_prompt_tokens import ByPromptTokens
 from sagesched_replay.engines import FittedEngine, engine_of
@@ -74,12 +76,11 @@ class Plan:
     def heading(self) -> list[str]:
         """What every table names: trace, data, seed, engine."""
         trace = self.traces[0].trace
-        name = self.source.name if self.source else "generated prompts"
         last = self.traces[-1].trace.seed
         seeds = f"seed {trace.seed}" if len(self.traces) == 1 else f"seeds {trace.seed}-{last}"
         data = f"data {self.source.digest}, " if self.source else ""
         left_out = f", first {self.warmup} left out" if self.warmup else ""
-        requests = f"{len(trace.requests)} requests of {name} over {trace.span_s:.0f} s"
+        requests = f"{len(trace.requests)} requests {self._origin()} over {trace.span_s:.0f} s"
         lines = [
             f"{requests} (rho {trace.rho:.2f} for one engine) on {self.engine.name}, {seeds}, "
             f"distribution {self.arguments.distribution}{left_out}",
@@ -91,6 +92,12 @@ class Plan:
                 *self.fitted.lines(),
             ]
         return lines
+
+    def _origin(self) -> str:
+        if self.source is None:
+            return "of generated prompts"
+        records, name = self.source.records, self.source.name
+        return f"of {name}" if records[0].arrival_s is not None else f"drawn from {len(records)} of {name}"
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
@@ -109,6 +116,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     traces, source = [], None
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         records, observed, source = _records(arguments, seed, needs_prompts)
+        if arguments.config is None:
+            records = [replace(record, tenant="", priority=0, deadline_s=None) for record in records]
         trace = _trace(arguments, records, engine, seed)
         knowledge = Ignorance if all_blind else _knowledge(arguments, trace, observed)
         traces.append(TracePlan(trace=trace, digest=trace_digest(trace), make_knowledge=knowledge))
@@ -127,6 +136,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
             stream_interval=arguments.stream_interval,
             kv_headroom_iterations=arguments.kv_headroom,
             preemption=Preemption(way=Way(arguments.preemption)),
+            pressure=pressure_of(load_config(arguments.config)) if arguments.config else PressureSettings(),
         ),
         warmup=_warmup(arguments.warmup, len(traces[0].trace.requests)),
     )

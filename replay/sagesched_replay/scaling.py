@@ -40,10 +40,12 @@ def at_load(trace: Trace, rho: float) -> Trace:
 
 
 def trace_digest(trace: Trace) -> str:
-    """First hexadecimal digits of a SHA-256 of all that decides a run: arrivals and lengths, to the bit."""
+    """First hexadecimal digits of a SHA-256 of all that decides a run, to the bit."""
     digest = hashlib.sha256()
     for one in trace.requests:
         known = "" if one.known is None else f"{one.known.tokens.tolist()}{one.known.weights.tolist()}"
         line = f"{one.arrival_s!r},{one.prompt_tokens},{one.max_tokens},{one.output_tokens},{known}\n"
+        if one.tenant or one.priority or one.deadline_s is not None:
+            line += f"{one.tenant!r},{one.priority},{one.deadline_s!r}\n"
         digest.update(line.encode())
     return digest.hexdigest()[:DIGEST_LENGTH]

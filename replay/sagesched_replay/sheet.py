@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sagesched_replay.paired import FEWEST_SEEDS, Ratio
 from sagesched_replay.study import Row, Variant
+from sagesched_replay.tenants import tenant_table
 
 NOISE = "~"
 
@@ -40,7 +41,7 @@ def table(rows: Sequence[Row]) -> str:
     )
     lines = ["TTLT and TTFT in seconds", heading]
     lines += [_line(name, row, width) for name, row in zip(names, rows, strict=True)]
-    return "\n".join([*lines, *_failures(names, rows), *_notes(rows)])
+    return "\n".join([*lines, *tenant_table(names, rows), *_failures(names, rows), *_notes(rows)])
 
 
 def _failures(names: Sequence[str], rows: Sequence[Row]) -> list[str]:

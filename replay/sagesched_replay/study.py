@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sagesched_emulator.profiles import EngineProfile
 from sagesched_emulator.trace import Trace
-from sagesched_gateway.scheduling.settings import PolicySettings
+from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
 from sagesched_replay.fleet import Balancer, replay_fleet
 from sagesched_replay.inside.preemption import Preemption
 from sagesched_replay.knowledge import Knowledge
@@ -56,11 +56,13 @@ class Gateway:
         stream_interval: the engine streams each n-th token.
         kv_headroom_iterations: as in `EngineCapacity`; None leaves it to the core.
         preemption: what it costs to put a running request aside, inside the engine.
+        pressure: deadlines, limits, tenants.
     """
 
     stream_interval: int
     kv_headroom_iterations: float | None
     preemption: Preemption
+    pressure: PressureSettings = field(default_factory=PressureSettings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +75,7 @@ class Requests:
         first: its first token; nan where there is none.
         last: its last token; nan where there is none.
         output: true output tokens.
+        tenants: on whose behalf it came; empty where all came for one.
     """
 
     arrival: FloatArray
@@ -80,6 +83,7 @@ class Requests:
     first: FloatArray
     last: FloatArray
     output: FloatArray
+    tenants: tuple[str, ...] = ()
 
     @property
     def ttlt(self) -> FloatArray:
@@ -121,6 +125,7 @@ def run_variant(
         stream_interval=gateway.stream_interval,
         kv_headroom_iterations=gateway.kv_headroom_iterations,
         preemption=gateway.preemption,
+        pressure=gateway.pressure,
     )
     run = replay_fleet(
         trace,
@@ -202,6 +207,7 @@ def _p99(values: FloatArray) -> float:
 
 def _requests(run: ReplayRun, warmup: int) -> Requests:
     served = run.served[warmup:]
+    tenants = tuple(one.request.tenant for one in served)
 
     def column(values: Iterator[float | None]) -> FloatArray:
         return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
@@ -212,4 +218,5 @@ def _requests(run: ReplayRun, warmup: int) -> Requests:
         first=column(one.first_at for one in served),
         last=column(one.last_at for one in served),
         output=column(one.request.output_tokens for one in served),
+        tenants=tenants if len(set(tenants)) > 1 else (),
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sagesched_replay.paired import Ratio
 from sagesched_replay.plan import Plan
 from sagesched_replay.study import Outcome, Row
+from sagesched_replay.tenants import by_tenant
 
 
 def summary(plan: Plan, rows: Sequence[Row]) -> dict[str, object]:
@@ -51,6 +52,15 @@ def _run(outcome: Outcome) -> dict[str, object]:
         "replicas": variant.replicas,
         "balancer": str(variant.balancer) if variant.replicas > 1 else None,
         "seed": outcome.seed,
+        "tenants": {
+            one.tenant: {
+                "completed": one.completed,
+                "failed": one.failed,
+                "mean_ttlt_s": _plain(one.mean_ttlt_s),
+                "p99_ttlt_s": _plain(one.p99_ttlt_s),
+            }
+            for one in by_tenant(outcome)
+        },
     }
 
 

@@ -55,6 +55,7 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 - --fetch-image={{ include "sagesched.image" (list . .Values.pools.fetchImage) }}
 - --operator-labels={{ printf "app.kubernetes.io/name=sagesched-operator,app.kubernetes.io/instance=%s" .Release.Name }}
 - --scaler-address={{ include "sagesched.name" . }}.{{ .Release.Namespace }}.svc:9090
+- --lease-name={{ include "sagesched.name" . }}
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
 {{- range .Values.watchNamespaces }}
@@ -62,6 +63,11 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 {{- end }}
 {{- with .Values.networkPolicy.monitoringNamespace }}
 - --monitoring-namespace={{ . }}
+{{- end }}
+{{- with .Values.pools.monitorLabels }}
+{{- $pairs := list }}
+{{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
+- --monitor-labels={{ join "," $pairs }}
 {{- end }}
 {{- if .Values.pools.allowHostPath }}
 - --allow-host-path

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from cluster.errors import StartError
+from cluster.starting import POLL_S, start, wait_until
 
 _STOP_TIMEOUT_S = 8.0
-_POLL_S = 0.05
-_LOG_TAIL_CHARACTERS = 1500
 _STARTED_FIELD = 19
 """Of /proc/PID/stat, counted after the name: when the process started, in ticks since boot."""
 
@@ -31,14 +28,7 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a daemon in a session of its own; it may not be ready yet."""
-        with (self._logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = start(command, self._log(name))
         (self._folder / name).write_text(f"{process.pid} {_started(process.pid)}")
         # Not waited for: it shall outlive us, and what is to be known of it stands in /proc.
         process.returncode = 0
@@ -54,13 +44,7 @@ class Processes:
         Raises:
             StartError: the daemon ended, or the time is over; with the end of its log.
         """
-        ends_at = time.monotonic() + timeout_s
-        while not is_ready():
-            if not self.lives(what):
-                raise StartError(f"{what} has ended:\n{self._tail(what)}")
-            if time.monotonic() > ends_at:
-                raise StartError(f"{what} was not ready within {timeout_s:.0f} s:\n{self._tail(what)}")
-            time.sleep(_POLL_S)
+        wait_until(is_ready, lambda: self.lives(what), what, self._log(what), timeout_s)
 
     def lives(self, name: str) -> bool:
         """Whether the daemon runs."""
@@ -78,7 +62,7 @@ class Processes:
             send(pid, signal.SIGTERM)
         ends_at = time.monotonic() + _STOP_TIMEOUT_S
         while any(map(self.lives, pids)) and time.monotonic() < ends_at:
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         for name, pid in pids.items():
             if self.lives(name):
                 send(pid, signal.SIGKILL)
@@ -93,9 +77,8 @@ class Processes:
             return None
         return pid if _started(pid) == started else None
 
-    def _tail(self, name: str) -> str:
-        file = self._logs / f"{name}.log"
-        return file.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if file.exists() else "(no log)"
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
 
 def send(pid: int, number: signal.Signals) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import subprocess
@@ -11,11 +10,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from cluster import audit, commands, credentials
+from cluster import commands
 from cluster.errors import ClusterError
 from cluster.families import FAMILIES, NODE_FAMILIES
+from cluster.kubectl import Cluster
 from cluster.node import leavings, programs
 from cluster.node.base_images import base_archives, coredns_manifests
 from cluster.node.containers import Containers
@@ -25,6 +25,7 @@ from cluster.node.layout import NETWORK_NAMESPACE, NODE, NODE_USERS, NodeLayout,
 from cluster.node.namespace import ENTER, make_namespace, remove_namespace
 from cluster.node.packages import ensure_packages
 from cluster.node.processes import Processes
+from cluster.plane_files import write_plane_files
 from cluster.tools import Tools, default_cache, ensure_tools
 
 _START_TIMEOUT_S = 90.0
@@ -32,7 +33,7 @@ _KUBECTL_TIMEOUT_S = 300
 _DEFAULT_ACCOUNT = ("get", "serviceaccount", "default")
 
 
-class SingleNode:
+class SingleNode(Cluster):
     """A cluster of one node; one at a time on a machine. It stays when this process ends."""
 
     def __init__(self, layout: NodeLayout | None = None) -> None:
@@ -115,26 +116,6 @@ class SingleNode:
             check=False,
         )
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl as admin; returns what it prints.
-
-        Args:
-            arguments: as on a command line.
-            stdin: text for `-f -`.
-
-        Raises:
-            ClusterError: kubectl failed; the message is what it printed.
-        """
-        done = self.run("kubectl", *arguments, stdin=stdin)
-        if done.returncode:
-            raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
-
-    def get(self, *arguments: str) -> dict[str, Any]:
-        """`kubectl get ... -o json`, parsed."""
-        document: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
-        return document
-
     def load(self, archives: Iterable[Path]) -> list[Path]:
         """Bring images to the node; returns those that were not there yet."""
         return self.containers.import_images(archives)
@@ -142,7 +123,8 @@ class SingleNode:
     def _up(self, tools: Tools) -> None:
         at = self.layout
         daemons = Processes(at.processes, at.logs)
-        self._write_files()
+        write_plane_files(at.control_plane, NODE_USERS)
+        write_files(at)
         make_namespace()
         make_control_groups()
         plane = at.control_plane
@@ -169,18 +151,6 @@ class SingleNode:
         daemons.wait_until(lambda: self._succeeds(*_DEFAULT_ACCOUNT), account, _START_TIMEOUT_S)
         self.kubectl("apply", "-f", "-", stdin=coredns_manifests())
         self.kubectl("rollout", "status", "-n", "kube-system", "deployment/coredns", "--timeout=60s")
-
-    def _write_files(self) -> None:
-        at = self.layout
-        for folder in ("certs", "processes", "log"):
-            (at.folder / folder).mkdir(parents=True, exist_ok=True)
-        plane = at.control_plane
-        credentials.write_signing_key(plane.certificates / "sa.key", plane.certificates / "sa.pub")
-        credentials.write_front_proxy(*plane.front_proxy)
-        for name, token in credentials.write_tokens(at.folder / "tokens.csv", NODE_USERS).items():
-            credentials.write_kubeconfig(plane.kubeconfig(name), plane.url, plane.authority, token)
-        (at.folder / "audit.yaml").write_text(audit.POLICY)
-        write_files(at)
 
     def _down(self) -> None:
         at = self.layout

@@ -21,7 +21,8 @@ from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.features import features_of
 from sagesched_gateway.dispatch.gauge_sense import Ours
 from sagesched_gateway.dispatch.generation import Generation, Listener
-from sagesched_gateway.dispatch.live_request import CANCELLED, COMPLETED, LiveRequest
+from sagesched_gateway.dispatch.live_request import CANCELLED, LiveRequest
+from sagesched_gateway.dispatch.lives import Lives
 from sagesched_gateway.dispatch.loop import SchedulingLoop
 from sagesched_gateway.dispatch.models import Models
 from sagesched_gateway.dispatch.overview import Rekeys, UsualSize, drain_words, snapshot_of
@@ -30,19 +31,19 @@ from sagesched_gateway.dispatch.ports import (
     LengthPredictor,
     NoRecorder,
     NoTracing,
-    Prediction,
     Recorder,
     Telemetry,
     Tracing,
     Upstream,
 )
 from sagesched_gateway.dispatch.pump import Pump
+from sagesched_gateway.dispatch.questions import Questions
 from sagesched_gateway.dispatch.queue_limits import QueueLimits, Waiting
 from sagesched_gateway.dispatch.refused import error_of
 from sagesched_gateway.dispatch.settling import Settling
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.dispatch.trust_watch import TrustWatch
-from sagesched_gateway.errors import DeadlineError, DrainingError, GatewayError, StoppedError
+from sagesched_gateway.errors import DrainingError, GatewayError
 from sagesched_gateway.kserve import ModelInferRequest
 from sagesched_gateway.request import (
     NO_ATTRIBUTES,
@@ -54,20 +55,15 @@ from sagesched_gateway.request import (
 )
 from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.events import (
-    Cancelled,
     CapacityChanged,
     Draining,
-    Finished,
     PolicyChanged,
-    PoolDistributionChanged,
-    Predicted,
     PressureChanged,
     Submitted,
 )
 from sagesched_gateway.scheduling.outlook import Outlook
 from sagesched_gateway.scheduling.scheduler import NO_PRESSURE, Scheduler
 from sagesched_gateway.scheduling.settings import PolicySettings, PressureSettings
-from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.trust import Trust
 
 _LOG = logging.getLogger(__name__)
@@ -127,19 +123,33 @@ class Dispatcher(Models):
             policy,
             trust=trust or Trust(),
             use=lambda settings: self._core.post(PolicyChanged(settings=settings)),
-            tokens_of=lambda job_id: live.output_tokens if (live := self._live.get(job_id)) else None,
+            tokens_of=lambda job_id: live.output_tokens if (live := self._lives.find(job_id)) else None,
         )
         self._separates_tenants = separates_tenants
         self._tracing = tracing or NoTracing()
         self._loop = asyncio.get_running_loop()
-        self._live: dict[str, LiveRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters: Counter[str] = Counter()
-        self._settling = Settling(
+        self._questions = Questions(
             predictor=predictor,
+            core=self._core,
+            trust=self._trust,
             telemetry=telemetry,
-            recorder=recorder or NoRecorder(),
             counters=self._counters,
+            find=lambda job_id: self._lives.find(job_id),  # made below
+        )
+        self._lives = Lives(
+            core=self._core,
+            waiting=self._waiting,
+            trust=self._trust,
+            settling=Settling(
+                predictor=predictor,
+                telemetry=telemetry,
+                recorder=recorder or NoRecorder(),
+                counters=self._counters,
+            ),
+            ask=self._questions.ask,
+            policy_name=lambda: self._scheduler.policy.name,
         )
         self._pump = Pump(
             core=self._core,
@@ -147,26 +157,23 @@ class Dispatcher(Models):
             capacity=capacity,
             counter=counter,
             counters=self._counters,
-            finish=self._finish,
-            predict=self._predict,
+            finish=self._lives.finish,
+            predict=self._questions.ask,
             until_back=until_back,
         )
         self._usual = UsualSize()
         self._rekeys = Rekeys(self._counters, telemetry.rekeyed)
         self._is_draining = False
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
         # Unique among gateways and their restarts: `stop` works by id.
         self._id_prefix = f"sagesched-{os.urandom(4).hex()}-"
         self._numbers = count(1)
-        predictor.listen(self)
 
     # --- The faces' side ---
 
     @property
     def num_live(self) -> int:
         """Requests queued or running."""
-        return len(self._live)
+        return len(self._lives)
 
     @property
     def num_waiting(self) -> int:
@@ -205,7 +212,7 @@ class Dispatcher(Models):
         try:
             request = self._read(message, body, metadata)
         except StopOrderError as order:
-            self._stop_by_client_id(order.client_id)
+            self._lives.stop_by_client_id(order.client_id)
             raise
         except GatewayError as error:
             self._counters["refused"] += 1
@@ -214,7 +221,7 @@ class Dispatcher(Models):
         generation = Generation(
             client_id=request.client_id,
             model=request.model,
-            close=lambda: self._close(live, None, CANCELLED),
+            close=lambda: self._lives.close(live, None, CANCELLED),
             listener=listener,
         )
         live = LiveRequest(
@@ -226,20 +233,15 @@ class Dispatcher(Models):
             conversation=conversation,
             trace=self._tracing.begin(request, self._loop.time() - arrival_at),
         )
-        self._live[live.job_id] = live
-        self._waiting.bytes += len(request.body)
-        self._is_empty.clear()
         self._counters["received"] += 1
         if attributes.deadline_s is not None:
             wanted_at = arrival_at + attributes.deadline_s
             deadline_at = wanted_at if deadline_at is None else min(deadline_at, wanted_at)
-        if deadline_at is not None:
-            live.deadline_at = deadline_at
-            live.deadline = self._loop.call_at(deadline_at, self._expire, live)
+        self._lives.begin(live, deadline_at)
         if request.prompt_tokens is None and self._counter.is_slow(request.prompt):
             self._keep(self._count_then_submit(live))
         else:
-            self._submit(live, request.prompt_tokens or self._counter.count(request.prompt))
+            self._submit(live, request.prompt_tokens or self._counter.count_prompt(request.prompt))
         self._telemetry.request_received(request.model)
         return generation
 
@@ -282,26 +284,20 @@ class Dispatcher(Models):
         What waits and will rather be cut off at the end than be done by then is refused at once.
         """
         self._is_draining = True
-        _LOG.info("drain: %s, at most %.0f s", drain_words(len(self._live), self.outlook()), max_s)
+        _LOG.info("drain: %s, at most %.0f s", drain_words(len(self._lives), self.outlook()), max_s)
         self._core.post(Draining(until=self._loop.time() + max_s))
-        try:
-            async with asyncio.timeout(max_s):
-                await self._is_empty.wait()
-        except TimeoutError:
-            _LOG.warning("drain: %d requests not finished after %.0f s are ended", len(self._live), max_s)
+        if not await self._lives.until_none(max_s):
+            _LOG.warning("drain: %d requests not finished after %.0f s are ended", len(self._lives), max_s)
         await self.abort()
 
     async def abort(self) -> None:
         """End everything now; waits for the engine's ends for a few seconds."""
         self._is_draining = True
-        for live in list(self._live.values()):
+        for live in self._lives:
             error = DrainingError("the gateway shut down before the request was finished")
-            self._close(live, error, error.word)
-        try:
-            async with asyncio.timeout(_STOPPING_S):
-                await self._is_empty.wait()
-        except TimeoutError:
-            _LOG.warning("drain: %d requests did not end in the engine", len(self._live))
+            self._lives.close(live, error, error.word)
+        if not await self._lives.until_none(_STOPPING_S):
+            _LOG.warning("drain: %d requests did not end in the engine", len(self._lives))
         for task in list(self._tasks):
             task.cancel()
         self._core.close()
@@ -310,7 +306,7 @@ class Dispatcher(Models):
 
     def start(self, job_id: str) -> None:
         """Send the job to Triton."""
-        live = self._live[job_id]
+        live = self._lives[job_id]
         failure = None
         try:
             live.call = self._upstream.open(live.request)  # first of all; the books can wait
@@ -325,18 +321,19 @@ class Dispatcher(Models):
         if live.attempts == 1:
             self._waiting.bytes -= len(live.request.body)
             self._telemetry.request_started(waited_s)
+        self._rekeys.note(self._scheduler.books.num_rekeys)
         if failure is not None:
-            self._finish(live, failure)
+            self._lives.finish(live, failure)
 
     def stop(self, job_id: str) -> None:
         """Cancel the running job in the engine."""
-        call = self._live[job_id].call
+        call = self._lives[job_id].call
         if call is not None:
             self._keep(call.cancel())
 
     def evict(self, job_id: str) -> None:
         """Take the running job back: nothing of it reaches its caller from now on."""
-        live = self._live[job_id]
+        live = self._lives[job_id]
         # What its caller has seen meanwhile cannot be taken back: then it runs on to its end.
         if live.call is not None and live.generation.num_responses == 0:
             live.is_evicted = True
@@ -345,14 +342,14 @@ class Dispatcher(Models):
     def reject(self, refusal: Reject) -> None:
         """Refuse the job."""
         error = error_of(refusal, self._waiting.limits.code)
-        live = self._live[refusal.job_id]
-        live.outcome = error.word
-        self._settle(live, error)
+        self._lives.refuse(self._lives[refusal.job_id], error)
 
     def ours(self) -> Ours:
         """What we have in the engine, as the core counts it."""
-        core = self._scheduler.snapshot()
-        return Ours(core.num_running, core.reserved_blocks)
+        core, ledger = self._scheduler.snapshot(), self._scheduler.books.ledger
+        block_s = ledger.capacity.iteration_s * ledger.capacity.block_tokens
+        growth = core.num_running / block_s if ledger.grows else 0.0
+        return Ours(core.num_running, core.reserved_blocks, growth)
 
     def capacity_changed(self) -> None:
         """The capacity model has a new value."""
@@ -376,33 +373,11 @@ class Dispatcher(Models):
         """Refuse by other limits from now on."""
         self._waiting.limits = limits
 
-    # --- The predictor's side: see `ports.PredictionListener` ---
-
-    def predicted(self, request_id: str, prediction: Prediction) -> None:
-        """Tell the core, also of what runs: how long it will still run is asked about, too."""
-        self._counters["predictions"] += 1
-        self._telemetry.prediction_done(prediction.source, prediction.seconds)
-        live = self._live.get(request_id)
-        if live is not None:
-            used = live.generation.predicted = self._trust.predicted(live, prediction.distribution)
-            self._core.post(Predicted(job_id=request_id, distribution=used))
-
-    def pool_changed(self, distribution: LengthDistribution) -> None:
-        """Tell the core."""
-        self._core.post(PoolDistributionChanged(distribution=distribution))
-
-    def prediction_failed(self, request_id: str, reason: str) -> None:
-        """Count it; the request keeps the pool's distribution, and is judged by it."""
-        self._counters["prediction_failures"] += 1
-        self._telemetry.prediction_failed(reason)
-        if request_id in self._live:
-            self._core.post(Predicted(job_id=request_id, distribution=None))
-
-    # --- A request's life ---
+    # --- A request's beginning ---
 
     async def _count_then_submit(self, live: LiveRequest) -> None:
-        tokens = await asyncio.to_thread(self._counter.count, live.request.prompt)
-        if live.job_id in self._live:
+        tokens = await asyncio.to_thread(self._counter.count_prompt, live.request.prompt)
+        if live in self._lives:
             self._submit(live, tokens)
 
     def _submit(self, live: LiveRequest, prompt_tokens: int) -> None:
@@ -431,66 +406,7 @@ class Dispatcher(Models):
         )
         # What has started needs no prediction now: the encoder would only compete with its first token.
         if live.started_at is None and live.outcome is None:
-            self._predict(live)
-
-    def _predict(self, live: LiveRequest) -> None:
-        """Ask the predictor, once; also for what runs already, so that every outcome has a prediction."""
-        if live.features is not None and live.features.prompt and not live.is_predicted:
-            live.is_predicted = True
-            self._predictor.predict(live.job_id, live.features)
-
-    def _finish(self, live: LiveRequest, error: GatewayError | None) -> None:
-        """The engine has ended the request: its place is free, and the next one goes before the books."""
-        if live.outcome is None:
-            live.outcome = COMPLETED if error is None else error.word
-        is_counted = live.request.counts_tokens and live.outcome == COMPLETED
-        output_tokens = live.output_tokens if is_counted else None
-        self._core.post(Finished(job_id=live.job_id, output_tokens=output_tokens))
-        self._settle(live, error)
-
-    def _close(self, live: LiveRequest, error: GatewayError | None, outcome: str) -> None:
-        """The caller's side ends before the engine's: forget the request, or stop it in the engine."""
-        if live.generation.is_ended or live.job_id not in self._live:
-            return
-        live.outcome = outcome
-        live.generation.end(error)
-        if live.features is not None:
-            self._core.post(Cancelled(job_id=live.job_id))
-        if live.started_at is None:
-            self._settle(live, error)
-
-    def _expire(self, live: LiveRequest) -> None:
-        where = "waited" if live.started_at is None else "ran"
-        self._close(live, DeadlineError(f"the deadline passed while the request {where}"), DeadlineError.word)
-
-    def _stop_by_client_id(self, client_id: str) -> None:
-        """As `stop` does in the engine: what runs gets its end from there, what waits ends here."""
-        if not client_id:
-            return
-        for live in [live for live in self._live.values() if live.request.client_id == client_id]:
-            if live.started_at is None or live.is_evicted:
-                error = StoppedError("stopped by a request with the same id before it had started")
-                self._close(live, error, error.word)
-            else:
-                live.outcome = CANCELLED
-                self._core.post(Cancelled(job_id=live.job_id))
-
-    def _settle(self, live: LiveRequest, error: GatewayError | None) -> None:
-        """The request is over on both sides."""
-        if self._live.pop(live.job_id, None) is None:
-            return
-        if not live.attempts:
-            self._waiting.bytes -= len(live.request.body)
-        live.generation.end(error)
-        if live.deadline is not None:
-            live.deadline.cancel()
-        if live.output_tokens > 0:
-            self._predict(live)  # in any case before the answer is known
-        self._trust.ended(live, is_whole=live.ended_by_itself)
-        self._settling.settle(live, self._loop.time() - live.arrival_at, self._scheduler.policy.name)
-        self._rekeys.note(self._scheduler.books.num_rekeys)
-        if not self._live:
-            self._is_empty.set()
+            self._questions.ask(live)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task and hold on to it until it is done."""

@@ -11,8 +11,9 @@ it counts.
 
 `foreign` is the median over `WINDOW` readings, and a reading counts only when it can be compared: the
 iteration counter has moved since the last, hardly anything waits or is paused inside (what does is left out
-of ours in proportion), and about as much of ours is in flight as at the reading before. Differences within
-`NOISE` of `most` are none.
+of ours in proportion, a guess that must not make room), and about as much of ours is in flight as at the
+reading before. Gauges are refreshed each tenth of a second, so what ours have grown by within `AGE_S` is left
+out, too. Differences within `NOISE` of `most` are none.
 
 - *Stale*: the counter stands still for `STALE_S` while the engine works for us. Nothing but sizes is believed
   then; measured waits remain.
@@ -33,6 +34,9 @@ from sagesched_gateway.dispatch.ports import EngineGauges
 WINDOW = 15
 LEAST_READINGS = 5
 NOISE = 0.01
+AGE_S = 0.06
+"""Of a reading on average: half of the time between two refreshes, and the way here."""
+
 LEAST_NOISE = 4.0
 STALE_S = 1.0
 BYPASS_S = 1.0
@@ -49,10 +53,12 @@ class Ours(NamedTuple):
     Attributes:
         requests: in flight.
         blocks: KV blocks that the ledger counts for them.
+        growth: KV blocks that these grow by, per second.
     """
 
     requests: int
     blocks: int
+    growth: float = 0.0
 
 
 @dataclass(slots=True)
@@ -136,8 +142,10 @@ class GaugeSense:
             return
         self._requests.readings.append(float(active - ours.requests))
         if gauges.used_blocks is not None:
-            running = ours.blocks * (active - waiting) / active
-            self._blocks.readings.append(gauges.used_blocks - running)
+            running = (ours.blocks - ours.growth * AGE_S) * (active - waiting) / active
+            foreign = gauges.used_blocks - running
+            if foreign >= 0 or not waiting:
+                self._blocks.readings.append(foreign)
 
     def forget_pauses(self) -> None:
         """Something was done about them: count anew."""

@@ -43,9 +43,12 @@ def lay_out(source: Path, target: Path, kv_policy: str) -> list[str]:
     Raises:
         RepositoryError: `source` holds no model.
     """
-    models = [folder for folder in sorted(source.iterdir()) if folder.is_dir()] if source.is_dir() else []
+    models = [folder for folder in sorted(source.iterdir()) if _is_model(folder)] if source.is_dir() else []
     if not models:
-        raise RepositoryError(f"{source}: holds no model folders; is spec.model.repository right?")
+        raise RepositoryError(
+            f"{source}: holds no model folders (with config.pbtxt, or a version such as 1/); "
+            "is spec.model.repository right?"
+        )
     for old in target.iterdir():
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     return [
@@ -53,6 +56,15 @@ def lay_out(source: Path, target: Path, kv_policy: str) -> list[str]:
         for model in models
         for path in _lay_out_model(model, target / model.name, kv_policy, target)
     ]
+
+
+def _is_model(folder: Path) -> bool:
+    """Triton ends over a folder that is none: a tokenizer beside the models, `lost+found` of a volume."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError:  # a file, or nothing that we may read
+        return False
+    return any(entry.name == "config.pbtxt" or entry.name.isdecimal() for entry in entries)
 
 
 def _lay_out_model(source: Path, target: Path, kv_policy: str, root: Path) -> Iterator[Path]:

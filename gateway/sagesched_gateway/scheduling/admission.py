@@ -22,7 +22,7 @@ latest-started to let the others grow; each pause costs a prefill of prompt and 
 of 0.98 of what fits for fewer pauses; why not more, nor by prediction: `docs/decisions/0004`. Where the
 engine pauses often in spite of it, more is kept (`EngineCapacity.kv_caution_iterations`). A *greedy* ledger
 (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the
-engine is the iteration under way.
+engine is the iteration under way, and those that run while tokens and starts are on their way.
 
 **What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`EngineQueue`).
 While somebody sent earlier must be waiting inside, nobody else is sent.
@@ -59,7 +59,7 @@ from sagesched_gateway.scheduling.reservation import Held, Need, Now, Reservatio
 PREFILL_AHEAD = 1.5
 LOOKAHEAD = 0
 HEADROOM_ITERATIONS = 8.0
-LEAST_HEADROOM_ITERATIONS = 1.0
+LEAST_HEADROOM_ITERATIONS = 3.0
 
 
 class Obstacle(StrEnum):
@@ -242,6 +242,8 @@ class Ledger:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
         reservation = self._reservations[job_id]
         self._prefills.end(job_id, reservation)
+        if output_tokens == 1 and not reservation.need.streams:
+            return  # its first token comes with its last: the report of all of them tells the time
         tokens = reservation.need.prompt_tokens + output_tokens + 1
         if reservation.heard_at is not None and tokens < reservation.tokens:
             return  # reports may overtake each other, progress does not run backwards

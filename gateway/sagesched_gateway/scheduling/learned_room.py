@@ -13,7 +13,9 @@ loading, or a machine was slow. Only `INSISTENT` such waits in a row, nobody in 
 
 To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
 (which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
-slots. What is known for certain is not blamed while something is not.
+slots. Slots must stand out by more than `LESS_LIKELY`: where both are about as full, KV is what an engine
+runs out of first, and a step of one slot is a large one. What is known for certain is not blamed while
+something is not.
 
 Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
@@ -39,6 +41,7 @@ FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
 UNUSUAL = 0.8
+LESS_LIKELY = 0.93
 FEW = 4
 INSISTENT = 8
 TRUSTED = 6
@@ -188,10 +191,13 @@ class LearnedRoom:
         self.num_waits += 1
         self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
-        limit, amount, beside = max(suspects, key=lambda suspect: suspect[0].strain(suspect[1]))
+        limit, amount, beside = max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
         is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
         if slots > FEW and is_plausible:
             limit.failed(amount, beside)
+
+    def _suspicion(self, limit: Limit, amount: float) -> float:
+        return limit.strain(amount) * (LESS_LIKELY if limit is self.slots else 1.0)
 
     def forget(self) -> None:
         """The engine is another one."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from sagesched_gateway.settings.section import AUTO, ConfigError, Section
+from sagesched_gateway.settings.section import AUTO, Section
 from sagesched_gateway.settings.sections import (
     admin,
     attributes,
@@ -57,7 +57,8 @@ class GatewayConfig:
 
     Attributes:
         tokenizer: path of the served model's `tokenizer.json`, or of the folder that holds it and, for chats,
-            `tokenizer_config.json`; None learns characters per token instead.
+            `tokenizer_config.json`; None estimates lengths of prompts, learning
+            from the engine's counts.
         profiles: (model, one of `PROFILES`) where a model's tensors do not tell what it is.
     """
 
@@ -84,7 +85,7 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
     """Read settings from a mapping such as a YAML file gives; absent fields take their defaults.
 
     Raises:
-        ConfigError: a key is unknown, a value is not allowed, or the encoder is missing.
+        ConfigError: a key is unknown, a value is not allowed, or the encoder is missing; names all of it.
     """
     root = Section(mapping, GatewayConfig)
     config = GatewayConfig(
@@ -107,7 +108,8 @@ def parse_config(mapping: Mapping[str, object]) -> GatewayConfig:
         drain=drain.read(root.section("drain", DrainConfig)),
     )
     if config.drain.quantile is not None and config.predictor.mode == "None":
-        raise ConfigError("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+        root.refuse("drain.quantile", "needs predictions: remove it, or choose another predictor.mode")
+    root.raise_if_refused()
     return config
 
 

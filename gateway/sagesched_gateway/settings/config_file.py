@@ -15,7 +15,7 @@ from sagesched_gateway.settings.section import ConfigError
 
 
 class ConfigFileError(ValueError):
-    """A settings file cannot be used; the message starts with `file:line` where a line is to blame."""
+    """A settings file cannot be used; a line per complaint, `file:line` first where a line is to blame."""
 
 
 def load_config(path: Path) -> GatewayConfig:
@@ -50,7 +50,10 @@ def parse_config_text(text: str, source: str) -> GatewayConfig:
     try:
         return parse_config(settings)
     except ConfigError as error:
-        raise ConfigFileError(f"{source}{_line_of(root, error.path)}: {error}") from error
+        complaints = (
+            f"{source}{_line_of(root, path)}: {path}: {problem}" for path, problem in error.problems.items()
+        )
+        raise ConfigFileError("\n".join(complaints)) from error
 
 
 def _text_of(path: Path) -> str:

@@ -82,7 +82,7 @@ class Reloader:
             if is_changed:
                 self._apply(merged)
         except ValueError as error:  # ConfigFileError is one
-            self._refuse(str(error))
+            self._refuse("; ".join(str(error).splitlines()))  # a line per complaint
         except Exception as error:
             _LOG.exception("%s: cannot be put into effect", self._path)
             self._refuse(f"{self._path}: cannot be put into effect: {type(error).__name__}: {error}")

@@ -1,7 +1,8 @@
 """`Section`: typed reading of one mapping of the settings, with the path in every complaint.
 
 A wrong value is refused with its path and what is allowed; an unknown key is an error: a misspelt knob that
-is silently ignored costs more than a start-up that fails. Standard library only, as `config.py`.
+is silently ignored costs more than a start-up that fails. Reading goes on with the default, so that one look
+at the file mends all of it. Standard library only, as `config.py`.
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ AUTO = "auto"
 
 
 class ConfigError(ValueError):
-    """A setting cannot be accepted.
+    """Settings cannot be accepted.
 
     Attributes:
-        path: dotted path of the field, for example `scheduling.policy`; empty for the whole.
-        problem: what is wrong and what is allowed.
+        problems: dotted path of a field, for example `scheduling.policy` (empty for the whole) -> what is
+            wrong there and what is allowed; at least one, in the order of reading.
     """
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}" if path else problem)
-        self.path = path
-        self.problem = problem
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{path}: {what}" if path else what for path, what in problems.items()))
+        self.problems = dict(problems)
 
 
 def key_of(name: str) -> dict[str, str]:
@@ -36,29 +36,44 @@ def key_of(name: str) -> dict[str, str]:
 
 
 class Section:
-    """One mapping of the settings; every method raises ConfigError where a value is not allowed."""
+    """One mapping of the settings; a value that is not allowed is noted down and its default stands in.
 
-    def __init__(self, raw: object, schema: type | None, path: str = "") -> None:
+    Whoever made the first one asks `raise_if_refused` when everything has been read.
+    """
+
+    def __init__(
+        self, raw: object, schema: type | None, path: str = "", problems: dict[str, str] | None = None
+    ) -> None:
         """Take a mapping; its keys are those of the schema's fields, or any names where there is none."""
-        if not isinstance(raw, Mapping):
-            raise ConfigError(path, f"must be a mapping of settings, not {_shown(raw)}")
-        self._raw: Mapping[object, object] = raw
         self._path = path
+        self._problems = {} if problems is None else problems
+        self._raw: Mapping[object, object] = raw if isinstance(raw, Mapping) else {}
+        if not isinstance(raw, Mapping):
+            self._problems.setdefault(path, f"must be a mapping of settings, not {_shown(raw)}")
         if schema is None:
             return
         known = [item.metadata.get("key", item.name) for item in fields(schema)]
-        for key in raw:
+        for key in self._raw:
             if key not in known:
                 close = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"did you mean '{close[0]}'? Known here" if close else "known here"
-                raise ConfigError(self.path(str(key)), f"unknown setting; {hint}: {', '.join(known)}")
+                self.refuse(str(key), f"unknown setting; {hint}: {', '.join(known)}")
+
+    def refuse(self, key: str, problem: str) -> None:
+        """Note down what is wrong with a key; the first complaint about it stands."""
+        self._problems.setdefault(self.path(key), problem)
+
+    def raise_if_refused(self) -> None:
+        """Raise ConfigError if anything was refused, here or in a section within."""
+        if self._problems:
+            raise ConfigError(self._problems)
 
     def names(self) -> list[str]:
         """Its keys."""
         for name in self._raw:
             if not isinstance(name, str):
-                raise self._refused(str(name), f"must be a name, not {_shown(name)}")
-        return [str(name) for name in self._raw]
+                self.refuse(str(name), f"must be a name, not {_shown(name)}")
+        return [name for name in self._raw if isinstance(name, str)]
 
     def path(self, key: str) -> str:
         """The dotted path of a key."""
@@ -68,26 +83,29 @@ class Section:
         """A section within; an absent or empty one means its defaults."""
         raw = self._raw.get(key)
         # `engine:` with all its lines commented out reads as nothing, and means the defaults.
-        return Section({} if raw is None else raw, schema, self.path(key))
+        return Section({} if raw is None else raw, schema, self.path(key), self._problems)
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...], what: str) -> str:
         """One of the words allowed; `what` names them in the complaint."""
         value = self._raw.get(key, default)
         if value not in allowed:
-            raise self._refused(key, f"unknown {what} {_shown(value)}, one of {', '.join(allowed)}")
+            self.refuse(key, f"unknown {what} {_shown(value)}, one of {', '.join(allowed)}")
+            return default
         return str(value)
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
         value = self._raw.get(key, default)
         if not isinstance(value, bool):
-            raise self._refused(key, f"must be true or false, not {_shown(value)}")
+            self.refuse(key, f"must be true or false, not {_shown(value)}")
+            return default
         return value
 
     def whole(self, key: str, default: int, *, least: int, most: int | None = None) -> int:
         """A whole number within its bounds."""
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        return self._whole(key, self._raw.get(key, default), f"a whole number {bounds}", least, most)
+        value = self._whole(key, self._raw.get(key, default), f"a whole number {bounds}", least, most)
+        return default if value is None else value
 
     def whole_or_auto(self, key: str, *, least: int, most: int | None = None) -> int | None:
         """A whole number, or None for `auto`."""
@@ -97,11 +115,13 @@ class Section:
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         return self._whole(key, value, f"'{AUTO}' or a whole number {bounds}", least, most)
 
-    def _whole(self, key: str, value: object, wanted: str, least: int, most: int | None) -> int:
+    def _whole(self, key: str, value: object, wanted: str, least: int, most: int | None) -> int | None:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise self._refused(key, f"must be {wanted}, not {_shown(value)}")
+            self.refuse(key, f"must be {wanted}, not {_shown(value)}")
+            return None
         if value < least or (most is not None and value > most):
-            raise self._refused(key, f"must be {wanted}, not {value}")
+            self.refuse(key, f"must be {wanted}, not {value}")
+            return None
         return value
 
     def number(
@@ -120,11 +140,12 @@ class Section:
         bounds += [f"at most {most:g}"] if most is not None else []
         wanted = f"must be a number {' and '.join(bounds)}, not {_shown(value)}"
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise self._refused(key, wanted)
-        if (above is not None and value <= above) or (least is not None and value < least):
-            raise self._refused(key, wanted)
-        if most is not None and value > most:
-            raise self._refused(key, wanted)
+            self.refuse(key, wanted)
+            return default
+        too_small = (above is not None and value <= above) or (least is not None and value < least)
+        if too_small or (most is not None and value > most):
+            self.refuse(key, wanted)
+            return default
         return float(value)
 
     def number_or_none(self, key: str, *, above: float, most: float | None = None) -> float | None:
@@ -142,7 +163,8 @@ class Section:
         if value is None:
             return None
         if not isinstance(value, str) or not value:
-            raise self._refused(key, f"must be the path of a file or folder, not {_shown(value)}")
+            self.refuse(key, f"must be the path of a file or folder, not {_shown(value)}")
+            return None
         return value
 
     def name_of(self, key: str) -> str | None:
@@ -150,7 +172,8 @@ class Section:
         value = self._raw.get(key)
         if value is None or (isinstance(value, str) and value):
             return value
-        raise self._refused(key, f"must be a name, not {_shown(value)}")
+        self.refuse(key, f"must be a name, not {_shown(value)}")
+        return None
 
     def texts_by_name(self, key: str) -> tuple[tuple[str, str], ...]:
         """(name, text), sorted by name."""
@@ -162,22 +185,13 @@ class Section:
         values = self._list(key)
         for value in values:
             if value not in allowed:
-                raise self._refused(key, f"unknown {what} {_shown(value)}, any of {', '.join(allowed)}")
+                self.refuse(key, f"unknown {what} {_shown(value)}, any of {', '.join(allowed)}")
         return tuple(dict.fromkeys(str(value) for value in values))
 
     def choices_by_name(self, key: str, allowed: tuple[str, ...], what: str) -> tuple[tuple[str, str], ...]:
         """(name, one of the words allowed), sorted by name."""
-        raw = self._raw.get(key)
-        if raw is None:
-            return ()
-        if not isinstance(raw, Mapping):
-            raise self._refused(key, f"must be a mapping of names, not {_shown(raw)}")
-        for name, value in raw.items():
-            if not isinstance(name, str) or value not in allowed:
-                raise self._refused(
-                    f"{key}.{name}", f"unknown {what} {_shown(value)}, one of {', '.join(allowed)}"
-                )
-        return tuple(sorted((str(name), str(value)) for name, value in raw.items()))
+        within = self.section(key, None)
+        return tuple(sorted((name, within.choice(name, "", allowed, what)) for name in within.names()))
 
     def networks(self, key: str) -> tuple[str, ...]:
         """Networks in CIDR notation."""
@@ -186,9 +200,9 @@ class Section:
             try:
                 networks.append(str(ipaddress.ip_network(str(value))))
             except ValueError:
-                raise self._refused(
+                self.refuse(
                     key, f"must be networks such as 10.0.0.0/8, without host bits, not {_shown(value)}"
-                ) from None
+                )
         return tuple(networks)
 
     def _list(self, key: str) -> list[object]:
@@ -196,24 +210,25 @@ class Section:
         if value is None:
             return []
         if not isinstance(value, list | tuple):
-            raise self._refused(key, f"must be a list, not {_shown(value)}")
+            self.refuse(key, f"must be a list, not {_shown(value)}")
+            return []
         return list(value)
 
     def address(self, key: str, default: str, *, lowest_port: int = 1) -> str:
         """An address, `host:port`."""
         value = self._raw.get(key, default)
         wanted = f"must be host:port with a port from {lowest_port} to 65535, not {_shown(value)}"
-        if not isinstance(value, str):
-            raise self._refused(key, wanted)
-        host, _, port = value.rpartition(":")
-        if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-            raise self._refused(key, wanted)
-        if not (port.isascii() and port.isdigit()) or not lowest_port <= int(port) <= 65535:
-            raise self._refused(key, wanted)
+        if not isinstance(value, str) or not _is_address(value, lowest_port):
+            self.refuse(key, wanted)
+            return default
         return value
 
-    def _refused(self, key: str, problem: str) -> ConfigError:
-        return ConfigError(self.path(key), problem)
+
+def _is_address(value: str, lowest_port: int) -> bool:
+    host, _, port = value.rpartition(":")
+    if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        return False
+    return port.isascii() and port.isdigit() and lowest_port <= int(port) <= 65535
 
 
 def _shown(value: object) -> str:

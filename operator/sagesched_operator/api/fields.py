@@ -16,6 +16,9 @@ RELATIVE_PATH = r"^[A-Za-z0-9_.][A-Za-z0-9_./-]*$"
 """A path inside a model source; that it holds no `..` is a rule beside it."""
 
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+NETWORK = "^[0-9a-fA-F.:]+/[0-9]{1,3}$"
+"""CIDR notation."""
+
 ENDPOINT = rf"^https?://[A-Za-z0-9.:\[\]_-]+:{_PORT}$"
 """Where something listens over gRPC."""
 

@@ -14,7 +14,7 @@ from sagesched_gateway.settings.sections.log import LOG_FORMATS, LOG_LEVELS
 from sagesched_gateway.settings.sections.openai import OpenAIConfig
 from sagesched_gateway.settings.sections.scheduling import EVICT_FIRST, POLICIES, SchedulingConfig
 from sagesched_operator.api import kubernetes_parts as parts
-from sagesched_operator.api.fields import IMAGE, NAME, Rule, prop
+from sagesched_operator.api.fields import IMAGE, NAME, NETWORK, Rule, prop
 
 AUTO = "auto"
 
@@ -105,7 +105,7 @@ class GatewaySpec:
         "Networks (CIDR) whose callers may name tenant, priority and deadline of a request.",
         default=(),
         max_items=64,
-        items={"max_length": 43, "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"},
+        items={"max_length": 43, "pattern": NETWORK},
         x_kubernetes_list_type="set",
     )
     expose_prediction: bool = prop(

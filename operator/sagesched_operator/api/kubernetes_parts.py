@@ -172,9 +172,11 @@ VOLUME_MOUNTS: dict[str, Any] = {
         },
         "x-kubernetes-validations": [
             {
-                "rule": "!(self.mountPath in ['/', '/tmp', '/dev/shm', '/models', '/source', "
-                "'/run/sagesched'])",
-                "message": "/, /tmp, /dev/shm, /models, /source and /run/sagesched are the operator's",
+                "rule": "!(self.mountPath in ['/', '/tmp', '/tmp/', '/dev/shm', '/dev/shm/']) && "
+                "!['/models', '/source', '/run/sagesched'].exists(own, self.mountPath == own || "
+                "self.mountPath.startsWith(own + '/'))",
+                "message": "/, /tmp, /dev/shm, and all of /models, /source and /run/sagesched are the "
+                "operator's",
             }
         ],
     },

@@ -130,7 +130,7 @@ class ModelSpec:
     )
     tokenizer: str | None = prop(
         "The served model's tokenizer inside the source: `tokenizer.json` or the folder that holds it. "
-        "Without one the gateway learns characters per token.",
+        "Without one the gateway estimates prompts' lengths, learning from the engine's counts.",
         default=None,
         pattern=RELATIVE_PATH,
         max_length=512,

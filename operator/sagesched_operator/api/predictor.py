@@ -100,7 +100,7 @@ class GpuSpec:
     sharing: str = prop(
         "`Claim`: a device claim (DRA) that both containers share; `Visible`: NVIDIA_VISIBLE_DEVICES=all "
         "with NVIDIA's container runtime, for nodes whose GPUs all belong to one pod; `Auto`: a claim where "
-        "the API server has them.",
+        "the API server has them; choose `Visible` on a cluster that has claims and no driver for GPUs.",
         default="Auto",
         enum=("Auto", "Claim", "Visible"),
     )
@@ -110,7 +110,12 @@ class GpuSpec:
         default="gpu.nvidia.com",
         max_length=253,
     )
-    count: int = prop("GPUs of the claim.", default=1, minimum=1, maximum=16)
+    count: int | None = prop(
+        "GPUs of the claim; as many as `resources` asks for where it is not given.",
+        default=None,
+        minimum=1,
+        maximum=16,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,9 @@ PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm")
 
 RESERVED_ARGS = (
     "model-repository",
-    "http-address",
-    "http-port",
-    "grpc-address",
-    "grpc-port",
-    "metrics-address",
-    "metrics-port",
+    "model-store",
+    *(f"allow-{face}" for face in ("http", "grpc", "metrics")),
+    *(f"{face}-{what}" for face in ("http", "grpc", "metrics") for what in ("address", "port")),
     "exit-timeout-secs",
 )
 """Options of tritonserver that the operator sets."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sagesched_gateway.settings.sections.traces import TracesConfig
-from sagesched_operator.api.fields import ENDPOINT, NAME, Rule, prop
+from sagesched_operator.api.fields import ENDPOINT, NAME, NETWORK, Rule, prop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +51,8 @@ class SecuritySpec:
     """Who may reach the pods, and what the pods may do."""
 
     network_policy: str = prop(
-        "`Strict`: clients from `clientNamespaces` (the pool's own where none is given), metrics for the "
-        "operator and Prometheus alone, no way out but name service, with a `uri` source https, "
+        "`Strict`: clients of the pool's own namespace, of `clientNamespaces` and `clientNetworks`, metrics "
+        "for the operator and Prometheus alone, no way out but name service, with a `uri` source https, "
         "with traces the collector's port. "
         "`Open`: no policy.",
         default="Strict",
@@ -63,6 +63,14 @@ class SecuritySpec:
         default=(),
         max_items=64,
         items={"max_length": 63, "pattern": NAME},
+        x_kubernetes_list_type="set",
+    )
+    client_networks: tuple[str, ...] = prop(
+        "Networks (CIDR) that may call the gateway: clients outside the cluster, or a load balancer that "
+        "keeps their addresses.",
+        default=(),
+        max_items=64,
+        items={"max_length": 43, "pattern": NETWORK},
         x_kubernetes_list_type="set",
     )
     pod_security: str = prop(
@@ -77,6 +85,10 @@ class SecuritySpec:
             "!has(self.clientNamespaces) || size(self.clientNamespaces) == 0 || "
             "self.networkPolicy == 'Strict'",
             "clientNamespaces have no meaning with networkPolicy Open",
+        ),
+        Rule(
+            "!has(self.clientNetworks) || size(self.clientNetworks) == 0 || self.networkPolicy == 'Strict'",
+            "clientNetworks have no meaning with networkPolicy Open",
         ),
     )
 
@@ -104,7 +116,10 @@ class ExposeSpec:
     """How clients find the pods."""
 
     service_type: str = prop(
-        "Type of the pool's Service.", default="ClusterIP", enum=("ClusterIP", "NodePort", "LoadBalancer")
+        "Type of the pool's Service. Who comes from outside the cluster has to be let in: "
+        "`security.clientNetworks`.",
+        default="ClusterIP",
+        enum=("ClusterIP", "NodePort", "LoadBalancer"),
     )
     service_annotations: Mapping[str, str] = prop(
         "Annotations of the Service, as load balancers want them.",

@@ -6,6 +6,8 @@ from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 
 REQUEST = "gpu"
+GPU = "nvidia.com/gpu"
+"""The device plugin's resource, in whose place the claim comes."""
 
 
 def claim_template(pool: Pool) -> Manifest:
@@ -16,7 +18,7 @@ def claim_template(pool: Pool) -> Manifest:
         "exactly": {
             "deviceClassName": gpu.device_class_name,
             "allocationMode": "ExactCount",
-            "count": gpu.count,
+            "count": gpu.count or int(pool.spec.resources.limits.get(GPU, 1)),
         },
     }
     content = {"spec": {"spec": {"devices": {"requests": [request]}}}}

@@ -78,7 +78,9 @@ def build(
     template = pod_template(pool, settings, installation, sharing)
     revision = revision_of(template)
     numbers = revision_numbers or {}
-    number = numbers.get(revision, max(numbers.values(), default=0) + 1)
+    newest = max(numbers.values(), default=0)
+    # What came back is the newest again, so that the next change does not forget it first.
+    number = newest if newest and numbers.get(revision) == newest else newest + 1
     objects = [
         service_account(pool),
         config_map(pool, settings),
@@ -105,9 +107,9 @@ def _optional(
     if spec.security.network_policy == "Strict":
         yield network_policy(pool, installation)
     if spec.observability.monitor == "PodMonitor" and capabilities.has(POD_MONITOR):
-        yield pod_monitor(pool)
+        yield pod_monitor(pool, installation)
     if spec.observability.rules and capabilities.has(PROMETHEUS_RULE):
-        yield prometheus_rule(pool)
+        yield prometheus_rule(pool, installation)
     if sharing == "Claim" and capabilities.has(CLAIM_TEMPLATE):
         yield claim_template(pool)
     if spec.expose.inference_pool is not None and capabilities.has(INFERENCE_POOL):

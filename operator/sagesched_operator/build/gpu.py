@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sagesched_operator.api.pool import Pool
-from sagesched_operator.build.claim_template import REQUEST
+from sagesched_operator.build.claim_template import GPU, REQUEST
 from sagesched_operator.build.surroundings import CLAIM_TEMPLATE, Capabilities
 
 CLAIM = "gpu"
-_GPU = "nvidia.com/gpu"
 
 
 def sharing_of(pool: Pool, capabilities: Capabilities) -> str:
@@ -27,8 +26,8 @@ def triton_resources(pool: Pool, sharing: str) -> dict[str, Any]:
     limits, requests = dict(pool.spec.resources.limits), dict(pool.spec.resources.requests)
     if sharing != "Claim":
         return _resources(limits, requests)
-    limits.pop(_GPU, None)
-    requests.pop(_GPU, None)
+    limits.pop(GPU, None)
+    requests.pop(GPU, None)
     return _resources(limits, requests) | {"claims": [{"name": CLAIM, "request": REQUEST}]}
 
 

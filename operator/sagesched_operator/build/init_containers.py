@@ -19,6 +19,9 @@ from sagesched_operator.build.volumes import (
     tmp_mount,
 )
 
+_MODEST = {"requests": {"cpu": "100m", "memory": "128Mi"}}
+"""Less than what the pod's containers take later, so that it costs nothing; a quota wants it told."""
+
 
 def init_containers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
     """In the order in which they run."""
@@ -54,6 +57,7 @@ def _fetch(what: str, source: UriSource, mount: dict[str, Any], installation: In
         "args": [source.uri, mount["mountPath"]],
         # Libraries that fetch keep caches in the home folder.
         "env": [{"name": "HOME", "value": "/tmp"}],
+        "resources": _MODEST,
         "securityContext": restricted(),
         "volumeMounts": [mount, tmp_mount("fetch")],
     }
@@ -69,6 +73,7 @@ def _copy(
         "name": f"copy-{what}",
         "image": pinned(source.image, digest),
         "command": ["sh", "-c", f'cp -R "$0/." {mount["mountPath"]}/', source.path],
+        "resources": _MODEST,
         "securityContext": triton_security(pool),
         "volumeMounts": [mount],
     }
@@ -82,6 +87,7 @@ def _repository(pool: Pool, installation: Installation) -> dict[str, Any]:
         "image": gateway_image(pool, installation),
         "command": ["sagesched-gateway", "repository"],
         "args": ["--source", source, "--target", MODELS, "--kv-policy", pool.spec.runtime.kv_policy],
+        "resources": _MODEST,
         "securityContext": restricted(),
         "volumeMounts": [source_mount(pool), models_mount(writable=True)],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sagesched_operator.api.pool import API_VERSION, KIND, Pool
@@ -21,6 +21,7 @@ def manifest(
     content: Mapping[str, Any],
     *,
     annotations: Mapping[str, str] | None = None,
+    labels: Iterable[tuple[str, str]] = (),
 ) -> Manifest:
     """An object of the pool: named, labelled, owned by it, with the hash of its content.
 
@@ -31,11 +32,12 @@ def manifest(
         name: of the object.
         content: `spec`, `data` and the like.
         annotations: besides our own.
+        labels: besides our own.
     """
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": pool.namespace,
-        "labels": labels_of(pool),
+        "labels": {**dict(labels), **labels_of(pool)},
         "annotations": dict(annotations or {}),
     }
     if pool.uid:  # without one nothing was made yet: `render`

@@ -21,19 +21,20 @@ def network_policy(pool: Pool, installation: Installation) -> Manifest:
         {"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}
         for name in sorted(pool.spec.security.client_namespaces)
     ]
+    clients += [{"ipBlock": {"cidr": network}} for network in sorted(pool.spec.security.client_networks)]
     spec = {
         "podSelector": {"matchLabels": selector_of(pool)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
             {"from": clients, "ports": [_tcp(GRPC), _tcp(HTTP)]},
-            {"from": _watchers(installation), "ports": [_tcp(METRICS)]},
+            {"from": _watchers(pool, installation), "ports": [_tcp(METRICS)]},
         ],
         "egress": _egress(pool),
     }
     return manifest(pool, "networking.k8s.io/v1", "NetworkPolicy", pool.name, {"spec": spec})
 
 
-def _watchers(installation: Installation) -> list[dict[str, Any]]:
+def _watchers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
     operator = {
         "namespaceSelector": {"matchLabels": {_NAMESPACE: installation.namespace}},
         "podSelector": {"matchLabels": dict(installation.operator_labels)},
@@ -44,7 +45,10 @@ def _watchers(installation: Installation) -> list[dict[str, Any]]:
         if installation.monitoring_namespace
         else {}
     )
-    return [operator, prometheus]
+    # The picker of an InferencePool reads every pod's metrics, and runs in the pool's namespace.
+    picks = pool.spec.expose.inference_pool is not None
+    pickers: list[dict[str, Any]] = [{"podSelector": {}}] if picks else []
+    return [operator, prometheus, *pickers]
 
 
 def _egress(pool: Pool) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
+from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.names import POOL_LABEL, selector_of
 
 
-def pod_monitor(pool: Pool) -> Manifest:
+def pod_monitor(pool: Pool, installation: Installation) -> Manifest:
     """The object."""
     endpoint = {
         "port": "metrics",
@@ -22,7 +23,8 @@ def pod_monitor(pool: Pool) -> Manifest:
         ],
     }
     spec = {"selector": {"matchLabels": selector_of(pool)}, "podMetricsEndpoints": [endpoint]}
-    return manifest(pool, "monitoring.coreos.com/v1", "PodMonitor", pool.name, {"spec": spec})
+    labels = installation.monitor_labels
+    return manifest(pool, "monitoring.coreos.com/v1", "PodMonitor", pool.name, {"spec": spec}, labels=labels)
 
 
 def _in_prometheus(label: str) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
+from sagesched_operator.build.surroundings import Installation
 
 RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/runbooks"
 
 _RENEW_BEFORE_S = 3 * 24 * 3600
 
 
-def prometheus_rule(pool: Pool) -> Manifest:
+def prometheus_rule(pool: Pool, installation: Installation) -> Manifest:
     """The object."""
     of_pool = f'namespace="{pool.namespace}",pool="{pool.name}"'
     target_s = pool.spec.scaling.target_backlog_seconds
@@ -69,9 +70,8 @@ def prometheus_rule(pool: Pool) -> Manifest:
             )
         )
     groups = [{"name": f"sagesched.{pool.namespace}.{pool.name}", "rules": rules}]
-    return manifest(
-        pool, "monitoring.coreos.com/v1", "PrometheusRule", pool.name, {"spec": {"groups": groups}}
-    )
+    content, labels = {"spec": {"groups": groups}}, installation.monitor_labels
+    return manifest(pool, "monitoring.coreos.com/v1", "PrometheusRule", pool.name, content, labels=labels)
 
 
 def _alert(name: str, expr: str, lasting: str, severity: str, summary: str) -> dict[str, Any]:

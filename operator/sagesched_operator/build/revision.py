@@ -27,12 +27,12 @@ def revision_of(template: Mapping[str, Any]) -> str:
 
 
 def controller_revision(pool: Pool, revision: str, number: int) -> Manifest:
-    """The object: `data` is a patch that brings the pool back to this revision.
+    """The object: `data` holds those sections of the spec that its pods were made from.
 
     Args:
         pool: whose.
         revision: see `revision_of`.
-        number: one more than the last.
+        number: the highest is what runs.
     """
     spec = {name: pool.raw_spec[name] for name in _TEMPLATE_FIELDS if name in pool.raw_spec}
     data = {"apiVersion": API_VERSION, "kind": KIND, "spec": spec}

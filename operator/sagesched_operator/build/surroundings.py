@@ -24,6 +24,7 @@ class Installation:
         namespace: where the operator runs.
         operator_labels: labels of its pods.
         monitoring_namespace: where Prometheus runs; empty for any namespace.
+        monitor_labels: labels by which Prometheus finds monitors and rules.
         scaler_address: `host:port` of the external scaler, as KEDA reaches it.
         allows_host_path: whether pools may use folders of nodes.
     """
@@ -34,6 +35,7 @@ class Installation:
     namespace: str = "sagesched-system"
     operator_labels: tuple[tuple[str, str], ...] = (("app.kubernetes.io/name", "sagesched-operator"),)
     monitoring_namespace: str = ""
+    monitor_labels: tuple[tuple[str, str], ...] = ()
     scaler_address: str = "sagesched-operator.sagesched-system.svc:9090"
     allows_host_path: bool = False
 

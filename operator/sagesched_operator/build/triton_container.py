@@ -20,6 +20,9 @@ from sagesched_operator.build.volumes import models_mount, run_mount, shm_mount,
 _LOAD_S = 3600
 """Engines of many GPUs take long to load; until then there is nothing to kill."""
 
+_HUNG_S = TRITON_EXIT_S + 5
+"""A Triton that a probe gave up is not drained, and its hook would wait for that in vain."""
+
 # bash opens sockets by itself, so that no image needs curl.
 _ASK = (
     f"exec 3<>/dev/tcp/127.0.0.1/{TRITON_HTTP} && printf 'GET %s HTTP/1.0\\r\\n\\r\\n' \"$0\" >&3 && "
@@ -38,8 +41,18 @@ def triton_container(pool: Pool, sharing: str) -> dict[str, Any]:
         if runtime.profile == "llmapi"
         else ["tritonserver"],
         "args": [*_arguments(), *runtime.args],
-        "startupProbe": {**_probe("/v2/health/ready"), "periodSeconds": 5, "failureThreshold": _LOAD_S // 5},
-        "livenessProbe": {**_probe("/v2/health/live"), "periodSeconds": 10, "failureThreshold": 6},
+        "startupProbe": {
+            **_probe("/v2/health/ready"),
+            "periodSeconds": 5,
+            "failureThreshold": _LOAD_S // 5,
+            "terminationGracePeriodSeconds": _HUNG_S,
+        },
+        "livenessProbe": {
+            **_probe("/v2/health/live"),
+            "periodSeconds": 10,
+            "failureThreshold": 6,
+            "terminationGracePeriodSeconds": _HUNG_S,
+        },
         "lifecycle": {
             "preStop": {"exec": {"command": ["bash", "-c", _AWAIT_DRAIN, str(hook_seconds(pool))]}}
         },

@@ -1,7 +1,9 @@
 """Does an object hold what it should? Pure.
 
 The server adds defaults and writes quantities its own way; so the question is whether everything that we want
-is there with its value, not whether the two are equal. What we no longer want shows in the hash.
+is there with its value, not whether the two are equal. What we no longer want shows in the hash. Only where
+something added changes what the object means, and applying takes it away again, may nothing be added: whom
+selectors choose, and whom a network policy lets through.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ from sagesched_operator.names import APPLIED_HASH
 
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "topologyKey", "uid", "number", "type")
 """By which entries of lists are told apart, the first that all entries have."""
+
+_EXACT = frozenset({"selector", "matchLabels", "podSelector", "namespaceSelector"})
+"""Mappings that the API server takes as one value."""
+
+_EXACT_LISTS = re.compile(r"spec\.(ingress|egress)(\[\d+\]\.(from|to|ports))?")
+"""Lists of a NetworkPolicy, likewise."""
 
 _QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
 _UNITS = {None: Decimal(1), "m": Decimal("0.001")}
@@ -43,7 +51,8 @@ def _difference(wanted: Any, live: Any, path: str) -> str:
             found = _difference(value, live.get(key), f"{path}.{key}" if path else key)
             if found:
                 return found
-        return ""
+        added = live.keys() - wanted.keys() if path.rpartition(".")[2] in _EXACT else ()
+        return f"{path}.{min(added)}" if added else ""
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _list_difference(wanted, live, path)
     if wanted == live or _quantity(wanted) == _quantity(live) is not None:
@@ -55,7 +64,7 @@ def _difference(wanted: Any, live: Any, path: str) -> str:
 def _list_difference(wanted: Sequence[Any], live: Any, path: str) -> str:
     if not wanted and not live:
         return ""
-    if not isinstance(live, list):
+    if not isinstance(live, list) or (_EXACT_LISTS.fullmatch(path) and len(wanted) != len(live)):
         return path
     key = next((key for key in _LIST_KEYS if all(_has(entry, key) for entry in wanted)), None)
     if key is None:

@@ -22,3 +22,8 @@ class ApiError(Exception):
     def is_refusal(self) -> bool:
         """The same request will be refused again: somebody has to act."""
         return self.code in (400, 403, 404, 405, 413, 415, 422)
+
+    @property
+    def is_about_the_kind(self) -> bool:
+        """The server does not know the kind (any more): it answers without Kubernetes' own word."""
+        return self.code == 404 and self.reason != "NotFound"

@@ -39,6 +39,11 @@ POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+HPA = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
+SCALERS = (HPA, SCALED_OBJECT)
+"""What scales a pool."""
+
 CONTROLLER_REVISION = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
 
 CHILDREN = (
@@ -47,7 +52,7 @@ CHILDREN = (
     Kind("v1", "Service", "services"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    HPA,
     CONTROLLER_REVISION,
     DEPLOYMENT,
 )
@@ -56,7 +61,7 @@ CHILDREN = (
 OPTIONAL_CHILDREN = (
     Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),
     Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
-    Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects"),
+    SCALED_OBJECT,
     Kind("inference.networking.k8s.io/v1", "InferencePool", "inferencepools"),
     Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates"),
 )

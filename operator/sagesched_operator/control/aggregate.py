@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 
 import aiohttp
 
@@ -20,7 +20,7 @@ from sagesched_operator.build.paths import METRICS
 from sagesched_operator.cluster.cache import Cache, PoolKey
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView, view
-from sagesched_operator.control.reports import Report, Reports, summarize
+from sagesched_operator.control.reports import FRESH_S, Report, Reports, summarize
 from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
 from sagesched_operator.control.store import PoolStore
 
@@ -33,7 +33,11 @@ _MOST_BYTES = 1 << 20
 
 
 class Aggregator:
-    """Knows what the gateways last said."""
+    """Knows what the gateways said lately.
+
+    Attributes:
+        has_asked: set once every gateway that there was has been asked.
+    """
 
     def __init__(
         self,
@@ -61,9 +65,10 @@ class Aggregator:
         self._reports: dict[str, Report] = {}
         self._said: dict[PoolKey, Hashable] = {}
         self._targets: dict[PoolKey, tuple[int, ScalingSpec]] = {}
+        self.has_asked = asyncio.Event()
 
     def reports(self) -> Reports:
-        """The latest, by uid of the pod."""
+        """The latest, by uid of the pod; what is older than `FRESH_S` is not among them."""
         return self._reports
 
     def signal(self, key: PoolKey) -> Signal:
@@ -83,14 +88,16 @@ class Aggregator:
             except SignalUnknownError:
                 continue
 
-    async def run(self) -> None:
-        """Ask in rounds until cancelled."""
+    async def run(self, pods_are_known: Callable[[], Awaitable[None]]) -> None:
+        """Ask in rounds until cancelled; the first begins when it is known which pods there are."""
+        await pods_are_known()
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         connector = aiohttp.TCPConnector(limit=_AT_ONCE)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             while True:
                 began_at = asyncio.get_running_loop().time()
                 await self.ask_all(session)
+                self.has_asked.set()
                 took_s = asyncio.get_running_loop().time() - began_at
                 await asyncio.sleep(max(self._period_s - took_s, 0.1))
 
@@ -101,7 +108,12 @@ class Aggregator:
         permits = asyncio.Semaphore(_AT_ONCE)
         await asyncio.gather(*(self._ask(session, pod, permits) for pod in asked))
         there = {pod.uid for pods in by_pool.values() for pod in pods}
-        self._reports = {uid: report for uid, report in self._reports.items() if uid in there}
+        now = asyncio.get_running_loop().time()
+        self._reports = {
+            uid: report
+            for uid, report in self._reports.items()
+            if uid in there and now - report.read_at <= FRESH_S
+        }
         for key, pods in by_pool.items():
             said = self._in_words(key, pods)
             if self._said.get(key) != said:
@@ -116,7 +128,7 @@ class Aggregator:
             try:
                 async with session.get(f"http://{host}:{METRICS}/status") as answer:
                     answer.raise_for_status()
-                    text = await answer.content.read(_MOST_BYTES)
+                    text = await _text_of(answer)
                 status = parse_status(json.loads(text))
             except (aiohttp.ClientError, TimeoutError, OSError):
                 self._metrics.reported("unreachable")
@@ -152,3 +164,13 @@ class Aggregator:
         except SignalUnknownError as error:
             load = str(error)
         return summarize(pods, self._reports), load
+
+
+async def _text_of(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole body, which comes in as many parts as the network likes."""
+    text = bytearray()
+    async for part in answer.content.iter_any():
+        text += part
+        if len(text) > _MOST_BYTES:
+            raise StatusError(f"a report of more than {_MOST_BYTES} bytes")
+    return bytes(text)

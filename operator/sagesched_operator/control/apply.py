@@ -20,6 +20,7 @@ from sagesched_operator.cluster.kinds import (
     CHILDREN,
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    HPA,
     OPTIONAL_CHILDREN,
     POD,
     Kind,
@@ -35,6 +36,10 @@ from sagesched_operator.names import APPLIED_HASH, DELETION_COST, SETTINGS_DIGES
 _LOG = logging.getLogger(__name__)
 
 _KINDS = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL_CHILDREN)}
+_DISPENSABLE = frozenset({*OPTIONAL_CHILDREN, HPA})
+"""Pods serve without them: one that cannot be written for now stands in no other's way."""
+
+_DISPENSABLE_AGAIN_S = 30.0
 
 
 @dataclass(slots=True)
@@ -97,12 +102,24 @@ class Applier:
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
-                if not error.is_refusal:
-                    raise
-                outcome.refused = outcome.refused or error  # the others are made all the same
+                self._note_failure(wanted, error, outcome)
         await self._prune(pool, desired, outcome)
         await self._hasten(pool, desired, pods, reports)
         return outcome
+
+    def _note_failure(self, wanted: Manifest, error: ApiError, outcome: Outcome) -> None:
+        """Go on with the others where that makes sense; else raise."""
+        kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
+        if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
+            self._children.lost(kind)
+            outcome.again(1.0)
+        elif error.is_refusal:
+            outcome.refused = outcome.refused or error
+        elif kind in _DISPENSABLE and error.code >= 500:
+            outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
+            outcome.again(_DISPENSABLE_AGAIN_S)
+        else:
+            raise error
 
     async def _bring_about(self, pool: Pool, wanted: Manifest, live: Seen | None, outcome: Outcome) -> None:
         kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
@@ -114,8 +131,12 @@ class Applier:
         if "deletionTimestamp" in body["metadata"] or (owners and pool.uid not in owners):
             outcome.again(5.0)  # of a pool of the same name that is gone; the garbage collector comes for it
             return
-        # A revision's content cannot be changed, and need not be: it is what was when it was made.
-        difference = "" if kind is CONTROLLER_REVISION else first_difference(wanted, body)
+        if kind is CONTROLLER_REVISION:
+            # Its content cannot be changed, and need not be: it is what was when it was made.
+            if wanted["revision"] != body["revision"]:
+                await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
+            return
+        difference = first_difference(wanted, body)
         if not difference:
             return
         is_drift = wanted["metadata"]["annotations"][APPLIED_HASH] == body["metadata"].get(

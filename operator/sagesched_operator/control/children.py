@@ -53,6 +53,7 @@ class Children:
         }
         self._caches[POD.name] = Cache(lambda key, _: on_change(key), pods.trim)
         self._informers: list[Informer] = []
+        self._followed: set[str] = set()
         self._is_discovered = asyncio.Event()
 
     def cache(self, kind: str) -> Cache:
@@ -64,6 +65,12 @@ class Children:
         for kind in (*CHILDREN, *OPTIONAL_CHILDREN):
             for seen in self._caches[kind.name].of(pool):
                 yield kind, seen
+
+    def lost(self, kind: Kind) -> None:
+        """A kind is not installed any more; it is looked for again as those that never were."""
+        if self.capabilities.has(kind.id):
+            _LOG.warning("%s is not installed any more", kind.id)
+            self.capabilities = replace(self.capabilities, kinds=self.capabilities.kinds - {kind.id})
 
     async def run(self) -> None:
         """Follow all kinds until cancelled."""
@@ -88,6 +95,9 @@ class Children:
         return self._is_discovered.is_set() and all(one.is_synced.is_set() for one in self._informers)
 
     def _follow(self, kind: Kind, tasks: asyncio.TaskGroup) -> None:
+        if kind.id in self._followed:  # it was lost and came back; its informers have waited
+            return
+        self._followed.add(kind.id)
         for namespace in self._namespaces:
             informer = Informer(self._api, kind, namespace, POOL_LABEL, self._caches[kind.name])
             self._informers.append(informer)

@@ -16,7 +16,7 @@ from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
-from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL
+from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL, SCALERS
 from sagesched_operator.control import status as statuses
 from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
@@ -113,6 +113,7 @@ class Reconciler:
             pods=[view(seen.body) for seen in self._children.cache(POD.name).of(key)],
             summary=summarize(pods, self._reports()),
             signal=self._signal(pool, pods),
+            scaler=self._scaler(key),
             stalled=stalled,
             troubles=troubles,
         )
@@ -151,6 +152,10 @@ class Reconciler:
             return signal_of(pool.spec.scaling, pods, self._reports(), now)
         except SignalUnknownError as error:
             return str(error)
+
+    def _scaler(self, key: PoolKey) -> dict[str, Any] | None:
+        found = (seen.body for kind in SCALERS for seen in self._children.cache(kind.name).of(key))
+        return next(found, None)
 
     async def _write_status(self, body: dict[str, Any], wanted: dict[str, Any]) -> bool:
         before = body.get("status") or {}

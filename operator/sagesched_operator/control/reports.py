@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sagesched_gateway.status import GatewayStatus
 from sagesched_operator.control.pods import PodView
 
+FRESH_S = 60.0
+"""An older report says nothing any more."""
+
 _SIZES = ((100_000, "100k+"), (10_000, "10k+"), (1_000, "1k+"), (100, "100+"), (1, "1+"))
 MIXED = "mixed"
 
@@ -32,7 +35,7 @@ class Summary:
         num_reporting: ready pods whose report is fresh.
         policy: in effect; `mixed` where pods differ.
         fallback: why another policy is in effect than configured, or why it cannot work as it should.
-        digests: of the settings that the gateways' files hold.
+        digests: of the settings that are in effect.
         refused: why a gateway refuses its settings.
         certificates: what is wrong with a gateway's certificates.
         predictor_mode, provider: as `policy`.
@@ -63,7 +66,7 @@ def summarize(pods: Iterable[PodView], reports: Reports) -> Summary:
         num_reporting=len(working),
         policy=_common(status.policy for status in working),
         fallback=next(filter(None, map(_fallback, working)), ""),
-        digests=frozenset(status.config.file_digest for status in statuses),
+        digests=frozenset(status.config_digest for status in statuses),
         refused=next((status.config.error for status in statuses if status.config.error), ""),
         certificates=next((status.tls.problem for status in statuses if status.tls.problem), ""),
         predictor_mode=_common(status.predictor.mode for status in working),

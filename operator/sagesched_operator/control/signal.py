@@ -11,8 +11,9 @@ quantiles 0.5 and 0.9; between and a little beyond them the logarithm goes with 
 
 What runs keeps its pods, so an empty queue in front of busy engines does not shrink the pool. Pods on their
 way take their share of the backlog when they come: without that credit a scaler asks for them again and
-again; and while the backlog still needs them, they are not sent away again. Beside that, one pod more while
-the oldest request waits too long and none is on its way. What is not known is never taken for 0.
+again; and while the backlog still needs them, they are not sent away again. Beside that, one pod more (a
+tenth more of a large pool, for scalers overlook less) while the oldest request waits too long and none is on
+its way. What is not known is never taken for 0.
 """
 
 from __future__ import annotations
@@ -24,12 +25,11 @@ from statistics import NormalDist
 from sagesched_gateway.status import QueueStatus
 from sagesched_operator.api.lifecycle import ScalingSpec
 from sagesched_operator.control.pods import PodView
-from sagesched_operator.control.reports import Reports
-
-FRESH_S = 60.0
-"""An older report says nothing any more."""
+from sagesched_operator.control.reports import FRESH_S, Reports
 
 _LEAST_KNOWN = 0.5
+_TOLERANCE = 1.11
+"""A HorizontalPodAutoscaler, KEDA's too, does nothing for a tenth more or less."""
 
 
 class SignalUnknownError(Exception):
@@ -87,7 +87,7 @@ def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, n
     wanted = busy + extra
     oldest_s = max(status.queue.oldest_wait_s for status in known)
     if oldest_s > scaling.max_wait_seconds and not warming:
-        wanted = max(wanted, len(ready) + 1.0)
+        wanted = max(wanted, len(ready) + 1.0, len(ready) * _TOLERANCE)
     return Signal(wanted=wanted, backlog_s=backlog_s, backlog_per_pod_s=backlog_s / len(ready))
 
 

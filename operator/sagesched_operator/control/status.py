@@ -30,6 +30,7 @@ class Observed:
         pods: of the pool.
         summary: of their gateways' reports.
         signal: for scaling, or why it is not known.
+        scaler: the live HorizontalPodAutoscaler or ScaledObject, or None.
         stalled: (reason, message): nothing goes on before somebody acts.
         troubles: (reason, message) of children that cannot be had as wanted.
     """
@@ -38,6 +39,7 @@ class Observed:
     pods: Sequence[PodView] = ()
     summary: Summary = field(default_factory=Summary)
     signal: Signal | str = ""
+    scaler: Mapping[str, Any] | None = None
     stalled: tuple[str, str] | None = None
     troubles: Sequence[tuple[str, str]] = ()
 
@@ -82,7 +84,10 @@ def compute(
     if desired is not None:
         status["revision"] = desired.revision
         if summary.digests:
-            status["settingsInEffect"] = summary.digests == {settings_digest(desired.settings)}
+            num_ready = sum(pod.is_ready and not pod.is_ending for pod in observed.pods)
+            status["settingsInEffect"] = (
+                summary.digests == {settings_digest(desired.settings)} and summary.num_reporting == num_ready
+            )
         status["effective"] = {
             "gatewayImage": gateway_image(pool, installation),
             "gracePeriodSeconds": grace_seconds(pool),
@@ -221,6 +226,10 @@ def _model_ready(pool: Pool, observed: Observed, counts: _Counts) -> Condition:
     return Condition("ModelReady", False, "Starting", "no pod is ready yet")
 
 
+_SCALER_WORKS = ("ScalingActive", "AbleToScale", "Ready")
+"""Conditions of a HorizontalPodAutoscaler and of a ScaledObject."""
+
+
 def _scaling_active(pool: Pool, desired: Desired | None, observed: Observed) -> Condition:
     if pool.spec.scaling.actuator == "None":
         return Condition("ScalingActive", False, "ScalingOff")
@@ -231,6 +240,9 @@ def _scaling_active(pool: Pool, desired: Desired | None, observed: Observed) -> 
             return Condition("ScalingActive", False, "ActuatorMissing", f"{kind} is not installed")
     if isinstance(observed.signal, str):
         return Condition("ScalingActive", False, "SignalUnknown", observed.signal)
+    for condition in (observed.scaler or {}).get("status", {}).get("conditions", ()):
+        if condition["type"] in _SCALER_WORKS and condition["status"] == "False":
+            return Condition("ScalingActive", False, "ActuatorFailing", condition.get("message", ""))
     return Condition("ScalingActive", True, "SignalKnown")
 
 

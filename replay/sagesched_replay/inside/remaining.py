@@ -12,7 +12,7 @@ def remaining(lengths: LengthDistribution, generated: int, cap: int) -> LengthDi
     cap: nothing is known but that it is longer than all that was known, and what has lasted long tends to
     last.
     """
-    later = lengths.tokens > generated
+    later = lengths.tokens >= generated + 1  # lengths are whole; atoms of a predictor are means of some
     if not later.any():
         return LengthDistribution.point(max(min(generated, cap - generated), 1))
     weights = lengths.weights[later]

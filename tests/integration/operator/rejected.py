@@ -52,8 +52,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         "kvPolicy GuaranteedNoEvict does not exist in vLLM",
     ),
     "an option that is the operator's": (
-        {"runtime": {"args": ["--http-port=9"]}},
-        "these options are the operator's: model-repository, http-address",
+        {"runtime": {"args": ["--allow-http=false"]}},
+        "these options are the operator's: model-repository, model-store, allow-http",
     ),
     "variable with value and source": (
         {
@@ -103,10 +103,10 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {
             "podTemplate": {
                 "volumes": [{"name": "a", "emptyDir": {}}],
-                "volumeMounts": [{"name": "a", "mountPath": "/models"}],
+                "volumeMounts": [{"name": "a", "mountPath": "/models/mine"}],
             }
         },
-        "/, /tmp, /dev/shm, /models, /source and /run/sagesched are the operator's",
+        "/, /tmp, /dev/shm, and all of /models, /source and /run/sagesched are the operator's",
     ),
     "negative replicas": ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
     "too many replicas": ({"replicas": 5000}, "spec.replicas in body should be less than or equal to 1000"),
@@ -243,6 +243,10 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "clients of an open pool": (
         {"security": {"networkPolicy": "Open", "clientNamespaces": ["web"]}},
         "clientNamespaces have no meaning with networkPolicy Open",
+    ),
+    "client networks of an open pool": (
+        {"security": {"networkPolicy": "Open", "clientNetworks": ["10.0.0.0/8"]}},
+        "clientNetworks have no meaning with networkPolicy Open",
     ),
     "picker without name": (
         {"expose": {"inferencePool": {"endpointPicker": {"port": 1}}}},

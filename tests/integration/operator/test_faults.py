@@ -231,5 +231,23 @@ def test_what_is_refused_for_good_is_told_and_not_tried_again_and_again(own, pro
     assert own.get("deployment", "llama")["spec"]["replicas"] == 3
 
 
+def test_an_object_that_pods_can_do_without_holds_up_no_other(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    trouble = proxy.make(
+        Trouble(writes_to("horizontalpodautoscalers", own), 500, answer(500, "InternalError"), left=1000)
+    )
+    own.apply(merged(SMALLEST, {"replicas": 2, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
+    until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 2)
+    degraded = until(lambda: (c := own.condition("Degraded")).get("status") == "True" and c)
+    assert degraded["reason"] == "ObjectFailed"
+    assert "HorizontalPodAutoscaler llama cannot be written: made up" in degraded["message"]
+    trouble.left = 0
+    own.apply(merged(SMALLEST, {"replicas": 3, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
+    until(lambda: own.find("hpa", "llama") and own.condition("Degraded").get("status") == "False")
+
+
 def _image(space):
     return space.get("deployment", "llama")["spec"]["template"]["spec"]["containers"][0]["image"]

@@ -108,7 +108,7 @@ def test_settings_that_need_new_pods_roll_them(space):
     ("kind", "name", "patch", "path", "wanted"),
     [
         ("deployment", "llama", {"spec": {"replicas": 5}}, ("spec", "replicas"), 1),
-        ("service", "llama", {"spec": {"selector": {"a": "b"}}}, ("spec", "selector", "a"), "b"),
+        ("service", "llama", {"spec": {"selector": {"a": "b"}}}, ("spec", "selector", "a"), None),
         (
             "networkpolicy",
             "llama",

@@ -19,6 +19,7 @@ from gateway_process import Exchange, settings_for
 from sagesched_emulator.answers import write_answers
 from sagesched_emulator.demo.scenario import client_view
 from sagesched_emulator.load import LoadRequest, generate_message
+from sagesched_emulator.tokenizer import TOKENIZER_PATH
 from sagesched_emulator.trace import TraceRequest
 from sagesched_emulator.triton_server import TritonServer
 from sagesched_gateway.dispatch.ports import Prediction
@@ -57,11 +58,11 @@ class Recording:
         self._dispatcher = gateway.dispatcher
         self._originals = (
             self._dispatcher.generate,
-            self._dispatcher.predicted,
+            self._dispatcher._questions.predicted,
             self._dispatcher._scheduler.handle,
         )
         monkeypatch.setattr(self._dispatcher, "generate", self._generate)
-        monkeypatch.setattr(self._dispatcher, "predicted", self._predicted)
+        monkeypatch.setattr(self._dispatcher._questions, "predicted", self._predicted)
         monkeypatch.setattr(self._dispatcher._scheduler, "handle", self._handle)
 
     def models(self, gateway: Gateway) -> None:
@@ -103,6 +104,7 @@ async def a_gateway(triton: TritonServer) -> AsyncIterator[Gateway]:
         triton,
         scheduling={"policy": "ssjf"},
         engine={"slots": 1, "lookahead": 0},
+        tokenizer=str(TOKENIZER_PATH),  # an estimate would depend on when the first prompt's count arrives
         predictor={"mode": "HistoryOnly", "encoder": str(export_encoder())},
     )
     gateway = Gateway(parse_config(settings))

@@ -15,6 +15,7 @@ import yaml
 from sagesched_operator.api.pool import parse_pool
 from sagesched_operator.build.prometheus_rule import prometheus_rule
 from sagesched_operator.build.scaler import METRIC
+from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.control.metrics import OperatorMetrics
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +49,7 @@ def known_series() -> set[str]:
 def alerts() -> Iterator[dict[str, Any]]:
     """Of the operator and of a pool."""
     chart = yaml.safe_load((CHART / "alerts" / "operator.yaml").read_text())
-    for rules in (chart["groups"], prometheus_rule(parse_pool(POOL))["spec"]["groups"]):
+    for rules in (chart["groups"], prometheus_rule(parse_pool(POOL), Installation())["spec"]["groups"]):
         for group in rules:
             yield from group["rules"]
 

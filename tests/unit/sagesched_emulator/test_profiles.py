@@ -11,6 +11,7 @@ def test_knows_its_engines_by_name() -> None:
         "kv-bound",
         "slot-bound",
         "kv-ahead",
+        "kv-half",
         "h100-8b",
         "h200-8b",
         "h100-32b",
@@ -32,6 +33,13 @@ def test_kv_bound_is_the_published_engine() -> None:
     assert engine.step_time.seconds(50, 24_000, 0) == pytest.approx(11.96e-3)
     # C(100, 400) = 400^2 / 2 + 100 x 400 = 120,000 KV-token-steps, of 2 million a second
     assert engine.work(100, 400) == pytest.approx(0.06)
+
+
+def test_half_an_engine_full_of_requests_is_as_fast_as_the_whole() -> None:
+    whole, half = profile("kv-bound"), profile("kv-half")
+    assert (half.kv_tokens, half.max_batch_size) == (12_000, 128)
+    assert half.step_time.seconds(25, 12_000, 100) == whole.step_time.seconds(50, 24_000, 200)
+    assert half.work(100, 400) == 2 * whole.work(100, 400)
 
 
 def test_slot_bound_is_the_published_engine() -> None:

@@ -169,6 +169,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "observability-none": {"observability": {"monitor": "None", "rules": False}},
     "security-open": {"security": {"networkPolicy": "Open"}},
     "security-client-namespaces": {"security": {"clientNamespaces": ["web", "batch"]}},
+    "security-client-networks": {"security": {"clientNetworks": ["203.0.113.0/24", "2001:db8::/32"]}},
     "security-baseline": {"security": {"podSecurity": "Baseline"}},
     "expose-service": {"expose": {"serviceType": "LoadBalancer", "serviceAnnotations": {"lb": "internal"}}},
     "expose-inference-pool": {

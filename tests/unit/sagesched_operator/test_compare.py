@@ -66,6 +66,37 @@ def test_what_is_no_longer_wanted_shows_in_the_hash(wanted, live):
     assert "applied-hash" in first_difference(wanted, live)
 
 
+def an_object(**spec):
+    return {"metadata": {"annotations": {"serving.sagesched.io/applied-hash": "h"}}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "path"),
+    [
+        ({"selector": {"a": "1"}}, {"selector": {"a": "1", "b": "2"}}, "spec.selector.b"),
+        (
+            {"selector": {"matchLabels": {"a": "1"}}},
+            {"selector": {"matchLabels": {"a": "1", "b": "2"}}},
+            "spec.selector.matchLabels.b",
+        ),
+        (
+            {"ingress": [{"from": [{"namespaceSelector": {}}]}]},
+            {"ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"a": "1"}}}]}]},
+            "spec.ingress[0].from[0].namespaceSelector.matchLabels",
+        ),
+        (
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8001}]}]},
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8001}, {"protocol": "TCP", "port": 8002}]}]},
+            "spec.ingress[0].ports",
+        ),
+        ({"egress": [{"ports": []}]}, {"egress": [{"ports": []}, {}]}, "spec.egress"),
+    ],
+)
+def test_nobody_widens_or_narrows_whom_an_object_means(wanted, live, path):
+    assert first_difference(an_object(**wanted), an_object(**wanted)) == ""
+    assert first_difference(an_object(**wanted), an_object(**live)) == path
+
+
 def test_ports_of_two_protocols_are_told_apart():
     def policy(*protocols):
         ports = [{"protocol": protocol, "port": 53} for protocol in protocols]

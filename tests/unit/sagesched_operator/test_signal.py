@@ -50,6 +50,13 @@ def test_a_request_that_waits_too_long_asks_for_one_pod_at_a_time():
     assert wanted([a_pod(), a_pod("w", ready=False)], report) == 1
 
 
+@pytest.mark.parametrize("num_pods", [1, 9, 10, 30, 1000])
+def test_a_scaler_that_overlooks_a_tenth_sees_a_request_that_waits_too_long(num_pods):
+    pods = [a_pod(f"p{number}") for number in range(num_pods)]
+    reports = {pod.uid: a_report(in_flight=10) for pod in pods} | {"p0": a_report(oldest_wait_s=61.0)}
+    assert wanted(pods, reports) / num_pods > 1.1
+
+
 def test_the_quantile_counts():
     report = {"a": a_report(backlog_s=5.0, backlog_p50_s=10.0, backlog_p90_s=40.0)}
     values = [

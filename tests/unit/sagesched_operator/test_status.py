@@ -63,6 +63,32 @@ def test_all_is_well():
     assert status["predictor"]["history"] == "1k+"
 
 
+def test_settings_are_in_effect_once_every_ready_gateway_says_so():
+    pods = [a_pod("a"), a_pod("b"), a_pod("c", ready=False)]
+    digest = settings_digest(build(the_pool(), Installation(), Capabilities()).settings)
+    says = a_report(digest=digest)
+
+    def in_effect(**reports):
+        return status_of(pods=pods, summary=summarize(pods, reports)).get("settingsInEffect")
+
+    assert in_effect(a=says, b=says) is True
+    assert in_effect(a=says) is False  # the other one has said nothing
+    # Its file holds them, and they wait for a restart.
+    assert in_effect(a=says, b=a_report(digest="old", file_digest=digest)) is False
+
+
+def test_an_actuator_that_does_not_scale_is_told_in_its_own_words():
+    pool = the_pool({"scaling": {"actuator": "HPA", "maxReplicas": 3}})
+    known = Signal(wanted=0.0, backlog_s=0.0, backlog_per_pod_s=0.0)
+    failing = {"type": "ScalingActive", "status": "False", "message": "unable to get external metric"}
+    scaler = {"status": {"conditions": [{"type": "AbleToScale", "status": "True"}, failing]}}
+    told = condition(status_of(pool, signal=known, scaler=scaler), "ScalingActive")
+    assert (told["status"], told["reason"]) == ("False", "ActuatorFailing")
+    assert told["message"] == "unable to get external metric"
+    works = {"status": {"conditions": [failing | {"status": "True"}]}}
+    assert condition(status_of(pool, signal=known, scaler=works), "ScalingActive")["status"] == "True"
+
+
 def test_a_deployment_that_has_not_looked_yet_is_not_ready():
     stale = READY | {"metadata": {"generation": 2}}
     assert conditions(status_of(deployment=stale))["Ready"] == ("False", "Starting")

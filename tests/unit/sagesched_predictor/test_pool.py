@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sagesched_predictor.distribution import LengthDistribution
@@ -25,6 +26,16 @@ def test_silent_until_a_few_lengths_are_known() -> None:
     assert pool.news() is None
     pool.observe(50)
     assert pool.distribution() == LengthDistribution.from_samples([10, 11, 12, 13, 50])
+
+
+def test_its_quantiles_are_those_of_the_latest_answers() -> None:
+    pool = a_pool(*[100] * (MIN_LENGTHS - 1))
+    assert pool.log_quantiles() is None
+    pool.observe(100)
+    assert pool.log_quantiles() == pytest.approx(np.log(100))
+    for _ in range(WINDOW):
+        pool.observe(400)
+    assert pool.log_quantiles() == pytest.approx(np.log(400))
 
 
 def test_follows_a_change_of_traffic() -> None:

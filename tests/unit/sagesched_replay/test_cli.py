@@ -37,7 +37,7 @@ def test_a_run_prints_a_table_and_writes_json(
     )
     captured = capsys.readouterr()
     assert code == 0
-    assert "60 requests of prompts.jsonl" in captured.out
+    assert "60 requests drawn from 30 of prompts.jsonl" in captured.out
     assert captured.err == ""
     written = json.loads(out.read_text())
     assert written["trace"]["requests"] == 60
@@ -65,9 +65,43 @@ def test_the_same_seed_gives_the_same_figures(prompts: Path, tmp_path: Path) -> 
     assert texts[0] == texts[1]
 
 
+def test_recorded_tenants_and_deadlines_count_by_a_gateways_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tenants, one flooding; one request in ten is wanted at once."""
+    recording, settings, out = (tmp_path / name for name in ("log.jsonl", "gateway.yaml", "out.json"))
+    write_dataset(
+        recording,
+        [
+            Record(
+                prompt="",
+                prompt_tokens=500,
+                output_tokens=400,
+                arrival_s=0.01 * n,
+                tenant="quiet" if n % 20 == 0 else "loud",
+                deadline_s=0.5 if n % 10 == 5 else None,
+                id=f"r{n}",
+            )
+            for n in range(300)
+        ],
+    )
+    settings.write_text("tenants: {enabled: true}\ndeadlines: {dropBelow: 0.5}\n")
+    command = f"run --data {recording} --policy fcfs --distribution none --json {out}".split()
+    assert main(command) == 0
+    (without,) = json.loads(out.read_text())["runs"]
+    assert (without["failed"], without["tenants"]) == (0, {})
+    assert main([*command, "--config", str(settings)]) == 0
+    (with_settings,) = json.loads(out.read_text())["runs"]
+    loud, quiet = with_settings["tenants"]["loud"], with_settings["tenants"]["quiet"]
+    assert with_settings["failed"] == loud["failed"] > 0
+    assert quiet["mean_ttlt_s"] < 0.6 * loud["mean_ttlt_s"]
+    assert "quiet" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        ("--config nowhere.yaml --distribution none --requests 5", "nowhere.yaml: cannot be read"),
         ("--data missing.jsonl", "missing.jsonl: cannot be read"),
         ("--engine warp", "unknown engine profile 'warp', one of kv-bound"),
         ("--policy fastest --requests 5", "unknown policy 'fastest', one of fcfs"),

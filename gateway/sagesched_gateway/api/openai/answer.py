@@ -1,12 +1,13 @@
 """`Answer`: what has come for one prompt so far: text, tokens, and why it ended. Pure but for the counter.
 
 The engine's own counts are taken where it tells them. Where it does not, the served model's tokenizer counts
-(exact), or characters per token as learned (an estimate).
+(exact), or an estimate that is learnt from prompts.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sagesched_gateway.dispatch.token_count import TokenCounter
@@ -62,9 +63,9 @@ class Answer:
     async def usage(self) -> Usage:
         """Tokens, when it has ended."""
         if self._input_tokens is None:
-            self._input_tokens = await self._counted(self._prompt)
+            self._input_tokens = await self._counted(self._prompt, self._counter.count_prompt)
         if self._output_tokens is None:
-            self._output_tokens = min(await self._counted(self.text), self._max_tokens)
+            self._output_tokens = min(await self._counted(self.text, self._counter.count), self._max_tokens)
         return Usage(self._input_tokens, self._output_tokens)
 
     async def finish_reason(self) -> str:
@@ -84,9 +85,7 @@ class Answer:
         self._told_reason = piece.finish_reason or self._told_reason
         return piece.text
 
-    async def _counted(self, text: str) -> int:
+    async def _counted(self, text: str, count: Callable[[str], int]) -> int:
         if not text:
             return 0
-        if self._counter.is_slow(text):
-            return await asyncio.to_thread(self._counter.count, text)
-        return self._counter.count(text)
+        return await asyncio.to_thread(count, text) if self._counter.is_slow(text) else count(text)

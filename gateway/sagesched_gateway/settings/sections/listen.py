@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sagesched_gateway.settings.section import ConfigError, Section, key_of
+from sagesched_gateway.settings.section import Section, key_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,5 @@ def _tls(section: Section) -> TlsConfig:
         require_client_certificates=section.flag("requireClientCertificates", False),
     )
     if tls.require_client_certificates and tls.folder is None:
-        raise ConfigError(
-            section.path("requireClientCertificates"), "needs certificates of its own: name their folder"
-        )
+        section.refuse("requireClientCertificates", "needs certificates of its own: name their folder")
     return tls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sagesched_gateway.settings.section import ConfigError, Section, key_of
+from sagesched_gateway.settings.section import Section, key_of
 
 PREDICTOR_MODES = ("Shipped", "Artifact", "HistoryOnly", "None")
 DEVICES = ("CPU", "GPU")
@@ -75,8 +75,8 @@ def read(section: Section) -> PredictorConfig:
     mode = section.choice("mode", default.mode, PREDICTOR_MODES, "mode")
     encoder = section.path_of("encoder")
     if encoder is None and mode == "Artifact":
-        raise ConfigError(
-            section.path("encoder"),
+        section.refuse(
+            "encoder",
             f"missing: mode {mode} needs the folder that holds encoder.onnx; "
             f"without one set {section.path('mode')}: Shipped, or None",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sagesched_gateway.settings.section import ConfigError, Section, key_of
+from sagesched_gateway.settings.section import Section, key_of
 
 POLICIES = ("fcfs", "ssjf", "sagesched", "gittins-boost", "amax", "amin")
 """Names of `scheduling.policies` that may be configured; a test keeps the two equal."""
@@ -48,7 +48,5 @@ def read(section: Section) -> SchedulingConfig:
         max_evictions=section.whole("maxEvictions", default.max_evictions, least=0),
     )
     if config.lower_quantile > config.upper_quantile:
-        raise ConfigError(
-            section.path("lowerQuantile"), f"must be at most upperQuantile, {config.upper_quantile:g}"
-        )
+        section.refuse("lowerQuantile", f"must be at most upperQuantile, {config.upper_quantile:g}")
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sagesched_gateway.settings.section import ConfigError, Section, key_of
+from sagesched_gateway.settings.section import Section, key_of
 
 SCHEMES = ("http://", "https://")
 
@@ -30,9 +30,7 @@ def read(section: Section) -> TracesConfig:
     """Read `traces`."""
     endpoint = section.name_of("endpoint")
     if endpoint is not None and not _is_endpoint(endpoint):
-        raise ConfigError(
-            section.path("endpoint"), f"must be http://host:port or https://host:port, not {endpoint!r:.80}"
-        )
+        section.refuse("endpoint", f"must be http://host:port or https://host:port, not {endpoint!r:.80}")
     return TracesConfig(
         endpoint=endpoint,
         sample_ratio=section.number("sampleRatio", TracesConfig().sample_ratio, least=0.0, most=1.0),

@@ -346,7 +346,7 @@ async def test_the_engines_own_count_teaches_the_estimate(bench):
         b.dispatcher.generate(a_message("x" * 600))
         b.upstream.calls[-1].token(final=True, input_tokens=300)
         await ticks()
-    assert b.counter.count("x" * 600) == pytest.approx(300, rel=0.15)
+    assert b.counter.count_prompt("x" * 600) == pytest.approx(300, rel=0.15)
 
 
 async def test_a_long_prompt_is_counted_beside_the_loop(bench, monkeypatch):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sagesched_gateway.dispatch.gauge_sense import BYPASS_S, STALE_S, GaugeSense, Ours
+from sagesched_gateway.dispatch.gauge_sense import AGE_S, BYPASS_S, STALE_S, GaugeSense, Ours
 from sagesched_gateway.dispatch.ports import EngineGauges
 
 SLOTS, BLOCKS = 32, 1000
@@ -17,6 +17,7 @@ class Watched:
     factor: float = 1.0
     strangers: int = 0
     strange_blocks: int = 0
+    growth: float = 0.0
     now: float = 0.0
     iteration: int = 0
 
@@ -29,14 +30,14 @@ class Watched:
     def most(self):
         return self.sense.slots(self.gauge(SLOTS)), self.sense.kv_blocks(self.gauge(BLOCKS))
 
-    def look(self, *, moves=True, paused=0, load=1.0, requests=None):
+    def look(self, *, moves=True, paused=0, waiting=0, load=1.0, requests=None):
         self.now += 0.2
         self.iteration += 20 * moves
         slots, blocks = self.most()
-        ours = Ours(requests or max(int(load * slots), 1), max(int(load * blocks), 1))
+        ours = Ours(requests or max(int(load * slots), 1), max(int(load * blocks), 1), self.growth)
         gauges = EngineGauges(
             active=self.gauge(ours.requests + self.strangers),
-            waiting=0,
+            waiting=waiting,
             paused=paused,
             used_blocks=self.gauge(ours.blocks + self.strange_blocks),
             iteration=self.iteration,
@@ -68,6 +69,31 @@ def test_what_others_have_inside_is_counted_in():
     for _ in range(100):
         watched.look(load=0.7)
     assert watched.most() == (SLOTS - 5, BLOCKS - 200)
+
+
+def test_prefixes_shared_in_the_engine_make_room():
+    watched = Watched(strange_blocks=-200)
+    for _ in range(100):
+        watched.look(load=0.7)
+    assert watched.most() == (SLOTS, BLOCKS + 200)
+
+
+def test_what_has_grown_since_the_gauges_were_refreshed_makes_none():
+    watched = Watched(strange_blocks=-25, growth=25 / AGE_S)
+    for _ in range(100):
+        watched.look()
+    assert watched.most() == (SLOTS, BLOCKS)
+
+
+def test_what_is_guessed_of_the_paused_makes_no_room():
+    watched = Watched(strange_blocks=-100)
+    for _ in range(100):
+        watched.look(waiting=1)
+    assert watched.most() == (SLOTS, BLOCKS)
+    watched.strange_blocks = 200
+    for _ in range(100):
+        watched.look(waiting=1, load=0.7)
+    assert watched.most()[1] < BLOCKS - 150
 
 
 def test_a_bypass_is_told_when_it_lasts_and_no_longer_than_it_lasts():

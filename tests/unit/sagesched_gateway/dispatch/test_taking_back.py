@@ -130,8 +130,8 @@ async def test_a_stop_by_its_id_meanwhile_ends_it_as_one_that_waits(bench):
 
 async def test_a_deadline_ends_it_wherever_it_is(bench):
     b, second = await taken_back(bench)
-    live = next(live for live in b.dispatcher._live.values() if live.generation is second)
-    b.dispatcher._expire(live)
+    live = next(live for live in b.dispatcher._lives if live.generation is second)
+    b.dispatcher._lives.expire(live)
     with pytest.raises(DeadlineError):
         await anext(second)
     b.upstream.call("second").end()

@@ -94,6 +94,17 @@ def test_a_restarted_pod_lays_out_anew(folders):
     assert [entry.name for entry in target.iterdir()] == ["new"]
 
 
+def test_what_is_no_model_is_not_shown_to_triton(folders):
+    source, target = folders
+    a_model(source, "tensorrt_llm", {"config.pbtxt": CLASSIC})
+    a_model(source, "unconfigured", {"1/model.onnx": "weights"})
+    a_model(source, "tokenizer", {"tokenizer.json": "{}"})
+    (source / "lost+found").mkdir(mode=0o000)
+    (source / "README.md").write_text("ours")
+    lay_out(source, target, "MaxUtilization")
+    assert {entry.name for entry in target.iterdir()} == {"tensorrt_llm", "unconfigured"}
+
+
 def test_no_models_is_told_with_the_field_to_look_at(folders, capsys):
     source, target = folders
     with pytest.raises(RepositoryError, match=r"spec\.model\.repository"):

@@ -227,3 +227,15 @@ class TestResize:
         ledger.resize(replace(GROWING, iteration_s=0.1), greedy=False)
         assert ledger.reserved_blocks(1.0) == 7
         ledger.check(1.0)
+
+
+def test_an_answer_in_one_piece_does_not_hurry_the_clock_of_the_others():
+    """Its first token is heard of together with all of them."""
+    ledger = Ledger(replace(GROWING, kv_blocks=10_000))
+    ledger.reserve("long", Need(10, 500), 0.0)
+    ledger.reserve("short", Need(10, 500), 0.0)
+    ledger.assume_prefilled(0.1)
+    ledger.grow("short", 1, 1.0)
+    ledger.grow("short", 95, 1.0)
+    ledger.release("short")
+    assert ledger.estimated_output_tokens("long", 1.0) == pytest.approx(95, abs=6)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sagesched_gateway.scheduling.learned_room import INSISTENT, LearnedRoom
+from sagesched_gateway.scheduling.learned_room import DECREASE, INSISTENT, LearnedRoom
 
 
 def a_room(*, slots=None, first_slots=32.0, blocks=None):
@@ -74,11 +74,20 @@ def test_a_wait_where_more_has_fitted_before_is_believed_only_when_it_insists():
     assert min(room.blocks.value / 750.0, room.slots.value / 256) < 1
 
 
+def test_where_both_are_about_as_full_kv_gets_the_blame():
+    room = a_room(first_slots=64.0)
+    room.measured(False, 45, 745.0)
+    room.measured(True, 46, 750.0)
+    assert (room.slots.value, room.blocks.value) == (64.0, 750.0 * DECREASE)
+    room.measured(True, 45, 500.0)  # with KV to spare it cannot be KV
+    assert room.slots.value == 45 * DECREASE
+
+
 def test_slots_blamed_for_want_of_kv_are_doubted_once_much_kv_is_free():
     room = a_room(first_slots=64.0)
     room.measured(False, 45, 745.0)
-    room.measured(True, 46, 750.0)  # both full: slots get the blame
-    assert room.slots.value < 46
+    room.measured(True, 50, 750.0)  # both full, slots more so: they get the blame
+    assert room.slots.value < 50
     for _ in range(400):  # smaller requests: as many as may run leave a third of the pool free
         slots = int(room.slots.value)
         room.measured(False, slots, 10.0 * slots)

@@ -24,6 +24,14 @@ def test_a_wrong_setting_is_blamed_on_its_line():
     assert complaint_about(text).startswith("gateway.yaml:4: scheduling.policy: unknown policy 'shortest'")
 
 
+def test_every_mistake_of_a_file_is_told_at_once():
+    text = "scheduling:\n  policy: shortest\n  tailWeight: heavy\npredictor: {mode: Artifact}\nlimit: {}\n"
+    starts = ("gateway.yaml:5: limit: unknown", "gateway.yaml:2: scheduling.policy: unknown policy")
+    starts += ("gateway.yaml:3: scheduling.tailWeight: must be", "gateway.yaml:4: predictor.encoder: missing")
+    for line, start in zip(complaint_about(text).splitlines(), starts, strict=True):
+        assert line.startswith(start)
+
+
 def test_a_missing_setting_is_blamed_on_its_section():
     complaint = complaint_about("\npredictor:\n  mode: Artifact\n")
     assert complaint.startswith("gateway.yaml:2: predictor.encoder: missing")

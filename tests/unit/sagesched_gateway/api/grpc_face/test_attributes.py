@@ -29,7 +29,7 @@ def with_words(message: ModelInferRequest, **words: str | int | float | bool) ->
 
 
 def believed(face) -> list[Attributes]:
-    return [live.attributes for live in face.bench.dispatcher._live.values()]
+    return [live.attributes for live in face.bench.dispatcher._lives]
 
 
 @trusting

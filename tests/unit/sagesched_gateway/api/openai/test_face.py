@@ -101,7 +101,7 @@ async def test_the_reason_is_the_models_else_by_the_cap(face, dispatcher, a_piec
 async def test_tokens_are_counted_here_where_the_engine_tells_none(face, dispatcher, a_piece):
     dispatcher.pieces = [a_piece("eight ch"), a_piece("aracters")]
     _, body = await face.complete(prompt="12345678")
-    assert body["usage"] == {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 
 @pytest.mark.parametrize("ask", ["complete", "chat"])

@@ -1,0 +1,94 @@
+"""Gateways are heard whole, and what they said long ago is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from builders import a_report
+
+from sagesched_gateway.status import to_mapping
+from sagesched_operator.build import paths
+from sagesched_operator.cluster.cache import Cache
+from sagesched_operator.control import aggregate
+from sagesched_operator.control.aggregate import Aggregator
+from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.reports import FRESH_S
+from sagesched_operator.control.store import PoolStore
+
+
+def a_pod(ip):
+    return {
+        "metadata": {
+            "name": "p-1",
+            "namespace": "ns",
+            "uid": "u1",
+            "resourceVersion": "1",
+            "labels": {"serving.sagesched.io/pool": "p"},
+        },
+        "status": {"podIP": ip, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+@contextlib.asynccontextmanager
+async def a_gateway(monkeypatch, *parts):
+    """One whose report comes in several parts, as over a network."""
+
+    async def serve(request):
+        answer = web.StreamResponse(headers={"Content-Length": str(sum(map(len, parts)))})
+        await answer.prepare(request)
+        for part in parts:
+            await answer.write(part)
+            await asyncio.sleep(0.05)
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/status", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    monkeypatch.setattr(aggregate, "METRICS", runner.addresses[0][1])
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def an_aggregator():
+    pods = Cache(lambda key, is_ours: None)
+    pods.put(a_pod("127.0.0.1"))
+    return Aggregator(PoolStore(lambda key: None), pods, OperatorMetrics(), lambda key: None)
+
+
+async def test_a_report_in_two_parts_is_one_report(monkeypatch):
+    assert aggregate.METRICS == paths.METRICS
+    text = json.dumps(to_mapping(a_report(policy="sagesched").status)).encode()
+    aggregator = an_aggregator()
+    async with a_gateway(monkeypatch, text[:700], text[700:]), aiohttp.ClientSession() as session:
+        await aggregator.ask_all(session)
+    (report,) = aggregator.reports().values()
+    assert report.status.policy == "sagesched"
+
+
+async def test_what_was_said_long_ago_is_forgotten(monkeypatch):
+    text = json.dumps(to_mapping(a_report().status)).encode()
+    aggregator = an_aggregator()
+    async with aiohttp.ClientSession() as session:
+        async with a_gateway(monkeypatch, text):
+            await aggregator.ask_all(session)
+        await aggregator.ask_all(session)  # it is away; what it said still counts
+        assert len(aggregator.reports()) == 1
+        loop = asyncio.get_running_loop()
+        later = loop.time() + FRESH_S + 1
+        monkeypatch.setattr(loop, "time", lambda: later)
+        await aggregator.ask_all(session)
+    assert not aggregator.reports()
