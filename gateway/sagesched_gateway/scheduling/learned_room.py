@@ -10,6 +10,8 @@ started with `taken` of a resource, itself included, and
 A wait says nothing about room when more was taken at another time without one (`UNUSUAL` of the most), when
 much of what is known stands empty (`UNUSUAL` of it), or when hardly anything runs (`FEW`): then a model was
 loading, or a machine was slow. Only `INSISTENT` such waits in a row, nobody in between without, are believed.
+Of a resource whose size is known, `CONFIRMING` in a row are asked for in any case: if the size is wrong,
+everybody waits who comes near it, and else one who was held up on the way would cost room.
 
 To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
 (which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
@@ -44,6 +46,7 @@ UNUSUAL = 0.8
 LESS_LIKELY = 0.93
 FEW = 4
 INSISTENT = 8
+CONFIRMING = 3
 TRUSTED = 6
 """So many times sooner a limit grows back towards a size that is known."""
 
@@ -192,8 +195,9 @@ class LearnedRoom:
         self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
         limit, amount, beside = max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
-        is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
-        if slots > FEW and is_plausible:
+        is_plausible = limit.strain(amount) >= UNUSUAL
+        needed = INSISTENT if not is_plausible else 1 if limit.known is None else CONFIRMING
+        if slots > FEW and self._in_a_row >= needed:
             limit.failed(amount, beside)
 
     def _suspicion(self, limit: Limit, amount: float) -> float:
