@@ -8,10 +8,9 @@ started with `taken` of a resource, itself included, and
                  what is known
 
 A wait says nothing about room when more was taken at another time without one (`UNUSUAL` of the most), when
-much of what is known stands empty (`UNUSUAL` of it), or when hardly anything runs (`FEW`): then a model was
-loading, or a machine was slow. Only `INSISTENT` such waits in a row, nobody in between without, are believed.
-Of a resource whose size is known, `CONFIRMING` in a row are asked for in any case: if the size is wrong,
-everybody waits who comes near it, and else one who was held up on the way would cost room.
+much of what is known stands empty (`UNUSUAL` of it, or `FULL` where metrics keep checking it), or when hardly
+anything runs (`FEW`): then a model was loading, or a machine was slow. Only `INSISTENT` such waits in a row,
+nobody in between without, are believed.
 
 To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
 (which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
@@ -43,10 +42,10 @@ FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
 UNUSUAL = 0.8
+FULL = 0.93
 LESS_LIKELY = 0.93
 FEW = 4
 INSISTENT = 8
-CONFIRMING = 3
 TRUSTED = 6
 """So many times sooner a limit grows back towards a size that is known."""
 
@@ -61,6 +60,7 @@ class Limit:
 
     Attributes:
         known: what the engine or the settings say; None where they do not.
+        is_metered: metrics are up to date, and what is known is held against them.
         first: where to begin when nothing is known; infinity for no limit.
         name: of the resource, for status.
     """
@@ -75,6 +75,7 @@ class Limit:
         "_since",
         "_value",
         "first",
+        "is_metered",
         "known",
         "name",
     )
@@ -82,6 +83,7 @@ class Limit:
     def __init__(self, name: str, first: float) -> None:
         self.name = name
         self.known: float | None = None
+        self.is_metered = False
         self.first = first
         self._value: float | None = None
         self._proven = 0.0
@@ -107,7 +109,7 @@ class Limit:
 
     def strain(self, taken: float) -> float:
         """How unusual so much of it is; 0 where it cannot be what was lacking."""
-        if self.known is not None and taken < UNUSUAL * self.known:
+        if self.known is not None and taken < (FULL if self.is_metered else UNUSUAL) * self.known:
             return 0.0
         return taken / self._proven if self._proven else math.inf
 
@@ -195,9 +197,8 @@ class LearnedRoom:
         self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
         limit, amount, beside = max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
-        is_plausible = limit.strain(amount) >= UNUSUAL
-        needed = INSISTENT if not is_plausible else 1 if limit.known is None else CONFIRMING
-        if slots > FEW and self._in_a_row >= needed:
+        is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
+        if slots > FEW and is_plausible:
             limit.failed(amount, beside)
 
     def _suspicion(self, limit: Limit, amount: float) -> float:
