@@ -32,6 +32,7 @@ REASONS = {
     "WaitingForNode": "No node can take a pod: no free GPU, memory or matching label.",
     "ImagePullFailed": "An image cannot be pulled.",
     "ModelFetchFailed": "The init container that brings the model fails.",
+    "DigestMismatch": "The model, or the predictor, is not what its digest says.",
     "ContainerCrashing": "A container ends again and again.",
     "EngineNotReady": "Triton or its model does not get ready.",
     "RolloutTimedOut": "The Deployment made no progress for its deadline.",

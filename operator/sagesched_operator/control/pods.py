@@ -10,6 +10,8 @@ from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
 
 _PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
 _BRINGING = ("fetch-model", "copy-model", "fetch-predictor", "copy-predictor")
+_VERIFYING = ("verify-model", "verify-predictor")
+_MOST_SAID = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +99,23 @@ def _trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
     if not ended or not ended.get("exitCode") or container.get("ready"):
         return None
-    how = f"ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    how = f"container {name} ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    said = _last_line(ended.get("message", ""))
+    if name in _VERIFYING:
+        return "DigestMismatch", said or how
     if name in _BRINGING:
-        return "ModelFetchFailed", f"container {name} {how}: is it where the pool's source says?"
-    return "ContainerCrashing", f"container {name} {how}"
+        return "ModelFetchFailed", f"{how}: {said or 'is it where the source says?'}"
+    return "ContainerCrashing", f"{how}: {said}" if said else how
+
+
+def _last_line(text: str) -> str:
+    """Of a termination message: where programs say why they ended."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][-_MOST_SAID:] if lines else ""
 
 
 def _step(initializing: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     for container in initializing:
-        if container["name"] in _BRINGING and "running" in container.get("state", {}):
+        if container["name"] in (*_BRINGING, *_VERIFYING) and "running" in container.get("state", {}):
             return "Starting", f"bringing files ({container['name']})"
     return "Starting", "pods are starting"

@@ -205,7 +205,7 @@ def _degraded(observed: Observed, counts: _Counts) -> Condition:
     if counts.failure:
         return Condition("Degraded", True, "NotAllowed", f"pods cannot be made: {counts.failure}")
     for pod in observed.pods:
-        if pod.reason in ("ContainerCrashing", "ImagePullFailed", "ModelFetchFailed"):
+        if pod.reason in ("ContainerCrashing", "ImagePullFailed", "ModelFetchFailed", "DigestMismatch"):
             return Condition("Degraded", True, pod.reason, pod.message)
     return _fine("Degraded")
 

@@ -26,6 +26,18 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         _source(uri={"uri": "https://a b"}),
         "must start with https://, s3://, gs:// or hf://",
     ),
+    "another store than that of the scheme": (
+        _source(uri={"uri": "gs://a/b", "endpoint": "https://minio:9000"}),
+        "endpoint goes with s3:// and hf:// only: remove it",
+    ),
+    "a token in the clear": (
+        _source(uri={"uri": "hf://a/b", "endpoint": "http://mirror"}),
+        "the endpoint of hf:// must be https://, or a token would be readable on its way",
+    ),
+    "annotations of somebody else's account": (
+        {"podTemplate": {"serviceAccount": {"name": "a", "annotations": {"b": "c"}}}},
+        "annotate that ServiceAccount yourself: annotations are for the pool's own, without name",
+    ),
     "climbing out of the volume": (
         {"model": {"source": {"pvc": {"path": "a/../../b"}}}},
         "must not contain '..': it is a path inside the model source",

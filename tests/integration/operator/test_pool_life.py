@@ -59,6 +59,21 @@ def test_status_names_what_the_pods_wait_for(space):
     assert "no node can take a pod" in ready["message"]
 
 
+def test_a_model_that_is_not_what_its_digest_says_is_told(space):
+    digest = "sha256:" + "0" * 64
+    space.apply(merged(SMALLEST, {"model": {"digest": digest}}))
+    settled(space)
+    (pod,) = space.pods()
+    verify = next(one for one in pod["spec"]["initContainers"] if one["name"] == "verify-model")
+    assert verify["args"] == ["/source", "--expect", digest]
+    assert verify["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    said = "sagesched-gateway: /source: its files have the digest sha256:1, not sha256:0"
+    space.set_status("pod", pod["metadata"]["name"], _failing_at_first(verify, said))
+    told = until(lambda: (c := space.condition("ModelReady")).get("reason") == "DigestMismatch" and c)
+    assert (told["status"], told["message"]) == ("False", said)
+    assert space.condition("Degraded")["reason"] == "DigestMismatch"
+
+
 def test_it_is_ready_when_the_pods_are(space):
     space.apply(merged(SMALLEST, {"replicas": 2}))
     settled(space, replicas=2)
@@ -299,6 +314,16 @@ def test_a_kind_that_is_not_installed_is_told(space):
         == "keda.sh/v1alpha1/ScaledObject is not installed; scaling.actuator: KEDA asks for it"
     )
     assert space.condition("ScalingActive")["reason"] == "ActuatorMissing"
+
+
+def _failing_at_first(container, said):
+    """What kubelet tells of a pod whose init container ends with an error."""
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
+    one = {key: container[key] for key in ("name", "image")}
+    one |= {"imageID": "", "ready": False, "restartCount": 2, "state": waiting, "lastState": ended}
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    return {"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [one]}
 
 
 def _image(space):

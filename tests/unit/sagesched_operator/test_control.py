@@ -122,6 +122,16 @@ def test_pods_tell_why_they_are_not_ready():
     assert view(a_body(containerStatuses=[pulling])).reason == "ImagePullFailed"
     ended = {"name": "fetch-model", "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
     assert view(a_body(initContainerStatuses=[ended])).reason == "ModelFetchFailed"
+    said = {"exitCode": 1, "reason": "Error", "message": "Traceback ...\nClientError: (403) Forbidden\n\n"}
+    refused = view(a_body(initContainerStatuses=[{"name": "fetch-model", "state": {"terminated": said}}]))
+    assert refused.message == (
+        "container fetch-model ended with Error, exit code 1: ClientError: (403) Forbidden"
+    )
+    other = {"exitCode": 1, "message": "sagesched-gateway: /source: its files have the digest sha256:b"}
+    altered = view(
+        a_body(initContainerStatuses=[{"name": "verify-model", "lastState": {"terminated": other}}])
+    )
+    assert (altered.reason, altered.message) == ("DigestMismatch", other["message"])
     killed = {"name": "triton", "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
     assert (
         view(a_body(containerStatuses=[killed])).message
