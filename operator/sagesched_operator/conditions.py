@@ -63,6 +63,21 @@ REASONS = {
 }
 """Reason → when it is given."""
 
+SCALING_REASONS = {
+    "Fixed": "Nobody scales: `spec.replicas` alone says how many.",
+    "Suspended": "`spec.suspend` is set.",
+    "ActuatorMissing": "The chosen actuator is not installed.",
+    "ActuatorFailing": "The chosen actuator is there and does not scale.",
+    "SignalUnknown": "The load is not known; the pods there are stay.",
+    "AtMaxReplicas": "More pods are wanted than `scaling.maxReplicas`.",
+    "PodsWarming": "Pods are on their way and credited with their share of the backlog.",
+    "WaitTooLong": "A request has waited longer than `scaling.maxWaitSeconds`: a pod more is wanted.",
+    "BacklogAboveTarget": "The predicted backlog wants more pods.",
+    "WithinTarget": "The pods there are do.",
+    "AtMinReplicas": "The pods there are do, and fewer are not allowed by `scaling.minReplicas`.",
+}
+"""Reason in `status.scaling` → when it is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -21,6 +21,7 @@ from sagesched_operator.cluster.cache import Cache, PoolKey
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import FRESH_S, Report, Reports, summarize
+from sagesched_operator.control.scaling_status import load_steps
 from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
 from sagesched_operator.control.store import PoolStore
 
@@ -158,9 +159,7 @@ class Aggregator:
     def _in_words(self, key: PoolKey, pods: list[PodView]) -> Hashable:
         load: Hashable
         try:
-            target_s = self._scaling(key).target_backlog_seconds
-            backlog_s = self.signal(key).backlog_per_pod_s
-            load = (backlog_s > target_s, backlog_s > target_s / 2)
+            load = load_steps(self.signal(key), self._scaling(key).target_backlog_seconds)
         except SignalUnknownError as error:
             load = str(error)
         return summarize(pods, self._reports), load

@@ -17,14 +17,16 @@ from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL, SCALERS
-from sagesched_operator.control import status as statuses
 from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
+from sagesched_operator.control.observed import Observed
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import Reports, summarize
 from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
+from sagesched_operator.control.status import compute_status
 from sagesched_operator.control.store import KnownPool, PoolStore
+from sagesched_operator.control.verdicts import stalled_conditions
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class Reconciler:
             for kind, asked_by in (desired.missing if desired else ())
         ]
         deployment = self._children.cache(DEPLOYMENT.name).find(key, pool.name)
-        observed = statuses.Observed(
+        observed = Observed(
             deployment=None if deployment is None else deployment.body,
             pods=[view(seen.body) for seen in self._children.cache(POD.name).of(key)],
             summary=summarize(pods, self._reports()),
@@ -117,7 +119,7 @@ class Reconciler:
             stalled=stalled,
             troubles=troubles,
         )
-        wanted = statuses.compute(pool, desired, observed, self._installation, now=_now())
+        wanted = compute_status(pool, desired, observed, self._installation, now=_now())
         if await self._write_status(body, wanted):
             outcome.num_writes += 1
         self._settled[key] = known.uid
@@ -185,7 +187,7 @@ class Reconciler:
     async def _write_unreadable(self, body: dict[str, Any], problem: str) -> Outcome:
         """The resource fits the API server's schema but not this operator's: another release's CRD."""
         status = dict(body.get("status") or {})
-        conditions = statuses.stalled_conditions(status, body["metadata"]["generation"], problem, _now())
+        conditions = stalled_conditions(status, body["metadata"]["generation"], problem, _now())
         status |= {"observedGeneration": body["metadata"]["generation"], "conditions": conditions}
         outcome = Outcome()
         if await self._write_status(body, status):
