@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sagesched_operator.api.pool import Pool
 from sagesched_operator.control.pods import PodView
-from sagesched_operator.control.reports import Summary
-from sagesched_operator.control.signal import Signal
+from sagesched_operator.control.reports import Reports, Summary, summarize
+from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,24 @@ class Observed:
     scaler: Mapping[str, Any] | None = None
     stalled: tuple[str, str] | None = None
     troubles: Sequence[tuple[str, str]] = ()
+
+
+def observe(pool: Pool, pods: Sequence[PodView], reports: Reports, now: float, **more: Any) -> Observed:
+    """Put together.
+
+    Args:
+        pool: whose.
+        pods: of the pool.
+        reports: of their gateways.
+        now: monotonic seconds, as reports have them.
+        more: the other attributes of `Observed`, as they are.
+    """
+    signal: Signal | str
+    try:
+        signal = signal_of(pool.spec.scaling, pods, reports, now)
+    except SignalUnknownError as error:
+        signal = str(error)
+    return Observed(pods=pods, summary=summarize(pods, reports), signal=signal, **more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,9 @@ from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, PO
 from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
-from sagesched_operator.control.observed import Observed
-from sagesched_operator.control.pods import PodView, view
-from sagesched_operator.control.reports import Reports, summarize
-from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
+from sagesched_operator.control.observed import observe
+from sagesched_operator.control.pods import view
+from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.status import compute_status
 from sagesched_operator.control.store import KnownPool, PoolStore
 from sagesched_operator.control.verdicts import stalled_conditions
@@ -110,11 +109,12 @@ class Reconciler:
             for kind, asked_by in (desired.missing if desired else ())
         ]
         deployment = self._children.cache(DEPLOYMENT.name).find(key, pool.name)
-        observed = Observed(
+        observed = observe(
+            pool,
+            [view(seen.body) for seen in self._children.cache(POD.name).of(key)],
+            self._reports(),
+            asyncio.get_running_loop().time(),
             deployment=None if deployment is None else deployment.body,
-            pods=[view(seen.body) for seen in self._children.cache(POD.name).of(key)],
-            summary=summarize(pods, self._reports()),
-            signal=self._signal(pool, pods),
             scaler=self._scaler(key),
             stalled=stalled,
             troubles=troubles,
@@ -147,13 +147,6 @@ class Reconciler:
             return False
         self._pools.put(live)
         return True
-
-    def _signal(self, pool: Pool, pods: list[PodView]) -> Signal | str:
-        now = asyncio.get_running_loop().time()
-        try:
-            return signal_of(pool.spec.scaling, pods, self._reports(), now)
-        except SignalUnknownError as error:
-            return str(error)
 
     def _scaler(self, key: PoolKey) -> dict[str, Any] | None:
         found = (seen.body for kind in SCALERS for seen in self._children.cache(kind.name).of(key))
