@@ -42,7 +42,10 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"model": {"source": {"pvc": {"path": "a/../../b"}}}},
         "must not contain '..': it is a path inside the model source",
     ),
-    "climbing repository": ({"model": {"repository": "../x"}}, "must not contain '..'"),
+    "climbing repository": (
+        {"model": {"repository": "../x"}},
+        "must not contain '..': it is a path inside the model source",
+    ),
     "absolute tokenizer": (
         {"model": {"tokenizer": "/etc/passwd"}},
         "spec.model.tokenizer in body should match",
@@ -61,11 +64,13 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "vllm that reserves ahead": (
         {"runtime": {"profile": "vllm", "kvPolicy": "GuaranteedNoEvict"}},
-        "kvPolicy GuaranteedNoEvict does not exist in vLLM",
+        "kvPolicy GuaranteedNoEvict does not exist in vLLM: remove it, or choose another profile",
     ),
     "an option that is the operator's": (
         {"runtime": {"args": ["--allow-http=false"]}},
-        "these options are the operator's: model-repository, model-store, allow-http",
+        "these options are the operator's: model-repository, model-store, allow-http, allow-grpc, "
+        "allow-metrics, http-address, http-port, grpc-address, grpc-port, metrics-address, metrics-port, "
+        "exit-timeout-secs",
     ),
     "variable with value and source": (
         {
@@ -143,7 +148,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             "gateway": {"tls": {"secretName": "tls"}},
             "expose": {"inferencePool": {"endpointPicker": {"name": "epp"}}},
         },
-        "gateways of an InferencePool speak to pods without TLS: remove gateway.tls",
+        "gateways of an InferencePool speak to pods without TLS: remove gateway.tls and let the Gateway "
+        "serve TLS, or remove expose.inferencePool",
     ),
     "empty queue": (
         {"gateway": {"queue": {"requests": 0}}},
