@@ -199,6 +199,18 @@ def test_a_predictor_on_another_device_is_told():
     assert "no GPU here" in told["message"]
 
 
+def test_predictions_that_do_not_hold_are_told_in_the_gateways_words():
+    pods = [a_pod()]
+    why = "42 % of answers are inside their 80 % interval"
+    predictor = PredictorStatus(mode="Shipped", state="ready", calibrated=False, reason=why, coverage_90=0.42)
+    status = status_of(
+        deployment=READY, pods=pods, summary=summarize(pods, {"a": a_report(predictor=predictor)})
+    )
+    told = condition(status, "PredictorCalibrated")
+    assert (told["status"], told["reason"], told["message"]) == ("False", "PredictorOffTarget", why)
+    assert status["predictor"]["coverage"] == "0-0.5"
+
+
 def test_saturation_ends_only_below_half_of_the_target():
     def saturated(pool, backlog_s):
         signal = Signal(wanted=1.0, backlog_s=backlog_s, backlog_per_pod_s=backlog_s)
