@@ -85,7 +85,8 @@ class ServiceAccountSpec:
     """The pods' identity; they get no token of the API server by it."""
 
     name: str | None = prop(
-        "A ServiceAccount that exists in the pool's namespace. Without it the pool has one of its own name.",
+        "A ServiceAccount that exists in the pool's namespace, in place of the pool's own, which has the "
+        "pool's name.",
         default=None,
         pattern=NAME,
         max_length=253,

@@ -1,0 +1,136 @@
+"""Each field of a pool against a real API server: written once, no diff, and gone without a trace.
+
+What a builder leaves to the server's defaults, or writes in another way than the server gives it back, would
+show here as a second write, and what an apply does not take away as a difference to a pool that never had it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from operator_process import USER, until
+from pool_cases import FIELDS, SMALLEST, a_pool, merged, spec_of
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+_NOT_ALLOWED = {"model-source-host-path"}
+_ODD = {
+    "odd-values": {
+        "runtime": {"env": [{"name": "EMPTY", "value": ""}, {"name": "UNICODE", "value": "ü\n"}]},
+        "resources": {
+            "limits": {"cpu": "0.5", "memory": "1024Mi", "ephemeral-storage": "1.5Gi"},
+            "requests": {"cpu": "100m", "memory": "1000000k"},
+            "sharedMemory": "1024Mi",
+        },
+        "podTemplate": {
+            "labels": {"empty": ""},
+            "annotations": {"note": "ü: {}\n"},
+            "tolerations": [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}],
+            "volumes": [
+                {"name": "a", "emptyDir": {"medium": "", "sizeLimit": "0.5Gi"}},
+                {"name": "b", "csi": {"driver": "d", "readOnly": False}},
+            ],
+            "volumeMounts": [
+                {"name": "a", "mountPath": "/b", "readOnly": False},
+                {"name": "a", "mountPath": "/a", "subPath": "x"},
+            ],
+            "topologySpreadConstraints": [
+                {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": one}
+                for one in ("ScheduleAnyway", "DoNotSchedule")
+            ],
+        },
+        "rollout": {"maxSurge": "0%", "maxUnavailable": "100%"},
+        "disruption": {"minAvailable": 0},
+        "security": {"clientNetworks": ["10.1.2.3/8"]},
+    },
+    "a-name-as-long-as-names-may-be-" + "x" * 19: {"scaling": {"actuator": "HPA", "maxReplicas": 2}},
+    "long-image": {"runtime": {"image": f"r.io/{'a' * 200}/{'b' * 200}:{'c' * 100}"}},
+}
+CASES = {name: spec_of(name) for name in FIELDS if name not in _NOT_ALLOWED}
+CASES |= {name: merged(SMALLEST, change) for name, change in _ODD.items()}
+TWIN = "twin"
+KINDS = "deployment,service,configmap,serviceaccount,pdb,networkpolicy,hpa"
+
+
+def test_every_field_is_written_once_and_leaves_nothing_behind(space):
+    documents = _documents(space, {TWIN: SMALLEST, **CASES})
+    space.kubectl("apply", "-f", "-", stdin=documents)
+    _settle(space, len(CASES) + 1)
+
+    written = Counter(
+        (request.resource, request.name) for request in _writes(space) if request.resource != "pods"
+    )
+    again = {what: count for what, count in written.items() if count > 1 and "/status" not in what[0]}
+    assert not again
+    differing = space.plane.run("kubectl", "diff", "-f", "-", stdin=documents)
+    assert (differing.returncode, differing.stdout) == (0, "")
+    for pool in space.get("llmsp")["items"]:
+        conditions = {one["type"]: one for one in pool["status"]["conditions"]}
+        assert conditions["Stalled"]["status"] == "False", (pool["metadata"]["name"], conditions["Stalled"])
+        assert conditions["Degraded"]["reason"] in ("NoProblem", "KindMissing"), conditions["Degraded"]
+
+    back = {
+        name: {**SMALLEST, "model": {**SMALLEST["model"], "name": CASES[name]["model"]["name"]}}
+        for name in CASES
+    }
+    space.kubectl("apply", "-f", "-", stdin=_documents(space, back))
+    _settle(space, len(CASES) + 1)
+    left = _children(space)
+    unlike = {name: _unlike(left[name], left[TWIN]) for name in CASES if name != "model-name"}
+    assert not {name: found for name, found in unlike.items() if found}
+
+
+def _documents(space, specs):
+    items = [a_pool(spec, name=name, namespace=space.name) for name, spec in specs.items()]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def _writes(space):
+    return [one for one in space.plane.requests(USER) if one.writes and one.namespace == space.name]
+
+
+def _settle(space, num_pools):
+    """All statuses current, and nothing written any more."""
+
+    def is_current():
+        pools = space.get("llmsp")["items"]
+        seen = [
+            pool.get("status", {}).get("observedGeneration") == pool["metadata"]["generation"]
+            for pool in pools
+        ]
+        return all(seen) and len(seen) == num_pools
+
+    until(is_current, wait_s=120)
+    counts = []
+
+    def is_still():
+        counts.append(len(_writes(space)))
+        return len(counts) > 60 and len(set(counts[-60:])) == 1
+
+    until(is_still, wait_s=120)
+
+
+def _children(space):
+    """Pool → `Kind/name` → what counts of the child, its pool's name replaced."""
+    found = {}
+    for item in space.get(KINDS, "-l", "serving.sagesched.io/pool")["items"]:
+        pool = item["metadata"]["labels"]["serving.sagesched.io/pool"]
+        annotations = {
+            key: value
+            for key, value in item["metadata"].get("annotations", {}).items()
+            if key not in ("deployment.kubernetes.io/revision", "serving.sagesched.io/applied-hash")
+        }
+        content = {key: item[key] for key in ("spec", "data") if key in item}
+        for key in ("clusterIP", "clusterIPs"):
+            content.get("spec", {}).pop(key, None)
+        told = json.dumps([item["metadata"]["labels"], annotations, content], sort_keys=True)
+        name = item["metadata"]["name"].replace(pool, "POOL")
+        found.setdefault(pool, {})[f"{item['kind']}/{name}"] = told.replace(f'"{pool}', '"POOL')
+    return found
+
+
+def _unlike(one, other):
+    names = sorted(one.keys() | other.keys())
+    return [(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
