@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         ControlPlane(schedules=False) as plane,
         tempfile.TemporaryDirectory() as folder,
-        _gateways(options.pools),
+        _gateways(options.pools, Path(folder)),
     ):
         install(plane)
         plane.kubectl("create", "namespace", NAMESPACE)
@@ -74,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _gateways(count: int) -> Iterator[None]:
-    """One for each pool."""
-    digest = settings_digest(settings_of(parse_pool(a_pool(SMALLEST))))
-    command = [sys.executable, str(Path(__file__).parent / "standing_gateways.py")]
-    process = subprocess.Popen(
-        [*command, "--count", str(count), "--digest", digest], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+def _gateways(count: int, folder: Path) -> Iterator[None]:
+    """One for each pool, on that pool's settings."""
+    pools = [parse_pool(a_pool(SMALLEST, name=_name(number), namespace=NAMESPACE)) for number in range(count)]
+    digests = folder / "digests.txt"
+    digests.write_text("\n".join(settings_digest(settings_of(pool)) for pool in pools))
+    command = [sys.executable, str(Path(__file__).parent / "standing_gateways.py"), str(digests)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -1,8 +1,8 @@
 """Gateways that only tell how they are: `/status` at many addresses of loopback, each as a pod has it.
 
-    python bench/standing_gateways.py --count 1000 --digest sha256:...
+    python bench/standing_gateways.py digests.txt
 
-Every address 127.1.0.0 and on has a listener of its own on the port of a pod's metrics. Reports are of the
+The file holds the digest of each one's settings in a line. Every address 127.1.0.0 and on has a listener of its own on the port of a pod's metrics. Reports are of the
 gateway's own schema, and their fast figures are other ones each time; none is worth a word in a pool's
 status. Prints one line when all listen, and serves until its input ends.
 """
@@ -15,6 +15,7 @@ import ipaddress
 import random
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -75,17 +76,18 @@ def report(digest: str, chance: random.Random) -> GatewayStatus:
     )
 
 
-async def _serve(count: int, digest: str) -> None:
+async def _serve(digests: Sequence[str]) -> None:
     chance = random.Random(0)
 
-    async def status(_: web.Request) -> web.Response:
-        return web.json_response(to_mapping(report(digest, chance)))
+    async def status(request: web.Request) -> web.Response:
+        number = int(ipaddress.IPv4Address(request.url.host or "")) - int(_FIRST)
+        return web.json_response(to_mapping(report(digests[number], chance)))
 
     app = web.Application()
     app.router.add_get("/status", status)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    for number in range(count):
+    for number in range(len(digests)):
         await web.TCPSite(runner, address(number), METRICS).start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -97,10 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, required=True, help="gateways")
-    parser.add_argument("--digest", required=True, help="of the settings that all of them run on")
+    parser.add_argument("digests", type=Path, help="file with a line for each gateway")
     options = parser.parse_args(arguments)
-    asyncio.run(_serve(options.count, options.digest))
+    asyncio.run(_serve(options.digests.read_text().split()))
     return 0
 
 

@@ -23,8 +23,8 @@ from sagesched_operator.build.volumes import (
     tmp_mount,
 )
 
-_MODEST = {"requests": {"cpu": "100m", "memory": "128Mi"}}
-"""Less than what the pod's containers take later, so that it costs nothing; a quota wants it told."""
+_MODEST = {"cpu": "100m", "memory": "128Mi"}
+"""Requested where Triton's own resources are not given."""
 
 
 def init_containers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
@@ -35,10 +35,22 @@ def init_containers(pool: Pool, installation: Installation) -> list[dict[str, An
         mount = predictor_mount(artifact.source)
         containers += _bring("predictor", pool, artifact.source, artifact.digest, mount, installation)
     containers.append(_repository(pool, installation))
+    resources = _resources(pool)
     return [
-        {**container, "resources": _MODEST, "terminationMessagePolicy": "FallbackToLogsOnError"}
+        {**container, "resources": resources, "terminationMessagePolicy": "FallbackToLogsOnError"}
         for container in containers
     ]
+
+
+def _resources(pool: Pool) -> dict[str, Any]:
+    """Triton's CPU and memory, which cost nothing more before Triton runs.
+
+    Quotas want every container's, and a pod is of the class Guaranteed only where all have limits.
+    """
+    given = pool.spec.resources
+    limits = {name: given.limits[name] for name in _MODEST if name in given.limits}
+    requests = {name: given.requests.get(name, limits.get(name, least)) for name, least in _MODEST.items()}
+    return {"requests": requests, **({"limits": limits} if limits else {})}
 
 
 def _bring(

@@ -34,6 +34,11 @@ class Observed:
     stalled: tuple[str, str] | None = None
     troubles: Sequence[tuple[str, str]] = ()
 
+    @property
+    def here(self) -> list[PodView]:
+        """Pods that are to stay; how one ends is no trouble of the pool's."""
+        return [pod for pod in self.pods if not pod.is_ending]
+
 
 def observe(pool: Pool, pods: Sequence[PodView], reports: Reports, now: float, **more: Any) -> Observed:
     """Put together.

@@ -22,7 +22,7 @@ class PodView:
         name, uid: of its metadata.
         ip: empty until it has one.
         is_ready: all containers that have a readiness probe pass it.
-        is_ending: being deleted.
+        is_ending: being deleted, or over: evicted pods stay as objects.
         settings_digest: last given as annotation to hasten kubelet.
         deletion_cost: annotation; empty where there is none.
         reason, message: why it is not ready, in the words of conditions; empty where it is.
@@ -59,13 +59,13 @@ def view(body: Mapping[str, Any]) -> PodView:
     annotations = metadata.get("annotations", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     is_ready = conditions.get("Ready", {}).get("status") == "True"
-    reason, message = ("", "") if is_ready else _why(conditions, status)
+    reason, message = ("", "") if is_ready else _why(metadata["name"], conditions, status)
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         ip=status.get("podIP", ""),
         is_ready=is_ready,
-        is_ending="deletionTimestamp" in metadata,
+        is_ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
         settings_digest=annotations.get(SETTINGS_DIGEST, ""),
         deletion_cost=annotations.get(DELETION_COST, ""),
         reason=reason,
@@ -73,7 +73,9 @@ def view(body: Mapping[str, Any]) -> PodView:
     )
 
 
-def _why(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]) -> tuple[str, str]:
+def _why(
+    name: str, conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]
+) -> tuple[str, str]:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         told = scheduled.get("message", "")
@@ -83,6 +85,12 @@ def _why(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any])
         found = _trouble(container)
         if found:
             return found
+    if conditions.get("PodReadyToStartContainers", {}).get("status") == "False":
+        # A claim, Secret or ConfigMap that is not there is told nowhere but in the pod's events.
+        return (
+            "Starting",
+            f"volumes or network are not there yet; if so for long: kubectl describe pod {name}",
+        )
     return _step(status.get("initContainerStatuses", ()))
 
 

@@ -60,7 +60,7 @@ def compute_status(
     if desired is not None:
         status["revision"] = desired.revision
         if summary.digests:
-            num_ready = sum(pod.is_ready and not pod.is_ending for pod in observed.pods)
+            num_ready = sum(pod.is_ready for pod in observed.here)
             status["settingsInEffect"] = (
                 summary.digests == {settings_digest(desired.settings)} and summary.num_reporting == num_ready
             )

@@ -59,7 +59,7 @@ def _going_on(pool: Pool, observed: Observed, counts: Counts) -> tuple[str, str]
     wanted = wanted_pods(pool)
     if counts.is_current and counts.replicas == counts.updated == counts.available == wanted:
         return None
-    waiting = [pod for pod in observed.pods if not pod.is_ready and not pod.is_ending]
+    waiting = [pod for pod in observed.here if not pod.is_ready]
     if counts.failure:
         return "NotAllowed", f"pods cannot be made: {counts.failure}"
     if counts.replicas > counts.updated and counts.updated < wanted:
@@ -88,11 +88,11 @@ def _degraded(observed: Observed, counts: Counts) -> Condition:
     if observed.summary.certificates:
         return Condition("Degraded", True, "CertificateRefused", observed.summary.certificates)
     if counts.is_stuck:
-        cause = next((pod.message for pod in observed.pods if pod.message), "no pod became ready")
+        cause = next((pod.message for pod in observed.here if pod.message), "no pod became ready")
         return Condition("Degraded", True, "RolloutTimedOut", f"no progress for 30 minutes: {cause}")
     if counts.failure:
         return Condition("Degraded", True, "NotAllowed", f"pods cannot be made: {counts.failure}")
-    for pod in observed.pods:
+    for pod in observed.here:
         if pod.reason in ("ContainerCrashing", "ImagePullFailed", "ModelFetchFailed", "DigestMismatch"):
             return Condition("Degraded", True, pod.reason, pod.message)
     return _fine("Degraded")
@@ -106,7 +106,7 @@ def _model_ready(pool: Pool, observed: Observed, counts: Counts) -> Condition:
         return Condition("ModelReady", False, "Suspended", _READY["Suspended"])
     if not pool.spec.replicas:
         return Condition("ModelReady", False, "ScaledToZero", _READY["ScaledToZero"])
-    cause = next((pod for pod in observed.pods if pod.reason not in ("", "Starting")), None)
+    cause = next((pod for pod in observed.here if pod.reason not in ("", "Starting")), None)
     if cause is not None:
         return Condition("ModelReady", False, cause.reason, cause.message)
     if observed.summary.not_ready:

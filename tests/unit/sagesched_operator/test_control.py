@@ -137,9 +137,17 @@ def test_pods_tell_why_they_are_not_ready():
         view(a_body(containerStatuses=[killed])).message
         == "container triton ended with OOMKilled, exit code 137"
     )
+    mounting = [{"type": "PodReadyToStartContainers", "status": "False"}]
+    assert "kubectl describe pod a" in view(a_body(conditions=mounting)).message
     bringing = {"name": "copy-model", "state": {"running": {}}}
     assert "bringing files (copy-model)" in view(a_body(initContainerStatuses=[bringing])).message
     assert view(a_body(conditions=[{"type": "Ready", "status": "True"}])).reason == ""
+
+
+def test_an_evicted_pod_is_over():
+    killed = {"name": "triton", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    assert view(a_body(phase="Failed", reason="Evicted", containerStatuses=[killed])).is_ending
+    assert not view(a_body(phase="Running", containerStatuses=[killed])).is_ending
 
 
 def test_the_pods_with_the_least_work_go_and_marks_of_before_are_taken_away():

@@ -167,6 +167,16 @@ def test_a_rollout_without_progress_and_pods_that_cannot_be_made():
     assert "exceeded quota" in degraded["message"]
 
 
+def test_how_a_pod_ends_is_no_trouble():
+    over = replace(
+        a_pod("old", is_ending=True, ready=False), reason="ContainerCrashing", message="exit code 137"
+    )
+    assert conditions(status_of(deployment=READY, pods=[a_pod(), over]))["Degraded"] == ("False", "NoProblem")
+    starting = a_deployment(replicas=1, updatedReplicas=1)
+    told = condition(status_of(deployment=starting, pods=[over, a_pod(ready=False)]), "ModelReady")
+    assert told["reason"] == "Starting"
+
+
 def test_certificates_that_a_gateway_refuses_are_told():
     pods = [a_pod()]
     summary = summarize(pods, {"a": a_report(certificates="tls.key: is not the key")})
