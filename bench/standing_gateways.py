@@ -2,9 +2,10 @@
 
     python bench/standing_gateways.py digests.txt
 
-The file holds the digest of each one's settings in a line. Every address 127.1.0.0 and on has a listener of its own on the port of a pod's metrics. Reports are of the
-gateway's own schema, and their fast figures are other ones each time; none is worth a word in a pool's
-status. Prints one line when all listen, and serves until its input ends.
+The file holds the digest of each one's settings in a line. Every address 127.1.0.0 and on has a listener of
+its own on the port of a pod's metrics. Reports are of the gateway's own schema, and their fast figures are
+other ones each time; none is worth a word in a pool's status. Prints one line when all listen, and serves
+until its input ends.
 """
 
 from __future__ import annotations

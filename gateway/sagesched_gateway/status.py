@@ -246,7 +246,7 @@ _T = TypeVar("_T")
 def _read(cls: type[_T], raw: object, path: str) -> _T:
     if not isinstance(raw, Mapping):
         raise StatusError(f"{path or 'status'}: must be a mapping, not {type(raw).__name__}")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes a class for not hashable
     values: dict[str, object] = {}
     for item in fields(cls):  # type: ignore[arg-type]  # only called with the dataclasses above
         where = f"{path}.{item.name}" if path else item.name

@@ -51,7 +51,10 @@ def _certificates(pool: Pool) -> list[dict[str, Any]]:
 def fetched(pool: Pool) -> dict[str, UriSource]:
     """What comes over the net when a pod starts: `model`, `predictor` or both, and from where."""
     artifact = pool.spec.predictor.artifact
-    sources = {"model": pool.spec.model.source.uri, "predictor": artifact and artifact.source.uri}
+    sources = {
+        "model": pool.spec.model.source.uri,
+        "predictor": None if artifact is None else artifact.source.uri,
+    }
     return {what: source for what, source in sources.items() if source is not None}
 
 
