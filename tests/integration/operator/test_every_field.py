@@ -46,6 +46,10 @@ _ODD = {
         "security": {"clientNetworks": ["10.1.2.3/8"]},
     },
     "a-name-as-long-as-names-may-be-" + "x" * 19: {"scaling": {"actuator": "HPA", "maxReplicas": 2}},
+    "much-text": {
+        "runtime": {"args": [f"--log-file={number}{'x' * 900}" for number in range(60)]},
+        "podTemplate": {"annotations": {f"note-{number}": "x" * 4000 for number in range(30)}},
+    },
     "long-image": {"runtime": {"image": f"r.io/{'a' * 200}/{'b' * 200}:{'c' * 100}"}},
 }
 CASES = {name: spec_of(name) for name in FIELDS if name not in _NOT_ALLOWED}
