@@ -6,11 +6,13 @@ from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 
 
-def service_account(pool: Pool) -> Manifest:
-    """The object; there is one even where the pods have another, since the operator may not delete any."""
+def service_account(pool: Pool) -> list[Manifest]:
+    """The object; none where the pool names one that exists."""
+    account = pool.spec.pod_template.service_account
+    if account.name is not None:
+        return []
     content = {"automountServiceAccountToken": False}
-    annotations = pool.spec.pod_template.service_account.annotations
-    return manifest(pool, "v1", "ServiceAccount", pool.name, content, annotations=annotations)
+    return [manifest(pool, "v1", "ServiceAccount", pool.name, content, annotations=account.annotations)]
 
 
 def service_account_name(pool: Pool) -> str:

@@ -182,6 +182,37 @@ def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
     assert space.find("deployment", "llama")  # the rest is made
 
 
+@pytest.mark.parametrize(("kind", "name"), [("configmap", "llama-gateway"), ("serviceaccount", "llama")])
+def test_what_has_few_fields_is_not_taken_over_either(space, kind, name):
+    space.kubectl("create", kind, name)
+    space.apply(SMALLEST)
+    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
+    assert f"{name} exists and is not ours: it was there before the pool" in degraded["message"]
+    assert space.find("deployment", "llama")
+    space.kubectl("delete", "llmsp", "llama")
+    until(lambda: not space.find("deployment", "llama"))
+    assert "ownerReferences" not in space.get(kind, name)["metadata"]
+
+
+def test_pods_take_an_account_that_exists(space):
+    space.kubectl("create", "serviceaccount", "llama")
+    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "llama"}}}))
+    settled(space)
+    assert space.condition("Degraded")["status"] == "False"
+    assert space.pods()[0]["spec"]["serviceAccountName"] == "llama"
+    assert "ownerReferences" not in space.get("serviceaccount", "llama")["metadata"]
+
+
+def test_an_account_of_its_own_is_left_when_another_takes_its_place(space):
+    space.apply(SMALLEST)
+    settled(space)
+    space.kubectl("create", "serviceaccount", "other")
+    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "other"}}}))
+    until(lambda: [pod["spec"]["serviceAccountName"] for pod in space.pods()] == ["other"])
+    assert space.condition("Degraded")["status"] == "False"
+    assert space.find("serviceaccount", "llama")
+
+
 def test_a_fight_is_noticed_and_paused(space):
     space.apply(SMALLEST)
     settled(space)
