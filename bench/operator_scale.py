@@ -121,7 +121,7 @@ def _grow(plane: ControlPlane, operator: OperatorProcess, num_pools: int) -> dic
 def _serve(plane: ControlPlane, operator: OperatorProcess, num_pools: int) -> dict[str, str]:
     """Let every pod be ready, and wait until every pool says what its gateway tells."""
     before = len(_writes(plane))
-    api = client.CoreV1Api(plane.admin)
+    api = client.CoreV1Api(plane.admin())
 
     def make_ready(number: int) -> None:
         selector = f"serving.sagesched.io/pool={_name(number)}"

@@ -28,7 +28,7 @@ from sagesched_operator.cluster.kinds import (
     Kind,
 )
 from sagesched_operator.control.children import Children
-from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.fights import NOT_KEPT_PAUSE_S, Fights
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
@@ -147,11 +147,14 @@ class Applier:
         difference = first_difference(wanted, body)
         if not difference:
             return
-        is_drift = wanted["metadata"]["annotations"][APPLIED_HASH] == body["metadata"].get(
-            "annotations", {}
-        ).get(APPLIED_HASH)
+        wanted_hash = wanted["metadata"]["annotations"][APPLIED_HASH]
+        is_drift = wanted_hash == body["metadata"].get("annotations", {}).get(APPLIED_HASH)
         now = asyncio.get_running_loop().time()
         child = (kind.name, live.namespace, live.name)
+        not_kept_s = self._fights.not_kept_pause_s(child, wanted_hash, difference, now)
+        if not_kept_s:
+            self._note_not_kept(kind, name, difference, not_kept_s, outcome)
+            return
         pause_s = self._fights.pause_s(child, now) if is_drift else 0.0
         if pause_s:
             outcome.again(pause_s)
@@ -167,7 +170,8 @@ class Applier:
         await self._write(kind, wanted, outcome, force=True)
 
     async def _write(self, kind: Kind, wanted: Manifest, outcome: Outcome, *, force: bool) -> None:
-        name = wanted["metadata"]["name"]
+        metadata = wanted["metadata"]
+        name = metadata["name"]
         try:
             body = await self._api.apply(kind, wanted, force=force)
         except ApiError as error:
@@ -178,6 +182,20 @@ class Applier:
             raise
         outcome.num_writes += 1
         self._children.cache(kind.name).put(body, is_ours=True)
+        difference, now = first_difference(wanted, body), asyncio.get_running_loop().time()
+        child = (kind.name, metadata["namespace"], name)
+        self._fights.wrote(child, metadata["annotations"][APPLIED_HASH], difference, now)
+        if difference:
+            self._note_not_kept(kind, name, difference, NOT_KEPT_PAUSE_S, outcome)
+
+    def _note_not_kept(
+        self, kind: Kind, name: str, difference: str, again_s: float, outcome: Outcome
+    ) -> None:
+        why = "a feature of the cluster that is off, a definition of another release, or an admission webhook"
+        outcome.troubles.append(
+            ("FieldNotKept", f"{kind.name} {name}: the API server does not keep {difference}: {why}")
+        )
+        outcome.again(again_s)
 
     async def _is_somebody_elses(self, kind: Kind, wanted: Manifest) -> bool:
         metadata = wanted["metadata"]

@@ -170,3 +170,14 @@ def test_repairs_pause_after_five_and_begin_again_later():
     assert fights.pause_s(child, 5) == 59
     assert fights.pause_s(child, 64) == 0
     assert fights.pause_s(child, 1000) == 0
+
+
+def test_what_is_not_kept_is_not_written_again_until_it_is_another():
+    fights, child = Fights(), ("Deployment", "n", "x")
+    fights.wrote(child, "h", "spec.a", 0.0)
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 200.0
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 400.0) == 0.0
+    assert fights.not_kept_pause_s(child, "h", "spec.b", 100.0) == 0.0  # somebody changed another field
+    assert fights.not_kept_pause_s(child, "other", "spec.a", 100.0) == 0.0
+    fights.wrote(child, "h", "", 1.0)
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 0.0
