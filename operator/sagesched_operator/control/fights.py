@@ -37,7 +37,7 @@ class Fights:
         return max(repairs[-1] + _PAUSE_S - now, 0.0) if len(repairs) >= _MANY else 0.0
 
     def wrote(self, child: ChildKey, wanted_hash: str, difference: str, now: float) -> None:
-        """A child was written; `difference`: what the server gave back otherwise at once, empty for nothing."""
+        """A child was written; `difference`: what the server gave back otherwise; empty for none."""
         if difference:
             self._not_kept[child] = (wanted_hash, difference, now)
         else:

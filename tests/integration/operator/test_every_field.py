@@ -7,13 +7,9 @@ show here as a second write, and what an apply does not take away as a differenc
 from __future__ import annotations
 
 import json
-from collections import Counter
-
-import pytest
+import time
 from operator_process import USER, until
 from pool_cases import FIELDS, SMALLEST, a_pool, merged, spec_of
-
-pytestmark = pytest.mark.usefixtures("operator")
 
 _NOT_KEPT = {"model-source-oci-image-volume", "predictor-artifact-image-volume"}
 """Image volumes are a feature that this API server has turned off."""
@@ -58,26 +54,18 @@ _ODD = {
 CASES = {name: spec_of(name) for name in FIELDS if name not in _NOT_ALLOWED}
 CASES |= {name: merged(SMALLEST, change) for name, change in _ODD.items()}
 TWIN = "twin"
+REPAIRS = "sagesched_operator_drift_repairs_total"
+STILL_S = 4.0
 KINDS = "deployment,service,configmap,serviceaccount,pdb,networkpolicy,hpa"
 
 
-def test_every_field_is_written_once_and_leaves_nothing_behind(space):
+def test_every_field_is_written_once_and_leaves_nothing_behind(space, operator):
+    repaired = operator.metric(REPAIRS)
     documents = _documents(space, {TWIN: SMALLEST, **CASES})
     space.kubectl("apply", "-f", "-", stdin=documents)
     _settle(space, len(CASES) + 1)
 
-    written = Counter(
-        (request.resource, request.name) for request in _writes(space) if request.resource != "pods"
-    )
-    generations = {
-        pool["metadata"]["name"]: pool["metadata"]["generation"] for pool in space.get("llmsp")["items"]
-    }
-    again = {
-        what: count
-        for what, count in written.items()
-        if "/status" not in what[0] and count > max(generations.get(what[1], 1), 1)  # scalers write pools
-    }
-    assert not again
+    assert operator.metric(REPAIRS) == repaired
     differing = space.plane.run("kubectl", "diff", "-f", "-", stdin=documents)
     assert (differing.returncode, differing.stdout) == (0, "")
     for pool in space.get("llmsp")["items"]:
@@ -94,6 +82,7 @@ def test_every_field_is_written_once_and_leaves_nothing_behind(space):
     }
     space.kubectl("apply", "-f", "-", stdin=_documents(space, back))
     _settle(space, len(CASES) + 1)
+    assert operator.metric(REPAIRS) == repaired
     left = _children(space)
     unlike = {name: _unlike(left[name], left[TWIN]) for name in CASES if name != "model-name"}
     assert not {name: found for name, found in unlike.items() if found}
@@ -120,13 +109,14 @@ def _settle(space, num_pools):
         return all(seen) and len(seen) == num_pools
 
     until(is_current, wait_s=120)
-    counts = []
-
-    def is_still():
-        counts.append(len(_writes(space)))
-        return len(counts) > 60 and len(set(counts[-60:])) == 1
-
-    until(is_still, wait_s=120)
+    ends_at = time.monotonic() + 120
+    before, since = -1, time.monotonic()
+    while time.monotonic() - since < STILL_S:
+        assert time.monotonic() < ends_at, "there is always something to write"
+        time.sleep(0.5)
+        now = len(_writes(space))
+        if now != before:
+            before, since = now, time.monotonic()
 
 
 def _children(space):
