@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+
 from operator_process import USER, until
 from pool_cases import FIELDS, SMALLEST, a_pool, merged, spec_of
 
