@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 PERIOD_S = 5.0
 _AT_ONCE = 64
+_POOLS_AT_ONCE = 50
 _TIMEOUT_S = 3.0
 _MOST_BYTES = 1 << 20
 
@@ -78,8 +79,7 @@ class Aggregator:
         Raises:
             SignalUnknownError: it cannot be told.
         """
-        now = asyncio.get_running_loop().time()
-        return signal_of(self._scaling(key), self._pods_of(key), self._reports, now)
+        return self._signal(key, self._pods_of(key))
 
     def signals(self) -> Iterator[tuple[PoolKey, Signal]]:
         """Of all pools that have one."""
@@ -115,7 +115,9 @@ class Aggregator:
             for uid, report in self._reports.items()
             if uid in there and now - report.read_at <= FRESH_S
         }
-        for key, pods in by_pool.items():
+        for number, (key, pods) in enumerate(by_pool.items()):
+            if number % _POOLS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # probes and scalers wait meanwhile
             said = self._in_words(key, pods)
             if self._said.get(key) != said:
                 self._said[key] = said
@@ -142,6 +144,9 @@ class Aggregator:
     def _pods_of(self, key: PoolKey) -> list[PodView]:
         return [view(seen.body) for seen in self._pods.of(key)]
 
+    def _signal(self, key: PoolKey, pods: list[PodView]) -> Signal:
+        return signal_of(self._scaling(key), pods, self._reports, asyncio.get_running_loop().time())
+
     def _scaling(self, key: PoolKey) -> ScalingSpec:
         """A pool's targets, read once per version of it."""
         known = self._pools.get(key)
@@ -159,7 +164,7 @@ class Aggregator:
     def _in_words(self, key: PoolKey, pods: list[PodView]) -> Hashable:
         load: Hashable
         try:
-            load = load_steps(self.signal(key), self._scaling(key).target_backlog_seconds)
+            load = load_steps(self._signal(key, pods), self._scaling(key).target_backlog_seconds)
         except SignalUnknownError as error:
             load = str(error)
         return summarize(pods, self._reports), load
