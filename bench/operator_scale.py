@@ -63,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             figures |= _serve(plane, operator, options.pools)
             figures |= _idle(plane, operator, options.pools, options.idle_seconds)
             figures |= _change(plane, operator, options.pools)
-        finally:
+            told_at = time.monotonic()
             operator.stop()
+            figures["ended after SIGTERM within"] = f"{time.monotonic() - told_at:.1f} s"
+        finally:
+            operator.kill()
         figures |= _restart(plane, config, Path(folder) / "second.log", options.pools)
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs shared with the API server, etcd and the gateways"
     print(f"{options.pools} pools of one pod; {machine}")
