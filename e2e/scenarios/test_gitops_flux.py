@@ -105,7 +105,7 @@ def _fleet(cluster: SingleNode, repository: GitRepository, record: Record) -> No
         pool.wait(lambda: pool.gateway_status(pod)["policy"] == "gittins-boost", "as before", 90)
         record.proved(f"git revert → ready as before: {time.monotonic() - began:.1f} s")
         account = traffic.end()
-    record.proved(account.in_words())
+    record.answered(account)
     assert account.problems == []
     assert account.errors == {}
     assert [each["metadata"]["uid"] for each in pool.pods()] == [pod["metadata"]["uid"]]

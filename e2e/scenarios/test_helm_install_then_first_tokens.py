@@ -58,7 +58,7 @@ def test_helm_install_then_first_tokens(empty_cluster: SingleNode, record: Recor
     ):
         with Traffic(cluster, load) as traffic:
             account = traffic.run_for(5.0)
-        record.proved(f"{load.client}: {account.in_words()}")
+        record.answered(account, load.client)
         assert account.problems == []
         assert account.errors == {}
         assert account.num_complete > 20

@@ -58,7 +58,7 @@ def test_namespaced_rbac(team: SingleNode, record: Record) -> None:
     ours.wait_settled()
     with Traffic(cluster, Load(target=ours.address())) as traffic:
         account = traffic.run_for(5.0)
-    record.proved(account.in_words())
+    record.answered(account)
     assert account.problems == []
     assert account.errors == {}
     assert account.num_complete > 20

@@ -113,7 +113,7 @@ def _load(watch: _Watch, record: Record) -> None:
         time.sleep(15.0)  # for rates over half a minute, and the operator's look at the backlog
         watch.look_at_dashboards()
         account = traffic.end()
-    record.proved(f"backlog, predictor killed: {account.in_words()}")
+    record.answered(account, "backlog, predictor killed")
     assert account.problems == []
     assert account.errors == {}
     watch.is_over("BacklogAboveTarget")
@@ -131,7 +131,7 @@ def _refusals(watch: _Watch, record: Record) -> None:
         watch.fires("RequestsRefused")
         watch.look_at_dashboards()
         account = traffic.end()
-    record.proved(f"more than the queue holds: {account.in_words()}")
+    record.answered(account, "more than the queue holds")
     assert account.problems == []
     assert list(account.errors) == [f"{_QUEUE} requests wait, which is the limit"]
 
