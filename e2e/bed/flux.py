@@ -1,4 +1,4 @@
-"""Flux in the cluster: the controllers that fetch from Git and that apply what they fetched."""
+"""Flux in the cluster: the controllers that fetch from Git, apply what they fetched, and install charts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bed.addon import load_programs, module_files
-from cluster.addon_families import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
+from cluster.addon_families import HELM_CONTROLLER, KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
 from cluster.errors import ClusterError
 from cluster.node.single_node import SingleNode
 
 NAMESPACE = "flux-system"
-_FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)
-_KINDS = ("kustomizations.kustomize.toolkit.fluxcd.io", "helmcharts", "gitrepositories")
+FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+SOURCES = "gitrepositories.source.toolkit.fluxcd.io"
+KUSTOMIZATIONS = "kustomizations.kustomize.toolkit.fluxcd.io"
+RELEASES = "helmreleases.helm.toolkit.fluxcd.io"
 _POLL_S = 0.2
 
 
@@ -24,24 +26,24 @@ _POLL_S = 0.2
 def flux(cluster: SingleNode) -> Iterator[None]:
     """Flux, ready, as long as the `with` lasts; what it has applied is not taken away with it."""
     manifests = Path(__file__).with_suffix(".yaml").read_text()
-    definitions = [module_files(family, "config/crd/bases") for family in _FAMILIES]
-    for family in _FAMILIES:
+    definitions = [module_files(family, "config/crd/bases") for family in FAMILIES]
+    for family in FAMILIES:
         for program, image in load_programs(cluster, family).items():
             manifests = manifests.replace(f"IMAGE_{program.replace('-', '_').upper()}", image)
     try:
         for folder in definitions:
             cluster.kubectl("apply", "--server-side", "-f", str(folder))
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
-        for family in _FAMILIES:
+        for family in FAMILIES:
             name = f"deployment/{family.name}"
             cluster.kubectl("-n", NAMESPACE, "rollout", "status", name, "--timeout=120s")
         yield
     finally:
         # The controllers let go of their objects themselves; without them these would stay for ever.
-        patch = ("patch", "kustomizations.kustomize.toolkit.fluxcd.io", "--type=merge", "-p")
+        patch = ("patch", KUSTOMIZATIONS, "--type=merge", "-p")
         for each in _names(cluster):
             cluster.run("kubectl", "-n", NAMESPACE, *patch, '{"spec": {"prune": false}}', each)
-        for kind in _KINDS:
+        for kind in (KUSTOMIZATIONS, RELEASES, SOURCES):
             cluster.run("kubectl", "-n", NAMESPACE, "delete", kind, "--all", "--timeout=60s")
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=manifests)
         for folder in definitions:
@@ -73,9 +75,8 @@ def wait_ready(
         ClusterError: not in time; the message holds the conditions.
     """
     ends_at = time.monotonic() + timeout_s
-    kind = _KINDS[0]
     while True:
-        found = cluster.get("-n", NAMESPACE, kind, name).get("status", {})
+        found = cluster.get("-n", NAMESPACE, KUSTOMIZATIONS, name).get("status", {})
         tried = found.get("lastAttemptedRevision", "")
         conditions = {each["type"]: each for each in found.get("conditions", ())}
         told: dict[str, str] = conditions.get("Ready", {})
@@ -89,5 +90,5 @@ def wait_ready(
 
 
 def _names(cluster: SingleNode) -> list[str]:
-    done = cluster.run("kubectl", "-n", NAMESPACE, "get", _KINDS[0], "-o", "name")
+    done = cluster.run("kubectl", "-n", NAMESPACE, "get", KUSTOMIZATIONS, "-o", "name")
     return [line.rpartition("/")[2] for line in done.stdout.split()]
