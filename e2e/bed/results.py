@@ -62,7 +62,7 @@ def counts(accounts: Iterable[Account]) -> dict[str, int]:
 
 
 class Results:
-    """Those of the sources as they are: with another product, or another scenario's file, there are none."""
+    """Those of the sources as they are now: another product, or another scenario's file, has its own."""
 
     def __init__(self, context: str = "", cache: Path | None = None) -> None:
         """Of one cluster.
@@ -72,6 +72,9 @@ class Results:
             cache: folder; None takes `default_cache()`.
         """
         self.product = product_key()
+        self._sources = {
+            each.stem.removeprefix("test_"): _digest(each) for each in SCENARIOS.glob("test_*.py")
+        }
         place = f"{self.product}-{context}" if context else self.product
         self._folder = (cache or default_cache()) / "scenarios" / place.replace("/", "_")
 
@@ -89,8 +92,11 @@ class Results:
         return Result(**json.loads(file.read_text())) if file.exists() else None
 
     def _file(self, scenario: str) -> Path:
-        source = (SCENARIOS / f"test_{scenario}.py").read_bytes()
-        return self._folder / f"{scenario}-{hashlib.sha256(source).hexdigest()[:12]}.json"
+        return self._folder / f"{scenario}-{self._sources[scenario]}.json"
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
 def product_key() -> str:
