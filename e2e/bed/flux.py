@@ -48,6 +48,7 @@ def flux(cluster: SingleNode) -> Iterator[None]:
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=manifests)
         for folder in definitions:
             cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(folder))
+        cluster.kubectl("wait", f"namespace/{NAMESPACE}", "--for=delete", "--timeout=120s")
 
 
 def reconcile(cluster: SingleNode, kind: str, name: str) -> None:
@@ -64,6 +65,22 @@ def ready(cluster: SingleNode, kind: str, name: str) -> dict[str, str]:
         return {}
     conditions: list[dict[str, str]] = status.get("conditions", [])
     return next((each for each in conditions if each["type"] == "Ready"), {})
+
+
+def wait_until(
+    cluster: SingleNode, kind: str, name: str, status: str, timeout_s: float = 120.0
+) -> dict[str, str]:
+    """Wait until an object's Ready is `status` for the spec as it is now; returns the condition.
+
+    Raises:
+        ClusterError: not in time; the message holds the latest condition.
+    """
+    ends_at = time.monotonic() + timeout_s
+    while (told := ready(cluster, kind, name)).get("status") != status:
+        if time.monotonic() > ends_at:
+            raise ClusterError(f"{kind} {name}: Ready is not {status}: {told}")
+        time.sleep(_POLL_S)
+    return told
 
 
 def wait_ready(

@@ -103,7 +103,7 @@ def _troubled_pool(cluster: SingleNode) -> Pool:
         cluster.containers.kill(status["containerID"])
     pool.wait(lambda: "triton" in restarts(pool.pods()[0]), "started again", 60)
     pool.wait(lambda: all(restarts(each) for each in troubles.operators(cluster)), "looked after again", 60)
-    pool.wait_settled()
+    pool.wait(lambda: len(pool.ready_pods()) == 1, "serving again", 60)
     return pool
 
 

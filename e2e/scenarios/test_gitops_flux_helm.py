@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bed.documented import ROOT
-from bed.flux import FAMILIES, RELEASES, SOURCES, flux, ready, reconcile, wait_ready
+from bed.flux import FAMILIES, RELEASES, SOURCES, flux, ready, reconcile, wait_ready, wait_until
 from bed.flux import NAMESPACE as FLUX
 from bed.git_repository import GitRepository
 from bed.installation import NAMESPACE, RELEASE, helm, remove
@@ -20,7 +20,7 @@ from bed.pool import Pool, emulated
 from bed.record import Record
 from cluster.node.single_node import SingleNode
 
-_TEAM = "llm"
+_TEAM, _RELEASE = "llm", "sagesched"
 _LOOKS = 3
 _DOCUMENTED = ROOT / "docs" / "examples" / "flux"
 _CLUSTER = {
@@ -29,10 +29,8 @@ _CLUSTER = {
     "metadata": {"name": "cluster", "namespace": FLUX},
     "spec": {
         "interval": "10m",
-        "timeout": "3m",
         "path": "./cluster",
         "prune": True,
-        "wait": True,
         "sourceRef": {"kind": "GitRepository", "name": "sagesched"},
     },
 }
@@ -77,6 +75,8 @@ def _from_nothing(cluster: SingleNode, repository: GitRepository, record: Record
     source, _ = _operator(repository.url, {})
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([source, _CLUSTER]))
     wait_ready(cluster, "cluster", commit)
+    wait_until(cluster, RELEASES, _RELEASE, "True")
+    wait_ready(cluster, "pools", commit)
     took_s = time.monotonic() - began
     assert Pool(cluster, "llama", _TEAM).condition("Ready")["status"] == "True"
     record.proved(f"one commit: a HelmRelease installs the operator, and its pool is ready: {took_s:.1f} s")
@@ -99,11 +99,11 @@ def _other_values(cluster: SingleNode, repository: GitRepository, record: Record
 def _nobody_fights(cluster: SingleNode, record: Record) -> None:
     """Helm's controller compares what it made with what is there: the operator changes nothing of it."""
     for _ in range(_LOOKS):
-        reconcile(cluster, RELEASES, "sagesched")
+        reconcile(cluster, RELEASES, _RELEASE)
         time.sleep(4.0)
     [release] = _releases(cluster)
     assert release["revision"] == "2"
-    assert ready(cluster, RELEASES, "sagesched")["status"] == "True"
+    assert ready(cluster, RELEASES, _RELEASE)["status"] == "True"
     reasons = {each["reason"] for each in cluster.get("-n", FLUX, "events")["items"]}
     assert "DriftDetected" not in reasons
     record.proved(f"{_LOOKS} further looks with drift detection: no drift, nothing written")
@@ -112,15 +112,15 @@ def _nobody_fights(cluster: SingleNode, record: Record) -> None:
 def _a_misspelt_value(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
     """The chart's schema refuses it; nothing changes, and the next commit heals."""
     before = cluster.get("-n", NAMESPACE, "deployment", RELEASE)["metadata"]["generation"]
-    _commit(cluster, repository, {"replica": 3}, "a mistake", status="False")
-    told = ready(cluster, RELEASES, "sagesched")
+    told = _commit(cluster, repository, {"replica": 3}, "a mistake", status="False")
     assert told["reason"] == "UpgradeFailed"
     assert "replica" in told["message"]
     record.proved(f"a misspelt value: {told['reason']}: {told['message'][:110]}...")
     began = time.monotonic()
     commit = repository.revert()
-    reconcile(cluster, SOURCES, "sagesched")
+    reconcile(cluster, SOURCES, _RELEASE)
     wait_ready(cluster, "cluster", commit)
+    wait_until(cluster, RELEASES, _RELEASE, "True")
     assert cluster.get("-n", NAMESPACE, "deployment", RELEASE)["metadata"]["generation"] == before
     record.proved(f"git revert → ready as before: {time.monotonic() - began:.1f} s")
 
@@ -130,9 +130,9 @@ def _taken_out_of_git(cluster: SingleNode, repository: GitRepository, record: Re
     (repository.folder / "cluster" / "operator.yaml").unlink()
     _write(repository, "cluster/source.yaml", _operator(repository.url, {})[0])
     commit = repository.commit("no operator any more")
-    reconcile(cluster, SOURCES, "sagesched")
+    reconcile(cluster, SOURCES, _RELEASE)
     wait_ready(cluster, "cluster", commit)
-    cluster.kubectl("-n", FLUX, "wait", f"{RELEASES}/sagesched", "--for=delete", "--timeout=60s")
+    cluster.kubectl("-n", FLUX, "wait", f"{RELEASES}/{_RELEASE}", "--for=delete", "--timeout=60s")
     assert _releases(cluster) == []
     assert cluster.run("kubectl", "-n", NAMESPACE, "get", "deployment", RELEASE).returncode
     assert Pool(cluster, "llama", _TEAM).ready_pods()
@@ -141,11 +141,13 @@ def _taken_out_of_git(cluster: SingleNode, repository: GitRepository, record: Re
 
 def _commit(
     cluster: SingleNode, repository: GitRepository, values: dict[str, Any], subject: str, status: str = "True"
-) -> None:
+) -> dict[str, str]:
+    """Commit other values; returns the release's Ready, once it is `status` for them."""
     _write(repository, "cluster/operator.yaml", *_operator(repository.url, values))
     commit = repository.commit(subject)
-    reconcile(cluster, SOURCES, "sagesched")
-    wait_ready(cluster, "cluster", commit, status)
+    reconcile(cluster, SOURCES, _RELEASE)
+    wait_ready(cluster, "cluster", commit)
+    return wait_until(cluster, RELEASES, _RELEASE, status)
 
 
 def _operator(url: str, values: dict[str, Any]) -> list[dict[str, Any]]:
