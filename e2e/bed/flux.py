@@ -60,11 +60,10 @@ def reconcile(cluster: SingleNode, kind: str, name: str) -> None:
 def ready(cluster: SingleNode, kind: str, name: str) -> dict[str, str]:
     """The object's condition Ready, for the spec as it is now; empty where there is none yet."""
     document: dict[str, Any] = cluster.get("-n", NAMESPACE, kind, name)
-    status = document.get("status", {})
-    if status.get("observedGeneration") != document["metadata"]["generation"]:
-        return {}
-    conditions: list[dict[str, str]] = status.get("conditions", [])
-    return next((each for each in conditions if each["type"] == "Ready"), {})
+    conditions: list[dict[str, Any]] = document.get("status", {}).get("conditions", [])
+    told = next((each for each in conditions if each["type"] == "Ready"), {})
+    # The condition's own: a release that failed keeps the status' observedGeneration of the last success.
+    return told if told.get("observedGeneration") == document["metadata"]["generation"] else {}
 
 
 def wait_until(
