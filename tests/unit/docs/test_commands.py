@@ -39,6 +39,7 @@ NOT_RUN = {
     ("docs/guides/real-cluster.md", "## On a cluster of your own"): "there is none but the bed's own",
     ("docs/guides/images.md", "## Build and push"): "no docker, no registry; buildah builds the same files",
     ("docs/guides/images.md", "## What is in an image"): "no docker",
+    ("docs/guides/kubernetes.md", "## The images"): "no docker, no kind",
     ("docs/guides/kubernetes.md", "## 3. Clients"): "an image of others; the bed's clients ask the same",
 }
 """(Page, heading) → why."""
