@@ -51,10 +51,11 @@ def flux(cluster: SingleNode) -> Iterator[None]:
         cluster.kubectl("wait", f"namespace/{NAMESPACE}", "--for=delete", "--timeout=120s")
 
 
-def reconcile(cluster: SingleNode, kind: str, name: str) -> None:
-    """Ask for a look at once, as `flux reconcile` and a webhook of the Git server do."""
-    now = f"reconcile.fluxcd.io/requestedAt={time.time()}"
-    cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", kind, name, now)
+def reconcile(cluster: SingleNode, kind: str, name: str, *, force: bool = False) -> None:
+    """Ask for a look at once, as `flux reconcile` (`--force`) and a webhook of the Git server do."""
+    now = time.time()
+    asked = [f"reconcile.fluxcd.io/{what}={now}" for what in ("requestedAt", *(["forceAt"] if force else []))]
+    cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", kind, name, *asked)
 
 
 def ready(cluster: SingleNode, kind: str, name: str) -> dict[str, str]:
