@@ -55,7 +55,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/mypy
 	@MYPYPATH=bench:tests/integration/operator:tests/unit/sagesched_operator $(BIN)/mypy bench
 	@MYPYPATH=docs/reference $(BIN)/mypy docs
-	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
+	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py charts/readme.py
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)

@@ -2,8 +2,10 @@
 
     python bench/where_the_cost_is.py --adapt 300
 
-CASTILLO, prompts that the shipped predictor was not trained on, one recorded answer each, drawn by the trace;
-the predictor has observed `--adapt` others and learns nothing more. Cost is C = O^2/2 + I*O. Printed:
+CASTILLO, prompts of the fold that the shipped predictor was not trained on, all six sets, one recorded answer
+each, drawn by the trace; the predictor has observed `--adapt` of the others, of all six sets too unless
+`--strange` leaves out the two sets that it was never trained on, and learns nothing more. Cost is
+C = O^2/2 + I*O. Printed:
 
 - the share of all cost that the dearest 5, 10 and 20 % hold, chosen by prompt tokens, by the index and the
   mean of the predicted cost, and by the truth;
@@ -21,7 +23,7 @@ import numpy as np
 from castillo import DEFAULT_MODEL, castillo_records, default_data_folder, read_castillo
 from embedded_prompts import LookUp, load_prompts
 from predictor_replay import Frozen
-from unseen import is_unseen
+from unseen import LEFT_OUT
 
 from sagesched_emulator.profiles import profile
 from sagesched_emulator.trace import draw_trace
@@ -33,6 +35,7 @@ from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.training.export import export_encoder
+from sagesched_predictor.training.held_out import HELD_OUT_FOLD, fold_of
 from sagesched_replay.adaptation import set_apart
 from sagesched_replay.knowledge import Ignorance, OtherAnswers, observe_records
 from sagesched_replay.replay import ReplaySettings, replay
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default_data_folder(), help="the data pack")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--adapt", type=int, default=300)
+    parser.add_argument("--strange", action="store_true", help="observe only sets that were trained on")
     parser.add_argument("--rho", type=float, default=1.05)
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
@@ -58,10 +62,16 @@ def main() -> None:
     artifact, prompts = EncoderArtifact.load(folder), load_prompts(options.data, options.model, folder, 1)
     embedder = LookUp(prompts.texts, prompts.embeddings)
     predictor = Predictor(embedder, History(artifact.dimension), load_prior(artifact))
-    others = [record for record in records if not is_unseen(record)]
+    is_replayed = [fold_of(record.prompt) == HELD_OUT_FOLD for record in records]
+    others = [
+        record
+        for record, is_asked in zip(records, is_replayed, strict=True)
+        if not is_asked and not (options.strange and record.dataset in LEFT_OUT)
+    ]
     observed = set_apart(others, options.adapt, options.seed)[1]
     observe_records(predictor, observed, seed=options.seed, model=options.model)
-    engine, replayed = profile("kv-bound"), [record for record in records if is_unseen(record)]
+    engine = profile("kv-bound")
+    replayed = [record for record, is_asked in zip(records, is_replayed, strict=True) if is_asked]
     trace = draw_trace(
         replayed,
         profile=engine,

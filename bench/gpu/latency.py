@@ -1,21 +1,26 @@
 """What a prediction costs on a GPU that an engine keeps busy, beside what it costs on the CPU.
 
     python bench/gpu/latency.py --gpu ARTIFACT --cpu ARTIFACT
+    python bench/gpu/latency.py --gpu ARTIFACT --engine-python python3      beside an 8B-shaped engine
     python bench/gpu/latency.py --cpu ARTIFACT          without a GPU: the CPU's figures, and it says so
 
 Timed is what the gateway's predictor does for prompts it has not seen: tokenize, encode, head, search over
-10,000 records and blend, in batches of 1, 8 and 16 prompts of 128 tokens. "Busy" repeats it while another
-process multiplies large matrices on the same device without a pause, which takes the device as an engine in
-its prefill does; it needs nothing but onnxruntime. See `run.sh` for a machine that has only its own Python.
+10,000 records and blend, in batches of 1, 8 and 16 prompts of 128 tokens; of one prompt also each piece by
+itself. "Busy" repeats it while another process takes the same device without a pause: by multiplying large
+matrices, which needs nothing but onnxruntime, or as `engine.py` does it, an engine's decode and prefill steps
+of a model of 8 billion parameters, where a Python with torch is named; then also what the predictor costs the
+engine. See `run.sh` for a machine that has only its own Python.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,10 +34,13 @@ from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.head import load_prior
-from sagesched_predictor.history import History
+from sagesched_predictor.history import History, nearest
+from sagesched_predictor.online_head import Answers, OnlineHead
 from sagesched_predictor.predictor import Predictor
-from sagesched_predictor.ring import FloatMatrix
-from sagesched_predictor.runtime import PROVIDERS
+from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.request_features import request_vectors
+from sagesched_predictor.ring import FloatMatrix, Ring
+from sagesched_predictor.runtime import PROVIDERS, is_recorded
 
 BATCHES = (1, 8, 16)
 TOKENS = 128
@@ -51,6 +59,9 @@ WORDS = (
     "why",
 )
 LOAD_SIZE = {"GPU": 8192, "CPU": 1024}
+ALONE_S = 3.0
+BESIDE_S = 10.0
+PER_S = 40.0
 
 
 class _Fixed:
@@ -69,30 +80,84 @@ class _Fixed:
         return unit
 
 
-def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor, Encoder]:
+def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor, Encoder, Ring]:
     artifact = EncoderArtifact.load(folder)
     encoder = Encoder(artifact, EncoderOptions(device=device))
-    fixed = _Fixed(encoder)
-    predictor = Predictor(fixed, History(encoder.dimension, size=records), load_prior(artifact))
+    fixed, history = _Fixed(encoder), History(encoder.dimension, size=records)
+    predictor = Predictor(fixed, history, load_prior(artifact))
     lengths = np.random.default_rng(1).lognormal(5.5, 0.9, size=records)
     for number, length in enumerate(lengths):
         features = PromptFeatures(prompt=f"record {number}", prompt_tokens=50, max_tokens=4096)
         predictor.observe(features, Outcome(output_tokens=int(max(1, length)), censored=False))
     fixed.filling = False
-    return predictor, encoder
+    return predictor, encoder, history.ring(history.keys[0])
 
 
-def times(predictor: Predictor, batch: int, rounds: int, seed: int) -> tuple[float, float]:
-    """Median and 99th percentile of one call, milliseconds; another seed gives prompts that are new again."""
+def new_prompts(batch: int, rounds: int, seed: int) -> Iterator[list[PromptFeatures]]:
+    """Prompts that nobody has seen; another seed gives other ones."""
     rng = np.random.default_rng([batch, seed])
-    taken = []
-    for number in range(rounds + 5):
+    for number in range(rounds):
         texts = [f"{seed} {number} " + " ".join(rng.choice(WORDS, size=TOKENS - 4)) for _ in range(batch)]
-        prompts = [PromptFeatures(prompt=text, prompt_tokens=TOKENS, max_tokens=4096) for text in texts]
+        yield [PromptFeatures(prompt=text, prompt_tokens=TOKENS, max_tokens=4096) for text in texts]
+
+
+def timed(run: Callable[[list[PromptFeatures]], object], batch: int, rounds: int, seed: int) -> list[float]:
+    """Milliseconds of each call, the first five left out."""
+    taken = []
+    for prompts in new_prompts(batch, rounds + 5, seed):
         started_at = time.perf_counter()
-        predictor.predict(prompts)
+        run(prompts)
         taken.append(1e3 * (time.perf_counter() - started_at))
-    return float(np.median(taken[5:])), float(np.percentile(taken[5:], 99))
+    return taken[5:]
+
+
+def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
+    """Median of each piece of one prediction, run by itself."""
+    answers = Answers(
+        embeddings=ring.embeddings,
+        vectors=ring.vectors,
+        log_tokens=np.log(ring.output_tokens),
+        censored=ring.censored,
+        offsets=ring.offsets,
+    )
+    head, some, nothing = OnlineHead(answers, LEVELS), ring.embeddings[:1], np.zeros(1)
+    pieces: dict[str, Callable[[list[PromptFeatures]], object]] = {
+        "tokenizing": lambda prompts: encoder.tokenizer.encode([prompts[0].prompt]),
+        "tokenizing and network": lambda prompts: encoder.embed([prompts[0].prompt]),
+        "search": lambda _: nearest(ring, some, 0.8),
+        "head": lambda _: head.predict(some, ring.vectors[:1], nothing),
+        "features": request_vectors,
+    }
+    medians = {name: float(np.median(timed(run, 1, rounds, 2))) for name, run in pieces.items()}
+    print("one prompt, p50 of each piece:", ", ".join(f"{name} {ms:.3f}" for name, ms in medians.items()))
+
+
+class Engine:
+    """`engine.py` in a process of its own."""
+
+    def __init__(self, python: str) -> None:
+        command = [python, str(Path(__file__).with_name("engine.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said()
+
+    def steps_so_far(self) -> str:
+        """Of the time since it was last asked."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        steps = json.loads(self._said())
+        return f"p50 {steps['p50']:.2f}, p99 {steps['p99']:.2f}, {steps['per_s']:.1f} a second"
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+    def _said(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the engine did not start; does its Python have torch and this machine a GPU?")
+        return line
 
 
 @contextmanager
@@ -132,18 +197,50 @@ def _multiply(device: str, started: object) -> None:
         session.run_with_iobinding(binding)
 
 
-def measure(folder: Path, device: str, records: int, rounds: int) -> None:
-    predictor, encoder = a_full_predictor(folder, device, records)
+def measure(
+    folder: Path, device: str, records: int, rounds: int, engine_python: str | None = None
+) -> FloatMatrix | None:
+    """Print a table; returns the embeddings of some prompts, None where the device cannot be had."""
+    predictor, encoder, ring = a_full_predictor(folder, device, records)
     if encoder.fallback:
         print(f"CUDA was not run: {encoder.fallback}.")
-        return
-    print(f"\n{encoder.provider}, {records} records, prompts of {TOKENS} tokens, ms per call")
+        return None
+    how = ", kernels replayed" if is_recorded(encoder.session) else ""
+    print(f"\n{encoder.provider}{how}, {records} records, prompts of {TOKENS} tokens, ms per call")
+    print_pieces(encoder, ring, rounds)
     print(f"{'batch':>8s}{'idle p50':>12s}{'p99':>10s}{'busy p50':>12s}{'p99':>10s}")
     for batch in BATCHES:
-        idle = times(predictor, batch, rounds, 0)
+        idle = timed(predictor.predict, batch, rounds, 0)
         with busy(device):
-            loaded = times(predictor, batch, rounds, 1)
-        print(f"{batch:8d}{idle[0]:12.2f}{idle[1]:10.2f}{loaded[0]:12.2f}{loaded[1]:10.2f}", flush=True)
+            loaded = timed(predictor.predict, batch, rounds, 1)
+        print(f"{batch:8d}{_told(idle)}  {_told(loaded)}", flush=True)
+    if engine_python is not None:
+        beside_an_engine(predictor, Engine(engine_python), rounds)
+    return encoder.embed([prompt.prompt for (prompt,) in new_prompts(1, 50, 4)])
+
+
+def beside_an_engine(predictor: Predictor, engine: Engine, rounds: int) -> None:
+    """What predictions cost beside an engine, at the rate of 40 prompts a second, and what they cost it."""
+    try:
+        time.sleep(ALONE_S)
+        engine.steps_so_far()
+        time.sleep(ALONE_S)
+        print(f"\nengine alone, ms per step: {engine.steps_so_far()}")
+
+        for batch in BATCHES:
+            taken = []
+            for prompts in new_prompts(batch, min(rounds, int(BESIDE_S * PER_S / batch)), 3):
+                started_at = time.perf_counter()
+                predictor.predict(prompts)
+                taken.append(1e3 * (time.perf_counter() - started_at))
+                time.sleep(max(0.0, batch / PER_S - taken[-1] / 1e3))
+            print(f"{batch:8d}{_told(taken)}   the engine's steps: {engine.steps_so_far()}", flush=True)
+    finally:
+        engine.close()
+
+
+def _told(taken: Sequence[float]) -> str:
+    return f"{np.median(taken):12.2f}{np.percentile(taken, 99):10.2f}"
 
 
 def main() -> None:
@@ -152,15 +249,22 @@ def main() -> None:
     )
     parser.add_argument("--gpu", type=Path, metavar="ARTIFACT", help="exported with --precision fp16 or fp32")
     parser.add_argument("--cpu", type=Path, metavar="ARTIFACT", help="exported with --precision int8")
+    parser.add_argument("--engine-python", metavar="PYTHON", help="a Python with torch, for the load")
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=200)
     parsed = parser.parse_args()
+    on_gpu = on_cpu = None
     if parsed.gpu is None:
         print("CUDA was not run: no --gpu artifact was named.")
     else:
-        measure(parsed.gpu, "GPU", parsed.records, parsed.rounds)
+        on_gpu = measure(parsed.gpu, "GPU", parsed.records, parsed.rounds, parsed.engine_python)
     if parsed.cpu is not None:
-        measure(parsed.cpu, "CPU", parsed.records, parsed.rounds)
+        on_cpu = measure(parsed.cpu, "CPU", parsed.records, parsed.rounds)
+    if on_gpu is not None and on_cpu is not None:
+        cosines = (on_gpu * on_cpu).sum(axis=1)
+        print(
+            f"\ncosine of both embeddings of a prompt: mean {cosines.mean():.4f}, least {cosines.min():.4f}"
+        )
 
 
 if __name__ == "__main__":

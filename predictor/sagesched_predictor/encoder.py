@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.errors import EncoderError
-from sagesched_predictor.runtime import PROVIDERS, BoundRun, PlainRun, fallback_reason, start_session
+from sagesched_predictor.network_run import BoundRun, NetworkRun, PlainRun, ReplayedRun
+from sagesched_predictor.runtime import PROVIDERS, fallback_reason, is_recorded, start_session
 from sagesched_predictor.tokenizer import PromptTokenizer
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -48,6 +49,8 @@ class Encoder:
         fallback: None, or why the asked device is not used, in one sentence.
         fingerprint: identity of the network; see `EncoderArtifact`.
         dimension: length of an embedding.
+        session: of ONNX Runtime.
+        tokenizer: of the prompts.
     """
 
     def __init__(self, artifact: EncoderArtifact, options: EncoderOptions | None = None) -> None:
@@ -67,13 +70,11 @@ class Encoder:
                 "export one for the GPU with `sagesched-predictor export --precision fp16`"
             )
         limit = min(options.max_prompt_tokens, artifact.max_prompt_tokens or options.max_prompt_tokens)
-        self._tokenizer = PromptTokenizer(artifact.tokenizer_path, limit)
-        self._session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
-        _check_protocol(self._session, artifact)
-        self.provider = str(self._session.get_providers()[0])
-        self._run_network = (
-            BoundRun(self._session) if self.provider == PROVIDERS["GPU"] else PlainRun(self._session)
-        )
+        self.tokenizer = PromptTokenizer(artifact.tokenizer_path, limit)
+        self.session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
+        _check_protocol(self.session, artifact)
+        self.provider = str(self.session.get_providers()[0])
+        self._run_network = _run_of(self.session, self.provider, artifact.dimension)
         self.fallback = fallback_reason(options.device, self.provider)
         self.fingerprint = artifact.fingerprint
         self.dimension = artifact.dimension
@@ -85,7 +86,7 @@ class Encoder:
             EncoderError: the runtime failed.
         """
         result = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        ids = self._tokenizer.encode(texts)
+        ids = self.tokenizer.encode(texts)
         for batch in batches([len(row) for row in ids]):
             result[batch] = self._run([ids[i] for i in batch])
         return result
@@ -106,6 +107,12 @@ class Encoder:
                 f"the encoder gave {embedding.shape} for {len(rows)} prompts, its card says {self.dimension}"
             )
         return _of_length_one(np.asarray(embedding, dtype=np.float32))
+
+
+def _run_of(session: Any, provider: str, dimension: int) -> NetworkRun:
+    if provider != PROVIDERS["GPU"]:
+        return PlainRun(session)
+    return ReplayedRun(session, dimension) if is_recorded(session) else BoundRun(session)
 
 
 def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime as this package uses it; with `encoder.py` and `head.py` the only importers of onnxruntime.
+"""Sessions of ONNX Runtime as this package uses them; `network_run.py` runs what is started here.
 
 Three habits of ONNX Runtime are handled here. Its CPU and GPU distributions provide the same module, and with
 both installed whichever was unpacked last wins, so that is refused. A session asked for CUDA goes to the CPU
@@ -8,13 +8,10 @@ Its threads spin while they wait, which would steal cores from the gateway besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from sagesched_predictor.errors import EncoderError
@@ -22,6 +19,7 @@ from sagesched_predictor.errors import EncoderError
 PROVIDERS = {"CPU": "CPUExecutionProvider", "GPU": "CUDAExecutionProvider"}
 # One batch of activations is small; without a limit the arena would take what the served model needs.
 GPU_MEMORY_LIMIT_BYTES = 1 << 30
+RECORDED = "enable_cuda_graph"
 
 
 def start_session(path: Path, *, device: str, threads: int) -> Any:
@@ -37,42 +35,19 @@ def start_session(path: Path, *, device: str, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
-    except Exception as error:  # the runtime's exceptions share no public base class
-        raise EncoderError(f"{path}: cannot be loaded ({error}); export it again") from error
+    attempts = _attempts(device)
+    for providers in attempts:
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # the runtime's exceptions share no public base class
+            if providers is attempts[-1]:
+                raise EncoderError(f"{path}: cannot be loaded ({error}); export it again") from error
+    raise AssertionError("there is always an attempt")
 
 
-class PlainRun:
-    """Runs a network with one output."""
-
-    def __init__(self, session: Any) -> None:
-        """Run this session."""
-        self._session = session
-
-    def __call__(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """The output for these inputs, by name."""
-        (output,) = self._session.run(None, inputs)
-        return np.asarray(output)
-
-
-class BoundRun:
-    """The same through a binding that is kept: one copy to the device and one back, nothing else."""
-
-    def __init__(self, session: Any) -> None:
-        """Run this session."""
-        self._session = session
-        self._binding = session.io_binding()
-        self._output = session.get_outputs()[0].name
-
-    def __call__(self, inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """The output for these inputs, by name."""
-        for name, value in inputs.items():
-            self._binding.bind_cpu_input(name, value)
-        self._binding.bind_output(self._output)
-        self._session.run_with_iobinding(self._binding)
-        (output,) = self._binding.copy_outputs_to_cpu()
-        return np.asarray(output)
+def is_recorded(session: Any) -> bool:
+    """Whether this session records its kernels, for `network_run.ReplayedRun`."""
+    return bool(session.get_provider_options().get(PROVIDERS["GPU"], {}).get(RECORDED) == "1")
 
 
 def refuse_both_runtimes() -> None:
@@ -103,11 +78,12 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _providers(device: str) -> list[Any]:
+def _attempts(device: str) -> list[list[Any]]:
+    """Lists of providers to try one after the other: not every network can be recorded."""
     cpu = PROVIDERS["CPU"]
     if device == "CPU" or PROVIDERS[device] not in onnxruntime.get_available_providers():
-        return [cpu]
+        return [[cpu]]
     # CUDA and cuDNN installed by pip are not on the loader's path; this finds them.
     onnxruntime.preload_dlls()
     options = {"gpu_mem_limit": GPU_MEMORY_LIMIT_BYTES, "arena_extend_strategy": "kSameAsRequested"}
-    return [(PROVIDERS[device], options), cpu]
+    return [[(PROVIDERS[device], options | {RECORDED: "1"}), cpu], [(PROVIDERS[device], options), cpu]]

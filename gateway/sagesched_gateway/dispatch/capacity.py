@@ -157,6 +157,7 @@ class CapacityModel:
             slots=own.slots or min(slots, limits.most_at_once or slots),
             knows_slots=bool(own.slots or told is not None or limits.most_at_once),
             kv_blocks=own.kv_blocks or _steady(kv_blocks, before.kv_blocks),
+            is_metered=self.sense.compares_blocks and not self.sense.is_stale,
             block_tokens=block_tokens,
             kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,
             max_num_tokens=own.max_num_tokens or limits.max_num_tokens or before.max_num_tokens,

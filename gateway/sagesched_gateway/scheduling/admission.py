@@ -288,6 +288,7 @@ class Ledger:
         self.room.slots.known = capacity.slots if capacity.knows_slots else None
         self.room.slots.first = capacity.slots
         self.room.blocks.known = capacity.kv_blocks
+        self.room.slots.is_metered = self.room.blocks.is_metered = capacity.is_metered
         if capacity.generation != self._capacity.generation:
             self.room.forget()
         headroom = (

@@ -21,14 +21,14 @@ class EngineCapacity:
         slots: places in the running batch (max_batch_size), >= 1.
         knows_slots: False where `slots` is a guess to begin with, to be corrected by measured waits.
         kv_blocks: blocks in the paged KV pool; None where the engine does not tell: then measured waits do.
+        is_metered: whether metrics are up to date, so that both are held against what the engine holds.
         block_tokens: tokens per KV block.
         max_num_tokens: tokens per iteration (prefill budget).
         kv_policy: how the engine reserves blocks.
         iteration_s: duration of one engine iteration under the current load, seconds, > 0.
         prefill_s_per_token: engine seconds per prompt token.
         kv_headroom_iterations: under `MAX_UTILIZATION`, iterations of growth of everything in flight that are
-        kept free
-            when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily as the
+            kept free when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily as the
             engine.
         kv_caution_iterations: more of these, kept free while the engine pauses requests in spite of them; not
             for policies that pack as tightly as the engine.
@@ -39,6 +39,7 @@ class EngineCapacity:
     slots: int
     knows_slots: bool = True
     kv_blocks: int | None = None
+    is_metered: bool = False
     block_tokens: int = 64
     max_num_tokens: int = 8192
     kv_policy: KvPolicy = KvPolicy.GUARANTEED_NO_EVICT

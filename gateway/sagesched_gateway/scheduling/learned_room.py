@@ -8,8 +8,9 @@ started with `taken` of a resource, itself included, and
                  what is known
 
 A wait says nothing about room when more was taken at another time without one (`UNUSUAL` of the most), when
-much of what is known stands empty (`UNUSUAL` of it), or when hardly anything runs (`FEW`): then a model was
-loading, or a machine was slow. Only `INSISTENT` such waits in a row, nobody in between without, are believed.
+much of what is known stands empty (`UNUSUAL` of it, or `FULL` where metrics keep checking it), or when hardly
+anything runs (`FEW`): then a model was loading, or a machine was slow. Only `INSISTENT` such waits in a row,
+nobody in between without, are believed.
 
 To blame is the resource of which more was taken, relative to the most that was ever taken without a wait
 (which fades by `FADE` per start): a wait with few but long requests is for KV, one with many short ones for
@@ -41,6 +42,7 @@ FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
 UNUSUAL = 0.8
+FULL = 0.93
 LESS_LIKELY = 0.93
 FEW = 4
 INSISTENT = 8
@@ -58,6 +60,7 @@ class Limit:
 
     Attributes:
         known: what the engine or the settings say; None where they do not.
+        is_metered: metrics are up to date, and what is known is held against them.
         first: where to begin when nothing is known; infinity for no limit.
         name: of the resource, for status.
     """
@@ -72,6 +75,7 @@ class Limit:
         "_since",
         "_value",
         "first",
+        "is_metered",
         "known",
         "name",
     )
@@ -79,6 +83,7 @@ class Limit:
     def __init__(self, name: str, first: float) -> None:
         self.name = name
         self.known: float | None = None
+        self.is_metered = False
         self.first = first
         self._value: float | None = None
         self._proven = 0.0
@@ -104,7 +109,7 @@ class Limit:
 
     def strain(self, taken: float) -> float:
         """How unusual so much of it is; 0 where it cannot be what was lacking."""
-        if self.known is not None and taken < UNUSUAL * self.known:
+        if self.known is not None and taken < (FULL if self.is_metered else UNUSUAL) * self.known:
             return 0.0
         return taken / self._proven if self._proven else math.inf
 

@@ -21,6 +21,7 @@ from sagesched_predictor.artifact import (
     file_sha256,
 )
 from sagesched_predictor.errors import ArtifactError
+from sagesched_predictor.training.fused_graph import build_fused_encoder
 from sagesched_predictor.training.minilm_graph import OPSET
 from sagesched_predictor.training.parts import SHIPPED, Parts, write_card
 from sagesched_predictor.training.quantization import write_network
@@ -28,7 +29,7 @@ from sagesched_predictor.training.trunk_graph import build_trained_encoder
 from sagesched_predictor.training.weights import DISTRIBUTION, WeightSource
 
 # Raise it whenever the exported bytes change.
-EXPORTER_VERSION = 2
+EXPORTER_VERSION = 3
 PRECISIONS = ("int8", "fp16", "fp32")
 # On CPUs twice as fast, and predictions are as good; a GPU has no int8 kernels for it.
 DEFAULT_PRECISION = "int8"
@@ -88,11 +89,14 @@ def compose(
     """
     source = source or WeightSource.find()
     try:
-        model = build_trained_encoder(source.weights(), source.config(), parts.trunk)
+        # In half precision it is for GPUs, and then in operators that are fused.
+        build = build_fused_encoder if precision == "fp16" else build_trained_encoder
+        model = build(source.weights(), source.config(), parts.trunk)
     except (KeyError, ValueError) as error:
         raise ArtifactError(f"the weights in {source.folder} cannot be exported: {error}") from error
     trunk = [node.name for node in model.graph.node if node.name.startswith("trunk.")]
-    write_network(model, folder / ENCODER_FILE, precision, keep=trunk)
+    written = "fp32" if precision == "fp16" else precision
+    write_network(model, folder / ENCODER_FILE, written, keep=trunk)
     shutil.copyfile(source.tokenizer_path, folder / TOKENIZER_FILE)
     shutil.copyfile(parts.folder / HEAD_FILE, folder / HEAD_FILE)
     names = (ENCODER_FILE, TOKENIZER_FILE, HEAD_FILE)

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from sagesched_predictor.request_features import request_vector
 from sagesched_predictor.training import network
 from sagesched_predictor.training.examples import TrainingExample
+from sagesched_predictor.training.familiarity import NUM_DRAWN, STRANGENESS, anchors_of, with_strangeness
 from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.network import FloatMatrix, Parameters
-from sagesched_predictor.training.shape import FEATURE_LIMIT, PROJECTED
+from sagesched_predictor.training.shape import DIMENSION, FEATURE_LIMIT, PROJECTED
 
 WARM_UP_STEPS = 200
 # Share of the widest direction's variance below which a direction is not whitened further.
@@ -69,6 +70,7 @@ class Fitted:
         projection: standardised pooled layers -> whitened directions, float32 (pooled, PROJECTED).
         feature_mean: subtracted from the features.
         feature_scale: multiplied then; 0 for a feature that never varied in training.
+        anchors: centres of the training prompts' embeddings, float32 (anchors, DIMENSION).
     """
 
     parameters: Parameters
@@ -78,6 +80,7 @@ class Fitted:
     projection: FloatMatrix
     feature_mean: FloatMatrix
     feature_scale: FloatMatrix
+    anchors: FloatMatrix
 
     def standardised(self, features: FloatMatrix) -> FloatMatrix:
         """Features as the head takes them."""
@@ -91,15 +94,19 @@ class Fitted:
         return np.asarray(network.embed(self.parameters, standardised, standardised @ self.projection))
 
     def predict(
-        self, embeddings: FloatMatrix, features: FloatMatrix, model: str | None = None
+        self,
+        embeddings: FloatMatrix,
+        features: FloatMatrix,
+        model: str | None = None,
+        strangeness: float = STRANGENESS,
     ) -> tuple[FloatMatrix, FloatMatrix]:
         """Log quantiles and representation as the exported head gives them."""
         common, representation = network.quantiles(self.parameters, embeddings, self.standardised(features))
         number = 0 if model is None or model not in self.models else self.models.index(model) + 1
         models = np.full((len(embeddings), 1), number)
         wide = {**self.parameters, "width": network.widened(self.parameters)}
-        quantiles = network.of_models(wide, common, representation, models)[:, 0]
-        return np.asarray(quantiles), np.asarray(representation)
+        quantiles = np.asarray(network.of_models(wide, common, representation, models)[:, 0])
+        return with_strangeness(quantiles, embeddings, self.anchors, strangeness), np.asarray(representation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +143,8 @@ def fit(
     statistics = _statistics(pooled, vectors)
     standardised = (pooled - statistics["pooled_mean"]) * statistics["pooled_scale"]
     projected = standardised @ statistics["projection"]
-    fitted = Fitted(
-        network.initial(rng, pooled.shape[1], vectors.shape[1], len(models)), models, **statistics
-    )
+    first = network.initial(rng, pooled.shape[1], vectors.shape[1], len(models))
+    fitted = Fitted(first, models, **statistics, anchors=np.zeros((1, DIMENSION), dtype=np.float32))
     features = fitted.standardised(vectors)
     named = _numbers_of_named(models)
 
@@ -155,8 +161,9 @@ def fit(
             "is_cut": answers[:, :, 2],
         }
 
-    parameters = _optimised(fitted.parameters, named, batch, options, on_step)
-    return Fitted(parameters, models, **statistics)
+    fitted = replace(fitted, parameters=_optimised(fitted.parameters, named, batch, options, on_step))
+    drawn = rng.choice(len(requests), NUM_DRAWN, p=shares)
+    return replace(fitted, anchors=anchors_of(fitted.embed(pooled[drawn])))
 
 
 def _numbers_of_named(models: Sequence[str]) -> npt.NDArray[np.int64]:

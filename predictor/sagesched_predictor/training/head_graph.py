@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.training.familiarity import NORMAL_QUANTILES, SIDES, STRANGENESS
 from sagesched_predictor.training.minilm_graph import Graph
 from sagesched_predictor.training.shape import (
     DIMENSION,
@@ -66,7 +67,7 @@ def build_head(fitted: Fitted, models: Mapping[str, str]) -> onnx.ModelProto:
     along = graph.node("ReduceSum", [products, last], "along", keepdims=1)
     shifted = graph.node("Add", [middle, graph.node("Add", [along, "offset"], "shift")], "shifted")
     spread = graph.node("Mul", ["width", graph.node("Sub", [common, middle], "gaps")], "spread")
-    graph.node("Add", [shifted, spread], "log_quantiles")
+    _with_strangeness(graph, shifted, spread, fitted.anchors)
     inputs = [
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", DIMENSION]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", num_features]),
@@ -77,6 +78,22 @@ def build_head(fitted: Fitted, models: Mapping[str, str]) -> onnx.ModelProto:
         helper.make_tensor_value_info("representation", TensorProto.FLOAT, ["n", REPRESENTATION]),
     ]
     return model_of(graph, "head", inputs, outputs)
+
+
+def _with_strangeness(graph: Graph, middle: str, gaps: str, anchors: Array) -> None:
+    """Log quantiles from median and gaps to it, as `familiarity.with_strangeness` makes them."""
+    near = graph.node("MatMul", ["embedding", graph.constant("anchors", anchors.T)], "near")
+    nearest = graph.node("ReduceMax", [near, graph.constant("along_anchors", np.array([1]))], "nearest")
+    far = graph.node("Sub", [graph.constant("whole", np.float32(1)), nearest], "far")
+    deviation = graph.node("Mul", [far, graph.constant("strangeness", np.float32(STRANGENESS))], "deviation")
+    strange = graph.node(
+        "Mul", [deviation, graph.constant("normal_quantiles", NORMAL_QUANTILES[None])], "strange"
+    )
+    variances = [graph.node("Mul", [name, name], f"{name}_squared") for name in (gaps, strange, deviation)]
+    root = graph.node("Sqrt", [graph.node("Add", variances[:2], "squares")], "root")
+    away = graph.node("Mul", [root, graph.constant("sides", SIDES[None])], "away")
+    lower = graph.node("Mul", [variances[2], graph.constant("half", np.float32(0.5))], "lower")
+    graph.node("Add", [graph.node("Sub", [middle, lower], "median"), away], "log_quantiles")
 
 
 def _dense(graph: Graph, name: str, value: str, parameters: Mapping[str, Array]) -> str:

@@ -71,8 +71,12 @@ class Graph:
 
     def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Add an operator with one output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        self.add(operator, inputs, [output], **attributes)
         return output
+
+    def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
+        """Add an operator, named as its first output."""
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes))
 
     def dense(self, scope: str, value: str, weight: npt.NDArray[Any], bias: npt.NDArray[Any]) -> str:
         """`value @ weight.T + bias`, weight of shape (out, in) as torch stores it."""

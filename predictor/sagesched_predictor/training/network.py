@@ -11,7 +11,8 @@ that a pool's own traffic can teach what the prior never saw. Models share every
 width w. Number 0 is the population, which a model that was not trained with gets: its shift and slope are the
 mean of those of the models that keep a name, since each of the other sets was answered by models of its own,
 and a mean over all answers would take what sets differ in for what prompts differ in. Its width is learned: a
-share of these models' answers count as its, whoever gave them, so that it is as wide as models differ.
+share of these models' answers count as its, whoever gave them, so that it is as wide as models differ. What
+unfamiliar prompts add to the width is not learned here (`familiarity.py`).
 
 The loss is the pinball loss of the log length at all levels. Of an answer that was cut off only the lower
 bound is known: quantiles above it cost nothing (Powell, "Censored regression quantiles", 1986).

@@ -50,7 +50,7 @@ def build_pooled_encoder(weights: Weights, config: Mapping[str, Any]) -> onnx.Mo
     """
     graph = Graph()
     shape = _pooled(graph, weights, config)
-    return _encoder(graph, "pooled", 3 * shape.hidden)
+    return as_encoder(graph, "pooled", 3 * shape.hidden)
 
 
 def build_trained_encoder(weights: Weights, config: Mapping[str, Any], trunk: Trunk) -> onnx.ModelProto:
@@ -66,11 +66,17 @@ def build_trained_encoder(weights: Weights, config: Mapping[str, Any], trunk: Tr
         KeyError: a tensor is missing.
     """
     graph = Graph()
-    shape = _pooled(graph, weights, config)
+    check_fit(_pooled(graph, weights, config), trunk)
+    add_trunk(graph, trunk)
+    return as_encoder(graph, "embedding", DIMENSION)
+
+
+def check_fit(shape: BertShape, trunk: Trunk) -> None:
+    """Raise ValueError where a BERT has too few layers or another width than the trunk takes."""
+    if shape.num_layers < NUM_LAYERS:
+        raise ValueError(f"{NUM_LAYERS} layers are needed, this network has {shape.num_layers}")
     if trunk["first"].shape[0] != 3 * shape.hidden:
         raise ValueError(f"the trunk takes {trunk['first'].shape[0]} pooled numbers, not {3 * shape.hidden}")
-    _trunk(graph, trunk)
-    return _encoder(graph, "embedding", DIMENSION)
 
 
 def trunk_of(fitted: Fitted) -> dict[str, Array]:
@@ -119,7 +125,8 @@ def _pooled(graph: Graph, weights: Weights, config: Mapping[str, Any]) -> BertSh
     return shape
 
 
-def _trunk(graph: Graph, trunk: Trunk) -> None:
+def add_trunk(graph: Graph, trunk: Trunk) -> None:
+    """Add what makes `embedding` of `pooled`."""
     joint = graph.node("MatMul", ["pooled", graph.constant("trunk.first", trunk["first"])], "trunk.joint")
     joint = graph.node(
         "Add", [joint, graph.constant("trunk.first_bias", trunk["first_bias"])], "trunk.summed"
@@ -145,18 +152,31 @@ def columns(graph: Graph, value: str, start: int, end: int, output: str) -> str:
     return graph.node("Slice", [value, *names], output)
 
 
-def _encoder(graph: Graph, output: str, width: int) -> onnx.ModelProto:
+def as_encoder(graph: Graph, output: str, width: int, fused: str | None = None) -> onnx.ModelProto:
+    """The graph as a model from prompts to `output`, float32 (batch, width).
+
+    Args:
+        graph: reads `input_ids` and `attention_mask`.
+        output: name of a tensor in it.
+        width: of that tensor.
+        fused: domain of operators beside the standard ones.
+    """
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
         for name in ("input_ids", "attention_mask")
     ]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])]
-    return model_of(graph, "encoder", inputs, outputs)
+    return model_of(graph, "encoder", inputs, outputs, fused)
 
 
-def model_of(graph: Graph, name: str, inputs: list[Any], outputs: list[Any]) -> onnx.ModelProto:
-    """The graph as a checked model."""
+def model_of(
+    graph: Graph, name: str, inputs: list[Any], outputs: list[Any], fused: str | None = None
+) -> onnx.ModelProto:
+    """The graph as a checked model; see `as_encoder`."""
     proto = helper.make_graph(graph.nodes, name, inputs, outputs, graph.initializers)
-    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid("", OPSET)]
+    if fused is not None:
+        opsets.append(helper.make_opsetid(fused, 1))
+    model = helper.make_model(proto, opset_imports=opsets, ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return model

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sagesched_predictor import runtime
+from sagesched_predictor import network_run, runtime
 from sagesched_predictor.artifact import EncoderArtifact, file_sha256
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
@@ -59,9 +59,11 @@ def test_asks_for_cuda_with_a_memory_limit_where_it_is_there(monkeypatch: pytest
     preloaded: list[bool] = []
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: preloaded.append(True))
-    (cuda, options), cpu = runtime._providers("GPU")
+    recorded, plain = runtime._attempts("GPU")
+    (cuda, options), cpu = plain
     assert (cuda, cpu) == tuple(both)
     assert options["gpu_mem_limit"] == runtime.GPU_MEMORY_LIMIT_BYTES
+    assert recorded == [(cuda, options | {"enable_cuda_graph": "1"}), cpu]
     assert preloaded == [True]
 
 
@@ -118,9 +120,26 @@ def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
 
 def test_a_kept_binding_gives_the_same_as_a_plain_run(encoder_folder: Path) -> None:
     plain, bound = (Encoder(EncoderArtifact.load(encoder_folder)) for _ in range(2))
-    bound._run_network = runtime.BoundRun(bound._session)
+    bound._run_network = network_run.BoundRun(bound.session)
     for texts in (["a short one"], ["one", "two words and more of them", "three"], ["again"]):
         assert np.array_equal(bound.embed(texts), plain.embed(texts))
+
+
+def test_a_replayed_run_pads_without_changing_an_embedding(float_encoder_folder: Path) -> None:
+    plain, replayed = (Encoder(EncoderArtifact.load(float_encoder_folder)) for _ in range(2))
+    replayed._run_network = network_run.ReplayedRun(replayed.session, replayed.dimension, device="cpu")
+    for texts in (["a short one"], ["word " * 200], ["one", "two words", "three"], ["again"], ["word " * 40]):
+        assert np.allclose(replayed.embed(texts), plain.embed(texts), atol=1e-5)
+
+
+def test_a_network_that_cannot_be_recorded_is_run_all_the_same(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = ["CPUExecutionProvider"]
+    monkeypatch.setattr(runtime, "_attempts", lambda device: [["no such provider"], cpu])
+    session = runtime.start_session(encoder_folder / "encoder.onnx", device="GPU", threads=1)
+    assert session.get_providers() == cpu
+    assert not runtime.is_recorded(session)
 
 
 def test_longer_prompts_than_it_was_trained_for_are_cut_whatever_is_asked(encoder_folder: Path) -> None:

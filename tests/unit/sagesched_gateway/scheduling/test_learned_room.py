@@ -64,6 +64,14 @@ def test_a_slow_start_of_an_empty_engine_teaches_nothing():
     assert room.num_waits == 3 * INSISTENT
 
 
+def test_first_tokens_held_up_on_the_way_cost_little_of_a_size_that_metrics_check():
+    room, rng = a_room(slots=256, blocks=750.0), np.random.default_rng(0)
+    room.blocks.is_metered = True
+    for _ in range(3000):
+        room.measured(bool(rng.random() < 0.05), 40, float(room.blocks.value))
+    assert room.blocks.value >= 0.91 * 750.0
+
+
 def test_a_wait_where_more_has_fitted_before_is_believed_only_when_it_insists():
     room = a_room(slots=256, blocks=750.0)
     room.measured(False, 40, 700.0)

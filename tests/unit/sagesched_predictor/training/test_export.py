@@ -116,11 +116,11 @@ def test_the_trained_encoder_is_the_reference_network(
     assert np.abs(embedded(float_encoder_folder, TEXTS) - reference).max() < 1e-4
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16"])
-def test_lower_precision_stays_close(float_encoder_folder: Path, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "least"), [("int8", 0.985), ("fp16", 0.997)])
+def test_lower_precision_stays_close(float_encoder_folder: Path, precision: str, least: float) -> None:
     exact = embedded(float_encoder_folder, TEXTS)
     cosines = (embedded(export_encoder(precision=precision), TEXTS) * exact).sum(axis=1)
-    assert cosines.min() > 0.985
+    assert cosines.min() > least
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:
