@@ -52,7 +52,7 @@ def test_predictor_drift_falls_back(pool: Pool, record: Record) -> None:
             assert status["policy"] == "gittins-boost"
             record.proved(f"before: concordance {status['predictor']['concordance']:.2f}")
     for account in accounts:
-        record.proved(account.in_words())
+        record.answered(account)
         assert account.problems == []
         assert account.errors == {}
 
