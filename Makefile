@@ -43,7 +43,7 @@ cluster-up: $(INSTALLED) cluster-tools ## a real cluster of one node, with our i
 cluster-down: $(INSTALLED) ## and away with it
 	@$(BIN)/python -m cluster.node down
 
-e2e: $(INSTALLED) $(if $(E2E_CONTEXT),,cluster-tools) ## scenarios on a real cluster; STAGE=tools, images, level1, level2 or a scenario's name; needs root
+e2e: $(INSTALLED) $(if $(E2E_CONTEXT),,cluster-tools) ## scenarios on a real cluster; STAGE=tools, images, level1, level2, rest or scenarios' names; needs root
 	@$(BIN)/python -m bed $(STAGE)
 
 e2e-level1: ## the scenarios that CI runs
@@ -55,7 +55,7 @@ lint: $(INSTALLED) ## format, lint, types, direction of imports
 	@$(BIN)/mypy
 	@MYPYPATH=bench:tests/integration/operator:tests/unit/sagesched_operator $(BIN)/mypy bench
 	@MYPYPATH=docs/reference $(BIN)/mypy docs
-	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py
+	@MYPYPATH=charts $(BIN)/mypy charts/render.py charts/dashboards.py charts/readme.py
 	@$(BIN)/lint-imports
 
 format: $(INSTALLED)

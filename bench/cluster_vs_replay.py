@@ -20,7 +20,7 @@ from functools import partial
 from statistics import fmean
 
 import numpy as np
-from live_vs_virtual import Estimating
+from lived_and_replayed import Estimating, Ttlt, compared
 
 from bed.installation import ensure_installed
 from bed.load import Account, Load, Request
@@ -54,8 +54,8 @@ def drawn(narrow: EngineProfile, arguments: argparse.Namespace) -> Trace:
     )
 
 
-def in_cluster(cluster: Cluster, policy: str, trace: Trace, in_flight: int) -> tuple[float, float]:
-    """Mean and p99 of TTLT, seconds."""
+def in_cluster(cluster: Cluster, policy: str, trace: Trace, in_flight: int) -> Ttlt:
+    """Live through the trace with a new pool."""
     requests = tuple(
         Request(prompt=one.prompt, max_tokens=one.max_tokens, tokens=one.output_tokens, at_s=one.arrival_s)
         for one in trace.requests
@@ -72,15 +72,15 @@ def in_cluster(cluster: Cluster, policy: str, trace: Trace, in_flight: int) -> t
     return _figures(account)
 
 
-def _figures(account: Account) -> tuple[float, float]:
+def _figures(account: Account) -> Ttlt:
     ttlt_s = [each.last - each.due for each in account.timings if each.last is not None]
     return fmean(ttlt_s), float(np.quantile(ttlt_s, 0.99))
 
 
 def in_replay(
     artifact: OpenArtifact, policy: str, trace: Trace, whole: EngineProfile, in_flight: int
-) -> tuple[float, float]:
-    """As `in_cluster`."""
+) -> Ttlt:
+    """The same in virtual time."""
     settings = ReplaySettings(policy=PolicySettings(name=policy), stream_interval=1)
     knowledge = learned(artifact, [], seed=trace.seed)
     capacity = replace(whole.capacity(), slots=in_flight)
@@ -102,19 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             ensure_installed(cluster)
             for name in _POLICIES:
                 lived[name] = in_cluster(cluster, name, trace, arguments.in_flight)
-    print(f"\n{'TTLT in s':<15}{'cluster mean':>13}{'replay':>8}{'ratio':>7}{'cluster p99':>13}", end="")
-    print(f"{'replay':>8}{'ratio':>7}")
-    apart = 0.0
-    for name, (mean, p99) in virtual.items():
-        lived_mean, lived_p99 = lived.get(name, (mean, p99))
-        ratios = lived_mean / mean, lived_p99 / p99
-        apart = max(apart, *(abs(ratio - 1) for ratio in ratios))
-        print(
-            f"{name:<15}{lived_mean:>13.2f}{mean:>8.2f}{ratios[0]:>7.3f}"
-            f"{lived_p99:>13.2f}{p99:>8.2f}{ratios[1]:>7.3f}"
-        )
-    print(f"largest difference: {apart:.1%} (allowed {arguments.tolerance:.0%})")
-    return 0 if apart <= arguments.tolerance else 1
+    runs = {name: (lived.get(name, figures), figures) for name, figures in virtual.items()}
+    return compared("TTLT in s", runs, arguments.tolerance)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from lived_and_replayed import Estimating, Ttlt, compared
 
 from sagesched_emulator.dataset import DatasetError, read_dataset
 from sagesched_emulator.demo.errors import DemoError
@@ -24,41 +25,13 @@ from sagesched_emulator.demo.options import Options
 from sagesched_emulator.demo.scenario import Scenario
 from sagesched_emulator.demo.story import run_demo
 from sagesched_emulator.demo.warmup import ANSWERED_FILE, find_encoder
-from sagesched_emulator.figures import ratio
-from sagesched_emulator.iteration import Emission
+from sagesched_emulator.figures import Figures
 from sagesched_emulator.profiles import profile
-from sagesched_emulator.trace import TraceRequest
-from sagesched_gateway.dispatch.token_count import TokenCounter
-from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.policies.registry import POLICIES
 from sagesched_gateway.scheduling.settings import PolicySettings
-from sagesched_replay.fronts import Gateway
-from sagesched_replay.knowledge import Knowledge, learned, open_artifact
-from sagesched_replay.replay import DIRECT, Replay, ReplaySettings, replay
+from sagesched_replay.knowledge import learned, open_artifact
+from sagesched_replay.replay import DIRECT, ReplaySettings, replay
 from sagesched_replay.report import RunFigures, run_figures
-
-
-class Estimating(Gateway):
-    """A gateway without the model's tokenizer: characters per token, learned from the engine's own counts."""
-
-    def __init__(
-        self, world: Replay, capacity: EngineCapacity, settings: ReplaySettings, knowledge: Knowledge
-    ) -> None:
-        super().__init__(world, capacity, settings, knowledge)
-        self._served = world.served
-        self._counter = TokenCounter()
-
-    def arrive(self, request: TraceRequest) -> None:
-        """Tell the scheduler what it would be told."""
-        super().arrive(replace(request, prompt_tokens=self._counter.count_prompt(request.prompt)))
-
-    def tokens(self, emissions: Sequence[Emission]) -> None:
-        """Answers bring the engine's count of their prompts."""
-        for emission in emissions:
-            if emission.first:
-                request = self._served[emission.request_id].request
-                self._counter.learn(request.prompt, request.prompt_tokens)
-        super().tokens(emissions)
 
 
 def virtual_runs(scenario: Scenario, options: Options, names: Sequence[str]) -> list[RunFigures]:
@@ -97,19 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DemoError, DatasetError) as error:
         print(f"live_vs_virtual: {error}", file=sys.stderr)
         return 1
-    print(f"\n{'TTLT in engine s':<17}{'live mean':>10}{'virtual':>9}{'ratio':>7}", end="")
-    print(f"{'live p99':>11}{'virtual':>9}{'ratio':>7}")
-    apart = 0.0
-    for trial, run in zip(trials, virtual, strict=True):
-        lived = trial.figures
-        mean, tail = ratio(lived.mean_ttlt_s, run.mean_ttlt_s), ratio(lived.p99_ttlt_s, run.p99_ttlt_s)
-        apart = max(apart, abs(mean - 1), abs(tail - 1))
-        print(
-            f"{trial.name:<17}{lived.mean_ttlt_s:>10.2f}{run.mean_ttlt_s:>9.2f}{mean:>7.3f}"
-            f"{lived.p99_ttlt_s:>11.2f}{run.p99_ttlt_s:>9.2f}{tail:>7.3f}"
-        )
-    print(f"largest difference: {apart:.1%} (allowed {arguments.tolerance:.0%})")
-    return 0 if apart <= arguments.tolerance else 1
+    runs = {
+        trial.name: (_figures(trial.figures), _figures(run))
+        for trial, run in zip(trials, virtual, strict=True)
+    }
+    return compared("TTLT in engine s", runs, arguments.tolerance)
+
+
+def _figures(run: Figures | RunFigures) -> Ttlt:
+    return run.mean_ttlt_s, run.p99_ttlt_s
 
 
 def _parser() -> argparse.ArgumentParser:

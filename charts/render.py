@@ -1,7 +1,7 @@
 """What in this folder follows from something else: `make manifests`. A test compares.
 
-The chart's copy of the CustomResourceDefinition, its dashboards, and, rendered from it, plain manifests for
-kustomize users.
+The chart's copy of the CustomResourceDefinition, its dashboards and README, and, rendered from it, plain
+manifests for kustomize users.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from dashboards import FOLDER, dashboards
+from readme import readme
 
 from cluster.tools import ensure_tools
 
@@ -61,6 +62,7 @@ def main() -> int:
     shutil.copyfile(DEFINITION, CHART / "files" / DEFINITION.name)
     for name, text in dashboards().items():
         (FOLDER / name).write_text(text)
+    (CHART / "README.md").write_text(readme())
     MANIFESTS.mkdir(exist_ok=True)
     for name, text in manifests(ensure_tools()["helm"]).items():
         (MANIFESTS / name).write_text(text)

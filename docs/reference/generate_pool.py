@@ -9,7 +9,7 @@ from typing import Any
 from markdown_page import page, table
 
 from sagesched_operator.api.crd import definition
-from sagesched_operator.conditions import CONDITIONS, REASONS
+from sagesched_operator.conditions import CONDITIONS, REASONS, SCALING_REASONS
 
 _SPEC = dict[str, Any]
 
@@ -34,6 +34,8 @@ def pool_page() -> str:
         table(("type", "meaning"), ((f"`{name}`", meaning) for name, meaning in CONDITIONS.items())),
         "## Reasons",
         table(("reason", "when"), ((f"`{name}`", meaning) for name, meaning in REASONS.items())),
+        "## Reasons of `status.scaling`",
+        table(("reason", "when"), ((f"`{name}`", meaning) for name, meaning in SCALING_REASONS.items())),
     )
 
 

@@ -5,21 +5,23 @@ STAGE is one of
   addons          and what level 2 needs of others: KEDA, prometheus-adapter, Flux, Argo CD's health
   images          build our images into the cache
   up              start the cluster with our images on it, and leave it
-  level1 ...      scenarios of that level: 1 is what CI runs, 3 needs programs that take long to build
-  NAME            one scenario, for instance rolling_update_streams_finish
-Without one: levels 1 and 2. Each stage takes up what an earlier one left in the cache.
+  level1, level2  scenarios of that level: 1 is what CI runs
+  NAME ...        these scenarios, for instance rolling_update_streams_finish
+  rest            scenarios of both levels that have not passed yet on these very sources
+Without one: all scenarios. Each stage takes up what an earlier one left in the cache. At the end stands a
+table of the scenarios asked for, with the latest result of each on these sources.
 With E2E_CONTEXT=NAME, a context of your kubeconfig, the scenarios run on that cluster, but for those that
 need the processes of a node.
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 from bed.images import NAMES, load_images
+from bed.results import SCENARIOS
 from cluster.addon_families import ADDON_FAMILIES
 from cluster.errors import ClusterError
 from cluster.images import archives
@@ -27,13 +29,11 @@ from cluster.node.packages import ensure_packages
 from cluster.node.single_node import SingleNode
 from cluster.tools import ensure_tools
 
-_SCENARIOS = Path(__file__).parents[1] / "scenarios"
-_USUAL_LEVELS = "1,2"
-
 
 def main() -> int:
     """Run a stage; returns the exit code."""
-    stage = next(iter(sys.argv[1:]), "")
+    stages = sys.argv[1:]
+    stage = next(iter(stages), "")
     if stage in ("-h", "--help"):
         print(__doc__)
         return 0
@@ -48,7 +48,7 @@ def main() -> int:
         elif stage == "up":
             _up()
         else:
-            return _run_scenarios(stage)
+            return _run_scenarios(stages)
     except ClusterError as error:
         print(f"e2e: {error}", file=sys.stderr)
         return 1
@@ -68,17 +68,23 @@ Then for instance: helm install sagesched charts/sagesched -n sagesched-system -
 `make cluster-down` removes it.""")
 
 
-def _run_scenarios(stage: str) -> int:
+def _run_scenarios(stages: Sequence[str]) -> int:
     pytest = [sys.executable, "-m", "pytest", "--capture=no", "--verbose", "--no-header"]
-    if stage and not re.fullmatch(r"level\d", stage):
-        file = _SCENARIOS / f"test_{stage}.py"
-        if not file.exists():
-            known = sorted(each.stem.removeprefix("test_") for each in _SCENARIOS.glob("test_*.py"))
-            print(f"e2e: no scenario {stage!r}; there are {', '.join(known)}", file=sys.stderr)
-            return 2
-        return subprocess.run([*pytest, str(file)], check=False).returncode
-    levels = stage.removeprefix("level") or _USUAL_LEVELS
-    return subprocess.run([*pytest, str(_SCENARIOS), f"--levels={levels}"], check=False).returncode
+    match stages:
+        case []:
+            pytest.append(str(SCENARIOS))
+        case ["rest"]:
+            pytest += [str(SCENARIOS), "--rest"]
+        case ["level1" | "level2" as stage]:
+            pytest += [str(SCENARIOS), f"--levels={stage.removeprefix('level')}"]
+        case names:
+            known = {each.stem.removeprefix("test_"): each for each in sorted(SCENARIOS.glob("test_*.py"))}
+            for name in names:
+                if name not in known:
+                    print(f"e2e: no scenario {name!r}; there are {', '.join(known)}", file=sys.stderr)
+                    return 2
+            pytest += [str(known[name]) for name in names]
+    return subprocess.run(pytest, check=False).returncode
 
 
 if __name__ == "__main__":

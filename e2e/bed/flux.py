@@ -1,4 +1,4 @@
-"""Flux in the cluster: the controllers that fetch from Git and that apply what they fetched."""
+"""Flux in the cluster: the controllers that fetch from Git, apply what they fetched, and install charts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bed.addon import load_programs, module_files
-from cluster.addon_families import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
+from cluster.addon_families import HELM_CONTROLLER, KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
 from cluster.errors import ClusterError
 from cluster.node.single_node import SingleNode
 
 NAMESPACE = "flux-system"
-_FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)
-_KINDS = ("kustomizations.kustomize.toolkit.fluxcd.io", "helmcharts", "gitrepositories")
+FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+SOURCES = "gitrepositories.source.toolkit.fluxcd.io"
+KUSTOMIZATIONS = "kustomizations.kustomize.toolkit.fluxcd.io"
+RELEASES = "helmreleases.helm.toolkit.fluxcd.io"
 _POLL_S = 0.2
 
 
@@ -24,44 +26,61 @@ _POLL_S = 0.2
 def flux(cluster: SingleNode) -> Iterator[None]:
     """Flux, ready, as long as the `with` lasts; what it has applied is not taken away with it."""
     manifests = Path(__file__).with_suffix(".yaml").read_text()
-    definitions = [module_files(family, "config/crd/bases") for family in _FAMILIES]
-    for family in _FAMILIES:
+    definitions = [module_files(family, "config/crd/bases") for family in FAMILIES]
+    for family in FAMILIES:
         for program, image in load_programs(cluster, family).items():
             manifests = manifests.replace(f"IMAGE_{program.replace('-', '_').upper()}", image)
     try:
         for folder in definitions:
             cluster.kubectl("apply", "--server-side", "-f", str(folder))
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
-        for family in _FAMILIES:
+        for family in FAMILIES:
             name = f"deployment/{family.name}"
             cluster.kubectl("-n", NAMESPACE, "rollout", "status", name, "--timeout=120s")
         yield
     finally:
         # The controllers let go of their objects themselves; without them these would stay for ever.
-        patch = ("patch", "kustomizations.kustomize.toolkit.fluxcd.io", "--type=merge", "-p")
+        patch = ("patch", KUSTOMIZATIONS, "--type=merge", "-p")
         for each in _names(cluster):
             cluster.run("kubectl", "-n", NAMESPACE, *patch, '{"spec": {"prune": false}}', each)
-        for kind in _KINDS:
+        for kind in (KUSTOMIZATIONS, RELEASES, SOURCES):
             cluster.run("kubectl", "-n", NAMESPACE, "delete", kind, "--all", "--timeout=60s")
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=manifests)
         for folder in definitions:
             cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(folder))
+        cluster.kubectl("wait", f"namespace/{NAMESPACE}", "--for=delete", "--timeout=120s")
 
 
-def reconcile(cluster: SingleNode, kind: str, name: str) -> None:
-    """Ask for a look at once, as `flux reconcile` and a webhook of the Git server do."""
-    now = f"reconcile.fluxcd.io/requestedAt={time.time()}"
-    cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", kind, name, now)
+def reconcile(cluster: SingleNode, kind: str, name: str, *, force: bool = False) -> None:
+    """Ask for a look at once, as `flux reconcile` (`--force`) and a webhook of the Git server do."""
+    now = time.time()
+    asked = [f"reconcile.fluxcd.io/{what}={now}" for what in ("requestedAt", *(["forceAt"] if force else []))]
+    cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", kind, name, *asked)
 
 
 def ready(cluster: SingleNode, kind: str, name: str) -> dict[str, str]:
     """The object's condition Ready, for the spec as it is now; empty where there is none yet."""
     document: dict[str, Any] = cluster.get("-n", NAMESPACE, kind, name)
-    status = document.get("status", {})
-    if status.get("observedGeneration") != document["metadata"]["generation"]:
-        return {}
-    conditions: list[dict[str, str]] = status.get("conditions", [])
-    return next((each for each in conditions if each["type"] == "Ready"), {})
+    conditions: list[dict[str, Any]] = document.get("status", {}).get("conditions", [])
+    told = next((each for each in conditions if each["type"] == "Ready"), {})
+    # The condition's own: a release that failed keeps the status' observedGeneration of the last success.
+    return told if told.get("observedGeneration") == document["metadata"]["generation"] else {}
+
+
+def wait_until(
+    cluster: SingleNode, kind: str, name: str, status: str, timeout_s: float = 120.0
+) -> dict[str, str]:
+    """Wait until an object's Ready is `status` for the spec as it is now; returns the condition.
+
+    Raises:
+        ClusterError: not in time; the message holds the latest condition.
+    """
+    ends_at = time.monotonic() + timeout_s
+    while (told := ready(cluster, kind, name)).get("status") != status:
+        if time.monotonic() > ends_at:
+            raise ClusterError(f"{kind} {name}: Ready is not {status}: {told}")
+        time.sleep(_POLL_S)
+    return told
 
 
 def wait_ready(
@@ -73,9 +92,8 @@ def wait_ready(
         ClusterError: not in time; the message holds the conditions.
     """
     ends_at = time.monotonic() + timeout_s
-    kind = _KINDS[0]
     while True:
-        found = cluster.get("-n", NAMESPACE, kind, name).get("status", {})
+        found = cluster.get("-n", NAMESPACE, KUSTOMIZATIONS, name).get("status", {})
         tried = found.get("lastAttemptedRevision", "")
         conditions = {each["type"]: each for each in found.get("conditions", ())}
         told: dict[str, str] = conditions.get("Ready", {})
@@ -89,5 +107,5 @@ def wait_ready(
 
 
 def _names(cluster: SingleNode) -> list[str]:
-    done = cluster.run("kubectl", "-n", NAMESPACE, "get", _KINDS[0], "-o", "name")
+    done = cluster.run("kubectl", "-n", NAMESPACE, "get", KUSTOMIZATIONS, "-o", "name")
     return [line.rpartition("/")[2] for line in done.stdout.split()]

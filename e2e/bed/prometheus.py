@@ -1,41 +1,39 @@
-"""`Prometheus`: Debian's, in the cluster's network, told what to read by our own monitors."""
+"""`Prometheus`: Debian's, in the cluster's network."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
-import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
-from bed.monitors import EVERY_S, Document, configuration, monitors, rules, targets, targets_file
 from cluster.debian import ensure_programs, find
 from cluster.errors import ClusterError
 from cluster.kubectl import Cluster
 
+CONFIGURATION = "prometheus.yaml"
 _ADDRESS = "127.0.0.1:9099"
+_START_TIMEOUT_S = 30.0
 _POLL_S = 0.3
 
 
 class Prometheus:
     """Runs from `__enter__` to `__exit__`."""
 
-    def __init__(self, cluster: Cluster, documents: Iterable[Document]) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, address: str = _ADDRESS) -> None:
         """Prepare.
 
         Args:
-            cluster: to read.
-            documents: manifests; PodMonitor, ServiceMonitor and PrometheusRule among them are taken.
+            cluster: whose network it is in.
+            folder: with its `CONFIGURATION`, and files that this names; its data goes there too.
+            address: where it listens; the default can be reached by nothing but this process.
         """
         self._cluster = cluster
-        self._documents = list(documents)
-        self._ends = threading.Event()
+        self._folder = folder
+        self._address = address
 
     def __enter__(self) -> Self:
         """Start it; returns when it answers.
@@ -45,40 +43,34 @@ class Prometheus:
             ClusterError: it did not start.
         """
         ensure_programs({"prometheus": "prometheus"})
-        self._folder = tempfile.TemporaryDirectory(prefix="sagesched-prometheus-")
-        folder = Path(self._folder.name)
-        (folder / "rules.yaml").write_text(yaml.safe_dump(rules(self._documents)))
-        (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration(self._documents)))
-        self._discover()
-        self._discovery = threading.Thread(target=self._keep_discovering)
-        self._discovery.start()
-        self._log = (folder / "log").open("w+")
+        self._log = (self._folder / "log").open("w+")
         self._process = subprocess.Popen(
             self._cluster.inside(
                 find("prometheus") or "prometheus",
-                f"--config.file={folder / 'prometheus.yaml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={_ADDRESS}",
+                f"--config.file={self._folder / CONFIGURATION}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address={self._address}",
             ),
-            cwd=folder,
+            cwd=self._folder,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
         try:
-            self.wait(lambda: self._get("/-/ready").startswith("Prometheus Server is Ready"), "ready", 30)
+            self.wait(
+                lambda: self._get("/-/ready").startswith("Prometheus Server is Ready"),
+                "ready",
+                _START_TIMEOUT_S,
+            )
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it; its data goes."""
-        self._ends.set()
+        """End it."""
         self._process.terminate()
         self._process.wait(10)
-        self._discovery.join()
         self._log.close()
-        self._folder.cleanup()
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Series of an instant query, with their latest values.
@@ -125,19 +117,5 @@ class Prometheus:
         return data
 
     def _get(self, path: str) -> str:
-        command = self._cluster.inside("curl", "-sS", "--max-time", "10", f"http://{_ADDRESS}{path}")
+        command = self._cluster.inside("curl", "-sS", "--max-time", "10", f"http://{self._address}{path}")
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-    def _keep_discovering(self) -> None:
-        while not self._ends.wait(2 * EVERY_S):
-            try:
-                self._discover()
-            except ClusterError:
-                continue  # what was found before stays, as in Prometheus' own discovery
-
-    def _discover(self) -> None:
-        for monitor in monitors(self._documents):
-            file = Path(self._folder.name) / targets_file(monitor)
-            unfinished = file.with_suffix(".unfinished")
-            unfinished.write_text(json.dumps(targets(self._cluster, monitor)))
-            unfinished.replace(file)

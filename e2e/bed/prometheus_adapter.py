@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +14,8 @@ from bed.addon import load_programs
 from bed.documented import ROOT
 from bed.installation import NAMESPACE as OPERATORS
 from bed.installation import RELEASE
+from bed.prometheus import CONFIGURATION, Prometheus
 from cluster.addon_families import PROMETHEUS_ADAPTER
-from cluster.debian import ensure_programs, find
-from cluster.errors import ClusterError
 from cluster.node.layout import NODE_ADDRESS
 from cluster.node.single_node import SingleNode
 
@@ -26,14 +23,11 @@ NAMESPACE = "monitoring"
 _PORT = 9090
 _METRICS = 8080
 _SCRAPE_S = 5
-_START_TIMEOUT_S = 30.0
-_POLL_S = 0.3
 
 
 @contextmanager
 def prometheus_adapter(cluster: SingleNode) -> Iterator[None]:
     """Both, ready, as long as the `with` lasts; the adapter has the settings of the docs' example."""
-    ensure_programs({"prometheus": "prometheus"})
     [image] = load_programs(cluster, PROMETHEUS_ADAPTER).values()
     template = Path(__file__).with_suffix(".yaml").read_text()
     url = f"http://{NODE_ADDRESS}:{_PORT}"
@@ -54,33 +48,12 @@ def prometheus_adapter(cluster: SingleNode) -> Iterator[None]:
 
 @contextmanager
 def _prometheus(cluster: SingleNode) -> Iterator[None]:
-    """Debian's, in the cluster's network; it finds the operator's pods by the API."""
+    """Reads the operator, and answers the adapter's pod."""
     with tempfile.TemporaryDirectory(prefix="sagesched-prometheus-") as name:
         folder = Path(name)
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(_settings(cluster)))
-        command = [
-            find("prometheus") or "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={NODE_ADDRESS}:{_PORT}",
-        ]
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(cluster.inside(*command), stdout=log, stderr=subprocess.STDOUT)
-            try:
-                _wait_until_it_answers(cluster, folder / "log")
-                yield
-            finally:
-                process.terminate()
-                process.wait()
-
-
-def _wait_until_it_answers(cluster: SingleNode, log: Path) -> None:
-    ask = cluster.inside("curl", "-sSf", "--max-time", "2", f"http://{NODE_ADDRESS}:{_PORT}/-/ready")
-    ends_at = time.monotonic() + _START_TIMEOUT_S
-    while subprocess.run(ask, capture_output=True, check=False).returncode:
-        if time.monotonic() > ends_at:
-            raise ClusterError(f"Prometheus did not start:\n{log.read_text()[-800:]}")
-        time.sleep(_POLL_S)
+        (folder / CONFIGURATION).write_text(yaml.safe_dump(_settings(cluster)))
+        with Prometheus(cluster, folder, f"{NODE_ADDRESS}:{_PORT}"):
+            yield
 
 
 def _settings(cluster: SingleNode) -> dict[str, Any]:

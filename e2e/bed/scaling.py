@@ -56,7 +56,7 @@ def out_and_in(pool: Pool, record: Record) -> None:
         f"backlog above {TARGET_S} s → second pod asked for {asked_s:.1f} s, ready {ready_s:.1f} s, "
         f"serving the same clients {serves_s:.1f} s; then {both[0]} and {both[1]} in flight"
     )
-    record.proved(account.in_words())
+    record.answered(account)
     assert all(both), "clients that were there before are served by both"
     assert account.problems == []
     assert account.errors == {}

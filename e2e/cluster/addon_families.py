@@ -37,7 +37,20 @@ KUSTOMIZE_CONTROLLER = _family(
     {"kustomize-controller": "github.com/fluxcd/kustomize-controller"},
 )
 
+HELM_CONTROLLER = _family(
+    "helm-controller",
+    "github.com/fluxcd/helm-controller",
+    {"helm-controller": "github.com/fluxcd/helm-controller"},
+)
+
 # A program of our own around the code by which Argo CD runs health scripts.
 ARGO_CD_HEALTH = _family("argocd-health", "github.com/argoproj/argo-cd/v3", {"argocd-health": "."})
 
-ADDON_FAMILIES = (KEDA, PROMETHEUS_ADAPTER, SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, ARGO_CD_HEALTH)
+ADDON_FAMILIES = (
+    KEDA,
+    PROMETHEUS_ADAPTER,
+    SOURCE_CONTROLLER,
+    KUSTOMIZE_CONTROLLER,
+    HELM_CONTROLLER,
+    ARGO_CD_HEALTH,
+)

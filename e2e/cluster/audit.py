@@ -52,7 +52,8 @@ def read_requests(log: Path) -> Iterator[Request]:
     if not log.exists():
         return
     seen: set[str] = set()
-    for line in log.read_text().splitlines():
+    whole, _, _ = log.read_text().rpartition("\n")  # the last line may still be being written
+    for line in whole.splitlines():
         event = json.loads(line)
         if event["auditID"] in seen:  # the end of a watch whose beginning was read
             continue

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bed.installation import ensure_installed
 from bed.pool import MakePool, a_pool
-from bed.provider import is_users_own, ready_cluster
+from bed.provider import CONTEXT_VARIABLE, is_users_own, ready_cluster
 from bed.record import Record
+from bed.results import Result, Results, counts
+from bed.table import table
 from cluster.addon_families import ADDON_FAMILIES
 from cluster.kubectl import Cluster
 from cluster.tools import ensure_tools
 
 _RECORD = pytest.StashKey[Record]()
+_REPORTS = pytest.StashKey[list[pytest.TestReport]]()
+_RESULTS = pytest.StashKey[Results]()
+_ASKED_FOR = pytest.StashKey[list[tuple[str, str]]]()
+"""(Level, scenario), whether or not they run now."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--levels", default="", help="run scenarios of these levels only, as in 1,2")
+    parser.addoption("--rest", action="store_true", help="leave out what has passed on these very sources")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,9 +37,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if levels:
         items[:] = [item for item in items if _level(item) in levels]
     if is_users_own():
-        left_out = [item for item in items if item.get_closest_marker("own_node")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        _leave_out(config, items, lambda item: item.get_closest_marker("own_node") is not None)
+    config.stash[_ASKED_FOR] = sorted((_level(item), _name(item)) for item in items)
+    if config.getoption("--rest"):
+        _leave_out(config, items, lambda item: _has_passed(config.stash[_RESULTS].of(_name(item))))
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], whether: Callable[[pytest.Item], bool]
+) -> None:
+    left_out = [item for item in items if whether(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _has_passed(result: Result | None) -> bool:
+    return result is not None and result.passed
+
+
+def _name(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
 
 
 def _level(item: pytest.Item) -> str:
@@ -39,7 +65,8 @@ def _level(item: pytest.Item) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e`, 3 by name only")
+    config.stash[_RESULTS] = Results(os.environ.get(CONTEXT_VARIABLE, ""))
+    config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e` alone")
     config.addinivalue_line("markers", "needs(*families): programs of others, built beforehand")
     config.addinivalue_line(
         "markers", "own_node: needs the bed's own node: its processes, its images, or leave to take all away"
@@ -84,25 +111,37 @@ def make_pool(installed: Cluster, request: pytest.FixtureRequest) -> MakePool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report: pytest.TestReport = yield  # type: ignore[assignment]
-    report.scenario = (  # type: ignore[attr-defined]
-        item.path.stem.removeprefix("test_"),
-        _level(item),
-        item.stash.get(_RECORD, Record()).lines,
-    )
+    item.stash.setdefault(_REPORTS, []).append(report)
+    if report.when == "teardown":
+        item.config.stash[_RESULTS].keep(_result(item))
     return report  # type: ignore[return-value]
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    rows: dict[str, tuple[str, str, float, list[str]]] = {}
-    for outcome in ("passed", "failed", "error"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            name, level, lines = report.scenario
-            if report.when == "call" or outcome != "passed":
-                rows[name] = (level, outcome, report.duration, lines)
-    if not rows:
-        return
-    terminalreporter.section("scenarios")
-    for name, (level, outcome, duration, lines) in rows.items():
-        terminalreporter.write_line(f"{name:<32} level {level}  {outcome:<6} {duration:6.1f} s")
-        for line in lines:
-            terminalreporter.write_line(f"    {line}")
+def _result(item: pytest.Item) -> Result:
+    reports = {each.when: each for each in item.stash[_REPORTS]}
+    call, record = reports.get("call"), item.stash.get(_RECORD, Record())
+    around = all(reports[when].passed for when in ("setup", "teardown"))
+    return Result(
+        scenario=_name(item),
+        level=_level(item),
+        outcome=call.outcome if call and around else "error",
+        duration_s=call.duration if call else 0.0,
+        lines=record.lines,
+        at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        **counts(record.accounts),
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    results = config.stash[_RESULTS]
+    asked_for = config.stash.get(_ASKED_FOR, [])
+    if asked_for and not config.option.collectonly:
+        terminalreporter.section(f"scenarios, with the product {results.product}")
+        for line in table({(level, name): results.of(name) for level, name in asked_for}):
+            terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Nothing left to run is no failure."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("--rest"):
+        session.exitstatus = pytest.ExitCode.OK

@@ -51,6 +51,6 @@ def test_api_server_outage(make_pool: MakePool, record: Record) -> None:
     )
     assert after == pods
     for load, account in zip((grpc, http), accounts, strict=True):
-        record.proved(f"{load.client}: {account.in_words()}")
+        record.answered(account, load.client)
         assert account.problems == []
         assert account.errors == {}

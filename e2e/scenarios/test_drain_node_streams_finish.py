@@ -50,7 +50,7 @@ def test_drain_node_streams_finish(uncordoned: SingleNode, make_pool: MakePool, 
             time.sleep(2.0)
             account = traffic.end()
         new = {pod["metadata"]["uid"] for pod in pool.ready_pods()}
-    record.proved(account.in_words())
+    record.answered(account)
     assert account.problems == []
     assert account.errors == {}
     assert not new & old

@@ -29,7 +29,7 @@ def test_eviction_respects_budget(make_pool: MakePool, record: Record) -> None:
             record.proved(f"and allowed {back:.1f} s after the replacement was ready")
             pool.wait_settled()
             account = traffic.end()
-    record.proved(account.in_words())
+    record.answered(account)
     assert account.problems == []
     assert account.errors == {}
 

@@ -28,8 +28,8 @@ def test_gateway_crash(make_pool: MakePool, record: Record) -> None:
             time.sleep(3.0)
             account, other = clients.end(), others.end()
         [crashed] = [pod for pod in pool.pods() if pod["metadata"]["uid"] == crashes["metadata"]["uid"]]
-    record.proved(f"through the Service: {account.in_words()}")
-    record.proved(f"to the other pod: {other.in_words()}; the crashed one was back {back:.1f} s later")
+    record.answered(account, "through the Service")
+    record.answered(other, "to the other pod", f"; the crashed one was back {back:.1f} s later")
     assert restarts(crashed) == {"gateway": 1}
     assert account.problems == other.problems == []
     assert other.errors == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,20 +12,17 @@ import pytest
 import yaml
 
 from bed.documented import ROOT
+from bed.flux import FAMILIES, KUSTOMIZATIONS, SOURCES, flux, ready, reconcile, wait_ready
 from bed.flux import NAMESPACE as FLUX
-from bed.flux import flux, ready, reconcile, wait_ready
 from bed.git_repository import GitRepository
-from bed.installation import NAMESPACE, RELEASE, helm, remove
+from bed.installation import NAMESPACE, RELEASE, remove
 from bed.load import Load
 from bed.pool import KIND, Pool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
-from cluster.addon_families import KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
 from cluster.node.single_node import SingleNode
 
 _TEAM = "llm"
-_SOURCES = "gitrepositories.source.toolkit.fluxcd.io"
-_KUSTOMIZATIONS = "kustomizations.kustomize.toolkit.fluxcd.io"
 _LOOKS = 3
 """How often Flux is made to look again at what has not changed."""
 
@@ -48,14 +44,14 @@ def cluster_with_flux(cluster: SingleNode) -> Iterator[SingleNode]:
 
 @pytest.mark.own_node
 @pytest.mark.level(2)
-@pytest.mark.needs(SOURCE_CONTROLLER.name, KUSTOMIZE_CONTROLLER.name)
+@pytest.mark.needs(*(each.name for each in FAMILIES))
 @pytest.mark.timeout(900)
 def test_gitops_flux(cluster_with_flux: SingleNode, record: Record) -> None:
     cluster = cluster_with_flux
     with GitRepository(cluster, "platform") as repository:
         _install_by_commit(cluster, repository, record)
         _fleet(cluster, repository, record)
-        _chart_from_git(cluster, record)
+        _take_away(cluster, record)
 
 
 def _install_by_commit(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
@@ -100,12 +96,12 @@ def _fleet(cluster: SingleNode, repository: GitRepository, record: Record) -> No
         record.proved(f"a spec that cannot be carried out: {told['reason']}: {told['message'][:90]}...")
         began = time.monotonic()
         commit = repository.revert()
-        reconcile(cluster, _SOURCES, "pools")
+        reconcile(cluster, SOURCES, "pools")
         wait_ready(cluster, "pools", commit)
         pool.wait(lambda: pool.gateway_status(pod)["policy"] == "gittins-boost", "as before", 90)
         record.proved(f"git revert → ready as before: {time.monotonic() - began:.1f} s")
         account = traffic.end()
-    record.proved(account.in_words())
+    record.answered(account)
     assert account.problems == []
     assert account.errors == {}
     assert [each["metadata"]["uid"] for each in pool.pods()] == [pod["metadata"]["uid"]]
@@ -125,11 +121,11 @@ def _nobody_fights(cluster: SingleNode, pool: Pool, record: Record) -> None:
     before = versions()
     for _ in range(_LOOKS):
         for name in ("operator", "pools"):
-            reconcile(cluster, _KUSTOMIZATIONS, name)
+            reconcile(cluster, KUSTOMIZATIONS, name)
         time.sleep(4.0)
     assert versions() == before
     for name in ("operator", "pools"):
-        assert ready(cluster, _KUSTOMIZATIONS, name)["status"] == "True"
+        assert ready(cluster, KUSTOMIZATIONS, name)["status"] == "True"
     record.proved(f"{_LOOKS} further looks by Flux, {len(before)} objects: nothing written")
 
 
@@ -140,49 +136,11 @@ def _spec_version(document: dict[str, Any]) -> str:
     return f"{metadata.get('generation', '')} {json.dumps(content, sort_keys=True)}"
 
 
-def _chart_from_git(cluster: SingleNode, record: Record) -> None:
-    """Flux takes away what it made; then it packages the chart, and helm installs what it packaged."""
-    cluster.kubectl("delete", "-n", FLUX, _KUSTOMIZATIONS, "pools", "--timeout=60s")
+def _take_away(cluster: SingleNode, record: Record) -> None:
+    """Flux takes away what it made for the team."""
+    cluster.kubectl("delete", "-n", FLUX, KUSTOMIZATIONS, "pools", "--timeout=60s")
     assert cluster.get("-n", _TEAM, "llmsp")["items"] == []
     record.proved("a Kustomization that goes takes its pool with it")
-    cluster.kubectl("delete", "-n", FLUX, _KUSTOMIZATIONS, "operator", "--timeout=60s")
-    _remove_plain(cluster)
-    chart = {
-        "apiVersion": "source.toolkit.fluxcd.io/v1",
-        "kind": "HelmChart",
-        "metadata": {"name": "sagesched", "namespace": FLUX},
-        "spec": {
-            "interval": "10m",
-            "chart": "./charts/sagesched",
-            "reconcileStrategy": "Revision",
-            "sourceRef": {"kind": "GitRepository", "name": "pools"},
-        },
-    }
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(chart))
-    cluster.kubectl("-n", FLUX, "wait", "helmchart/sagesched", "--for=condition=Ready", "--timeout=60s")
-    path = cluster.get("-n", FLUX, "helmchart", "sagesched")["status"]["artifact"]["path"]
-    address = cluster.get("-n", FLUX, "service", "source-controller")["spec"]["clusterIP"]
-    package = subprocess.run(
-        cluster.inside("curl", "-sSf", f"http://{address}/{path}"), capture_output=True, check=True
-    ).stdout
-    file = cluster.layout.folder / "log" / "chart.tgz"
-    file.write_bytes(package)
-    try:
-        helm(cluster, "install", RELEASE, str(file), "-n", NAMESPACE, "--create-namespace", "--wait")
-        [release] = json.loads(helm(cluster, "list", "-n", NAMESPACE, "-o", "json"))
-    finally:
-        file.unlink()
-    assert release["status"] == "deployed"
-    assert "+" in release["chart"], "the version names the commit"
-    record.proved(f"packaged from Git by source-controller and installed by helm: {release['chart']}")
-
-
-def _remove_plain(cluster: SingleNode) -> None:
-    """Take the operator and the definition of pools away."""
-    folder = ROOT / "charts" / "manifests"
-    for each in ("operator.yaml", "crd.yaml"):
-        cluster.kubectl("delete", "--ignore-not-found", "-f", str(folder / each))
-    cluster.kubectl("delete", "namespace", NAMESPACE)
 
 
 def _documents(url: str) -> list[dict[str, Any]]:
@@ -204,7 +162,7 @@ def _commit(
     """Commit the pool with this spec; returns the Kustomization's Ready, once it is `status` for that."""
     _write(repository, pool, spec)
     commit = repository.commit(f"llm: {subject}")
-    reconcile(cluster, _SOURCES, "pools")
+    reconcile(cluster, SOURCES, "pools")
     return wait_ready(cluster, "pools", commit, status)
 
 
@@ -216,7 +174,7 @@ def _policy_by_commit(
     _write(repository, pool, spec)
     began = time.monotonic()
     commit = repository.commit(f"llm: {policy}")
-    reconcile(cluster, _SOURCES, "pools")
+    reconcile(cluster, SOURCES, "pools")
     pool.wait(lambda: pool.gateway_status(pod)["policy"] == policy, f"under {policy}", 90)
     took_s = time.monotonic() - began
     wait_ready(cluster, "pools", commit)

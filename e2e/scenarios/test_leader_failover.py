@@ -54,7 +54,7 @@ def test_leader_failover(make_pool: MakePool, record: Record) -> None:
         finally:
             cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", f"--replicas={before}")
     record.proved("the old leader woke up and stood back")
-    record.proved(account.in_words())
+    record.answered(account)
     assert led_s < _PROMISED_S
     assert account.problems == []
     assert account.errors == {}

@@ -40,7 +40,7 @@ def test_operator_down_pods_keep_serving(returning: SingleNode, make_pool: MakeP
             pool.wait_settled()
             account = traffic.end()
         after = pool.get("deployment", pool.name)["metadata"]["generation"]
-    record.proved(f"without an operator a pod was deleted and replaced: {account.in_words()}")
+    record.answered(account, "without an operator a pod was deleted and replaced")
     assert account.problems == []
     assert account.errors == {}
     assert after == before

@@ -52,7 +52,7 @@ def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> 
         pods = [each["metadata"]["uid"] for each in pool.pods()]
     record.proved(f"kubectl apply to policy in effect: {applied:.1f} s, to status: {applied + told:.1f} s")
     for policy, account in (("fcfs", before), (f"gittins-boost, with {_WAITING} waiting", after)):
-        record.proved(f"{policy}: {account.in_words()}; mean TTLT {_mean_ttlt_s(account):.1f} s")
+        record.answered(account, policy, f"; mean TTLT {_mean_ttlt_s(account):.1f} s")
         assert account.problems == []
         assert account.errors == {}
     assert pods == [pod["metadata"]["uid"]]

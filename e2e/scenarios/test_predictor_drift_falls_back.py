@@ -52,7 +52,7 @@ def test_predictor_drift_falls_back(pool: Pool, record: Record) -> None:
             assert status["policy"] == "gittins-boost"
             record.proved(f"before: concordance {status['predictor']['concordance']:.2f}")
     for account in accounts:
-        record.proved(account.in_words())
+        record.answered(account)
         assert account.problems == []
         assert account.errors == {}
 
@@ -63,11 +63,13 @@ def _falls_back(pool: Pool, record: Record) -> None:
     told = pool.condition("SchedulingDegraded")
     assert told["reason"] == "PolicyFallback"
     assert "policy fcfs in effect instead of gittins-boost" in told["message"]
+    judged = pool.condition("PredictorCalibrated")
+    assert (judged["status"], judged["reason"]) == ("False", "PredictorOffTarget")
     events = [each for each in pool.get("events")["items"] if each["reason"] == "PolicyFallback"]
     assert [each["type"] for each in events] == ["Warning"]
     assert _metric(pool, "sagesched_gateway_policy_fallback") == 1
     record.proved(f"fcfs in effect {fell:.1f} s after the change, {fell * _PER_SECOND:.0f} requests")
-    record.proved(f"condition, event and metric say so: {told['message']}")
+    record.proved(f"conditions, event and metric say so: {told['message']}; {judged['message']}")
 
 
 def _gives_back(pool: Pool, record: Record) -> None:

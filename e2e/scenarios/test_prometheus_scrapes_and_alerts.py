@@ -17,6 +17,7 @@ import yaml
 from bed import container_process, troubles
 from bed.installation import NAMESPACE, RELEASE, ROOT, ensure_installed, helm
 from bed.load import Load
+from bed.monitored import monitored
 from bed.pool import KIND, MakePool, Pool, emulated
 from bed.prometheus import Prometheus
 from bed.record import Record
@@ -77,9 +78,9 @@ def test_prometheus_scrapes_and_alerts(make_pool: MakePool, record: Record) -> N
     with make_pool(spec) as pool:
         documents, fired = _documents(pool), set[str]()
         # One that has seen nothing else: the alert is about a share of ten minutes.
-        with troubles.out_of_the_operators_reach(pool), Prometheus(pool.cluster, documents) as prometheus:
+        with troubles.out_of_the_operators_reach(pool), monitored(pool.cluster, documents) as prometheus:
             _Watch(pool, prometheus, fired).fires("GatewaysUnreachable")
-        with Prometheus(pool.cluster, documents) as prometheus:
+        with monitored(pool.cluster, documents) as prometheus:
             watch = _Watch(pool, prometheus, fired)
             _is_read(watch, record)
             for act in (_load, _refusals, _triton, _writes, _leader, _operator, _certificate):
@@ -113,7 +114,7 @@ def _load(watch: _Watch, record: Record) -> None:
         time.sleep(15.0)  # for rates over half a minute, and the operator's look at the backlog
         watch.look_at_dashboards()
         account = traffic.end()
-    record.proved(f"backlog, predictor killed: {account.in_words()}")
+    record.answered(account, "backlog, predictor killed")
     assert account.problems == []
     assert account.errors == {}
     watch.is_over("BacklogAboveTarget")
@@ -131,7 +132,7 @@ def _refusals(watch: _Watch, record: Record) -> None:
         watch.fires("RequestsRefused")
         watch.look_at_dashboards()
         account = traffic.end()
-    record.proved(f"more than the queue holds: {account.in_words()}")
+    record.answered(account, "more than the queue holds")
     assert account.problems == []
     assert list(account.errors) == [f"{_QUEUE} requests wait, which is the limit"]
 

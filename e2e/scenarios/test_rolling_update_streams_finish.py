@@ -42,7 +42,7 @@ def test_rolling_update_streams_finish(make_pool: MakePool, record: Record) -> N
     assert len(new) == _REPLICAS
     assert not new & old
     for load, account in zip((triton, openai), accounts, strict=True):
-        record.proved(f"{load.client}: {account.in_words()}")
+        record.answered(account, load.client)
         assert account.problems == []
         assert account.errors == {}
         assert any(each.due > began_wall(began, rolled_s) for each in account.timings)

@@ -31,7 +31,7 @@ def test_triton_crash(make_pool: MakePool, record: Record) -> None:
             account = traffic.wait(150)
         pool.wait(lambda: len(pool.ready_pods()) == 1, "ready again", 60)
         [after] = pool.pods()
-    record.proved(f"{_NUM} requests at once, {_IN_FLIGHT} in the engine: {account.in_words()}")
+    record.answered(account, f"{_NUM} requests at once, {_IN_FLIGHT} in the engine")
     assert restarts(after) == {"triton": 1}
     assert account.problems == []
     assert 1 <= sum(account.errors.values()) <= _IN_FLIGHT

@@ -22,7 +22,7 @@ def test_uninstall_leaves_nothing(installed: SingleNode, make_pool: MakePool, re
         helm(installed, "uninstall", RELEASE, "-n", NAMESPACE, "--wait")
         with Traffic(installed, Load(target=pool.address())) as traffic:
             account = traffic.run_for(5.0)
-        record.proved(f"without the release: {account.in_words()}")
+        record.answered(account, "without the release")
         pool.kubectl("delete", "llmsp", "--all")
         installed.kubectl("delete", "crd", KIND)
         pool.wait(lambda: not pool.pods(), "without pods", 120)

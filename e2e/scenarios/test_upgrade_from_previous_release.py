@@ -71,7 +71,7 @@ def test_upgrade_from_previous_release(previous: Pool, record: Record) -> None:
         time.sleep(3.0)
         accounts = [clients.end() for clients in (grpc_clients, http_clients)]
     for load, account in zip((grpc, http), accounts, strict=True):
-        record.proved(f"{load.client}: {account.in_words()}")
+        record.answered(account, load.client)
         assert account.problems == []
         assert account.errors == {}
         assert account.num_complete > 20

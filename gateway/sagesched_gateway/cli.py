@@ -105,6 +105,19 @@ def _repository(options: argparse.Namespace) -> int:
     return 0
 
 
+def _digest(options: argparse.Namespace) -> int:
+    from sagesched_gateway.pod.folder_digest import DigestError, check_folder, folder_digest
+
+    try:
+        if options.expect is None:
+            print(folder_digest(options.folder))
+        else:
+            check_folder(options.folder, options.expect)
+    except (DigestError, OSError) as error:
+        return _complain(str(error), 1)
+    return 0
+
+
 def _complain(message: str, code: int) -> int:
     for line in message.splitlines():
         print(f"sagesched-gateway: {line}", file=sys.stderr)
@@ -177,6 +190,11 @@ def _add_pod_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     repository.add_argument("--source", type=Path, required=True, metavar="FOLDER", help="the model's files")
     repository.add_argument("--target", type=Path, required=True, metavar="FOLDER", help="is emptied first")
     repository.add_argument("--kv-policy", choices=KV_POLICIES, required=True)
+    meaning = "the digest of a folder's files, as a pool's `digest` fields want it"
+    digest = commands.add_parser("digest", help=meaning, description=meaning)
+    digest.set_defaults(command=_digest)
+    digest.add_argument("folder", type=Path, metavar="FOLDER", help="the model's or predictor's files")
+    digest.add_argument("--expect", metavar="DIGEST", help="print nothing, and fail where it is another one")
 
 
 if __name__ == "__main__":

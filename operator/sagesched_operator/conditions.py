@@ -32,11 +32,13 @@ REASONS = {
     "WaitingForNode": "No node can take a pod: no free GPU, memory or matching label.",
     "ImagePullFailed": "An image cannot be pulled.",
     "ModelFetchFailed": "The init container that brings the model fails.",
+    "DigestMismatch": "The model, or the predictor, is not what its digest says.",
     "ContainerCrashing": "A container ends again and again.",
     "EngineNotReady": "Triton or its model does not get ready.",
     "RolloutTimedOut": "The Deployment made no progress for its deadline.",
     "SpecRejected": "The API server refuses an object made from the spec.",
     "FieldConflict": "Another manager owns a field, and keeps it.",
+    "FieldNotKept": "The API server, or a webhook, gives an object back otherwise than it was written.",
     "ObjectFailed": "An object that pods can do without, a scaler or a monitor, cannot be written for now.",
     "NotAllowed": "The operator was installed without permission for what the spec asks.",
     "KindMissing": "A kind that the spec asks for is not installed.",
@@ -61,6 +63,21 @@ REASONS = {
     "NotKnown": "No gateway has reported yet.",
 }
 """Reason → when it is given."""
+
+SCALING_REASONS = {
+    "Fixed": "Nobody scales: `spec.replicas` alone says how many.",
+    "Suspended": "`spec.suspend` is set.",
+    "ActuatorMissing": "The chosen actuator is not installed.",
+    "ActuatorFailing": "The chosen actuator is there and does not scale.",
+    "SignalUnknown": "The load is not known; the pods there are stay.",
+    "AtMaxReplicas": "More pods are wanted than `scaling.maxReplicas`.",
+    "PodsWarming": "Pods are on their way and credited with their share of the backlog.",
+    "WaitTooLong": "A request has waited longer than `scaling.maxWaitSeconds`: a pod more is wanted.",
+    "BacklogAboveTarget": "The predicted backlog wants more pods.",
+    "WithinTarget": "The pods there are do.",
+    "AtMinReplicas": "The pods there are do, and fewer are not allowed by `scaling.minReplicas`.",
+}
+"""Reason in `status.scaling` → when it is given."""
 
 
 @dataclass(frozen=True, slots=True)

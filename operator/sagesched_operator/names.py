@@ -16,8 +16,6 @@ SETTINGS_HASH = f"{GROUP}/settings-hash"
 SETTINGS_DIGEST = f"{GROUP}/settings-digest"
 """Annotation of a running pod: changing it hastens kubelet's sync of the mounted settings."""
 
-MODEL_DIGEST = f"{GROUP}/model-digest"
-PREDICTOR_DIGEST = f"{GROUP}/predictor-digest"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 COMPONENT = "serving.sagesched.io/component"
 

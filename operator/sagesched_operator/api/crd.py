@@ -87,6 +87,7 @@ def _columns() -> list[dict[str, Any]]:
         ("Age", "date", ".metadata.creationTimestamp", 0),
         ("Calibrated", "string", condition("PredictorCalibrated", "status"), 1),
         ("Saturated", "string", condition("BacklogSaturated", "status"), 1),
+        ("Scaling", "string", ".status.scaling.reason", 1),
         ("Revision", "string", ".status.revision", 1),
         ("Suspended", "boolean", ".spec.suspend", 1),
         ("Address", "string", ".status.address", 1),

@@ -22,6 +22,9 @@ NETWORK = "^[0-9a-fA-F.:]+/[0-9]{1,3}$"
 ENDPOINT = rf"^https?://[A-Za-z0-9.:\[\]_-]+:{_PORT}$"
 """Where something listens over gRPC."""
 
+STORE = rf"^https?://[A-Za-z0-9._-]+(:{_PORT})?$"
+"""A store of objects."""
+
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 DIGEST = r"^sha256:[a-f0-9]{64}$"
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sagesched_operator.api.fields import DIGEST, IMAGE, NAME, RELATIVE_PATH, Rule, prop
+from sagesched_operator.api.fields import DIGEST, IMAGE, NAME, RELATIVE_PATH, STORE, Rule, prop
+
+GCS_KEY = "gcloud-application-credentials.json"
+"""Key of a Secret under which a credentials file for `gs://` is looked for; KServe's name for it."""
 
 OCI_MOUNTS = ("Copy", "ImageVolume")
 
@@ -65,9 +68,18 @@ class UriSource:
         ),
     )
     secret_name: str | None = prop(
-        "Secret whose keys become environment variables of the fetching container: credentials.",
+        "Secret with credentials, for the fetching container alone. Its keys become environment variables "
+        "(`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, `HF_TOKEN`, `HOST-headers` with JSON); for "
+        f"`gs://` it holds a file under the key `{GCS_KEY}`. Without one the pods' own identity is used.",
         default=None,
         pattern=NAME,
+        max_length=253,
+    )
+    endpoint: str | None = prop(
+        "Another store than the public one, with `s3://` (MinIO, Ceph) or `hf://` (a mirror): "
+        "`https://minio.storage:9000`. Its port is opened to the pods.",
+        default=None,
+        pattern=STORE,
         max_length=253,
     )
     size_limit: str = prop(
@@ -75,6 +87,17 @@ class UriSource:
         default="200Gi",
         pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)$",
         max_length=16,
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.endpoint) || self.uri.startsWith('s3://') || self.uri.startsWith('hf://')",
+            "endpoint goes with s3:// and hf:// only: remove it",
+        ),
+        Rule(
+            "!has(self.endpoint) || self.endpoint.startsWith('https://') || !self.uri.startsWith('hf://')",
+            "the endpoint of hf:// must be https://, or a token would be readable on its way",
+        ),
     )
 
 
@@ -137,8 +160,8 @@ class ModelSpec:
         rules=_NO_CLIMBING,
     )
     digest: str | None = prop(
-        "SHA-256 of the model. An image is pulled by it; for other sources it marks the version: "
-        "another digest rolls the pods.",
+        "SHA-256 of the model. An image is pulled by it. Files of another source are checked against it "
+        "before Triton starts: it is what `sagesched-gateway digest FOLDER` prints.",
         default=None,
         pattern=DIGEST,
         max_length=71,

@@ -38,7 +38,8 @@ class ArtifactSpec:
 
     source: ArtifactSource = prop("Where it comes from.")
     digest: str | None = prop(
-        "SHA-256 of it. An image is pulled by it; for other sources another digest rolls the pods.",
+        "SHA-256 of it. An image is pulled by it; files of another source are checked against it, as the "
+        "model's are.",
         default=None,
         pattern=DIGEST,
         max_length=71,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from sagesched_gateway.settings.sections.engine import KV_POLICIES
 from sagesched_operator.api import kubernetes_parts as parts
-from sagesched_operator.api.fields import IMAGE, JsonObject, Rule, prop
+from sagesched_operator.api.fields import IMAGE, NAME, JsonObject, Rule, prop
 
 PROFILES = ("auto", "inflight-batcher", "llmapi", "vllm")
 
@@ -81,6 +81,32 @@ class ResourcesSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccountSpec:
+    """The pods' identity; they get no token of the API server by it."""
+
+    name: str | None = prop(
+        "A ServiceAccount that exists in the pool's namespace, in place of the pool's own, which has the "
+        "pool's name.",
+        default=None,
+        pattern=NAME,
+        max_length=253,
+    )
+    annotations: Mapping[str, str] = prop(
+        "Annotations of the pool's own: `eks.amazonaws.com/role-arn`, `iam.gke.io/gcp-service-account`.",
+        factory=dict,
+        max_properties=16,
+        items={"max_length": 1024},
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.name) || !has(self.annotations) || size(self.annotations) == 0",
+            "annotate that ServiceAccount yourself: annotations are for the pool's own, without name",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodTemplateSpec:
     """Fields added to the pods."""
 
@@ -133,6 +159,9 @@ class PodTemplateSpec:
         max_items=8,
         items={"max_length": 253},
         x_kubernetes_list_type="set",
+    )
+    service_account: ServiceAccountSpec = prop(
+        "Who the pods are to a cloud that has to let them at the model.", factory=ServiceAccountSpec
     )
     fs_group: int = prop("Group that owns volumes (fsGroup).", default=1000, minimum=1, maximum=2147483647)
     volumes: tuple[JsonObject, ...] = prop(

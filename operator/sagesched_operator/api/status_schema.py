@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagesched_operator.conditions import CONDITIONS, REASONS
+from sagesched_operator.conditions import CONDITIONS, REASONS, SCALING_REASONS
 
 
 def _text(description: str, most: int = 253) -> dict[str, Any]:
@@ -45,6 +45,11 @@ def status_schema() -> dict[str, Any]:
                     "mode": _text("Mode in effect.", 63),
                     "provider": _text("Execution provider in use; `mixed` while pods differ.", 63),
                     "history": _text("Size of the smallest history: 0, 1+, 100+, 1k+, 10k+, 100k+.", 16),
+                    "coverage": _text(
+                        "Share of recent answers inside their predicted 90 % interval, a range, of the pod "
+                        "with the smallest: 0.85-0.95 is as it should be.",
+                        16,
+                    ),
                 },
             },
             "scaling": {
@@ -52,7 +57,17 @@ def status_schema() -> dict[str, Any]:
                 "description": "Scaling.",
                 "properties": {
                     "desiredReplicas": _count("Pods wanted."),
-                    "reason": _text("Why so many: Fixed, Suspended, or the actuator's name.", 63),
+                    "reason": {
+                        "type": "string",
+                        "enum": list(SCALING_REASONS),
+                        "description": "Why so many.",
+                    },
+                    "message": _text("The same in words.", 1024),
+                    "backlog": _text(
+                        "Predicted backlog per pod against the target: BelowHalf, BelowTarget, AboveTarget, "
+                        "FarAbove (more than twice).",
+                        16,
+                    ),
                 },
             },
             "address": _text("Where clients find the pool, gRPC `host:port`.", 512),
@@ -62,6 +77,9 @@ def status_schema() -> dict[str, Any]:
                 "properties": {
                     "gatewayImage": _text("Image of the gateway.", 512),
                     "gracePeriodSeconds": _count("Grace period of the pods."),
+                    "inFlight": _count(
+                        "Requests let into an engine at once, as the gateways know it; the smallest."
+                    ),
                     "gpuSharing": _text("How the predictor gets at the GPU: Claim, Visible or None.", 16),
                 },
             },

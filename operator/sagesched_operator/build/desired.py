@@ -82,7 +82,7 @@ def build(
     # What came back is the newest again, so that the next change does not forget it first.
     number = newest if newest and numbers.get(revision) == newest else newest + 1
     objects = [
-        service_account(pool),
+        *service_account(pool),
         config_map(pool, settings),
         service(pool),
         disruption_budget(pool),

@@ -66,6 +66,7 @@ def gateway_container(pool: Pool, installation: Installation, sharing: str) -> d
         "lifecycle": {"preStop": {"exec": {"command": [*drain, "--timeout", str(hook_seconds(pool))]}}},
         "resources": gateway_resources(pool, sharing),
         "securityContext": restricted(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
     env = gateway_env(sharing)

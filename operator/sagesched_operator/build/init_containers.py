@@ -1,11 +1,15 @@
-"""Init containers: bring the model; lay out Triton's repository with the engine's configuration changed."""
+"""Init containers: bring the model, check it, lay out Triton's repository with the engine's configuration.
+
+What they say last becomes their termination message, and by that the pool's status.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sagesched_operator.api.model import OciSource, UriSource
+from sagesched_operator.api.model import OciSource
 from sagesched_operator.api.pool import Pool
+from sagesched_operator.build.fetching import fetch_container
 from sagesched_operator.build.images import gateway_image
 from sagesched_operator.build.paths import MODELS, SOURCE
 from sagesched_operator.build.security import restricted, triton_security
@@ -19,20 +23,34 @@ from sagesched_operator.build.volumes import (
     tmp_mount,
 )
 
-_MODEST = {"requests": {"cpu": "100m", "memory": "128Mi"}}
-"""Less than what the pod's containers take later, so that it costs nothing; a quota wants it told."""
+_MODEST = {"cpu": "100m", "memory": "128Mi"}
+"""Requested where Triton's own resources are not given."""
 
 
 def init_containers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
     """In the order in which they run."""
     model, artifact = pool.spec.model, pool.spec.predictor.artifact
-    containers = _bring(
-        "model", pool, model.source, model.digest, source_mount(pool, writable=True), installation
-    )
+    containers = _bring("model", pool, model.source, model.digest, source_mount(pool), installation)
     if artifact is not None:
-        mount = predictor_mount(artifact.source, writable=True)
+        mount = predictor_mount(artifact.source)
         containers += _bring("predictor", pool, artifact.source, artifact.digest, mount, installation)
-    return [*containers, _repository(pool, installation)]
+    containers.append(_repository(pool, installation))
+    resources = _resources(pool)
+    return [
+        {**container, "resources": resources, "terminationMessagePolicy": "FallbackToLogsOnError"}
+        for container in containers
+    ]
+
+
+def _resources(pool: Pool) -> dict[str, Any]:
+    """Triton's CPU and memory, which cost nothing more before Triton runs.
+
+    Quotas want every container's, and a pod is of the class Guaranteed only where all have limits.
+    """
+    given = pool.spec.resources
+    limits = {name: given.limits[name] for name in _MODEST if name in given.limits}
+    requests = {name: given.requests.get(name, limits.get(name, least)) for name, least in _MODEST.items()}
+    return {"requests": requests, **({"limits": limits} if limits else {})}
 
 
 def _bring(
@@ -43,27 +61,16 @@ def _bring(
     mount: dict[str, Any],
     installation: Installation,
 ) -> list[dict[str, Any]]:
+    """Up to two containers: one that fetches or copies, one that compares with the digest."""
+    writable = {**mount, "readOnly": False}
+    if source.oci is not None:  # pulled by its digest
+        return [_copy(what, pool, source.oci, digest, writable)] if source.oci.mount == "Copy" else []
+    containers = []
     if source.uri is not None:
-        return [_fetch(what, source.uri, mount, installation)]
-    if source.oci is not None and source.oci.mount == "Copy":
-        return [_copy(what, pool, source.oci, digest, mount)]
-    return []
-
-
-def _fetch(what: str, source: UriSource, mount: dict[str, Any], installation: Installation) -> dict[str, Any]:
-    container: dict[str, Any] = {
-        "name": f"fetch-{what}",
-        "image": installation.fetch_image,
-        "args": [source.uri, mount["mountPath"]],
-        # Libraries that fetch keep caches in the home folder.
-        "env": [{"name": "HOME", "value": "/tmp"}],
-        "resources": _MODEST,
-        "securityContext": restricted(),
-        "volumeMounts": [mount, tmp_mount("fetch")],
-    }
-    if source.secret_name is not None:
-        container["envFrom"] = [{"secretRef": {"name": source.secret_name}}]
-    return container
+        containers.append(fetch_container(what, source.uri, [writable, tmp_mount("fetch")], installation))
+    if digest is not None:
+        containers.append(_verify(what, pool, digest, mount, installation))
+    return containers
 
 
 def _copy(
@@ -73,8 +80,20 @@ def _copy(
         "name": f"copy-{what}",
         "image": pinned(source.image, digest),
         "command": ["sh", "-c", f'cp -R "$0/." {mount["mountPath"]}/', source.path],
-        "resources": _MODEST,
         "securityContext": triton_security(pool),
+        "volumeMounts": [mount],
+    }
+
+
+def _verify(
+    what: str, pool: Pool, digest: str, mount: dict[str, Any], installation: Installation
+) -> dict[str, Any]:
+    return {
+        "name": f"verify-{what}",
+        "image": gateway_image(pool, installation),
+        "command": ["sagesched-gateway", "digest"],
+        "args": [mount["mountPath"], "--expect", digest],
+        "securityContext": restricted(),
         "volumeMounts": [mount],
     }
 
@@ -87,7 +106,6 @@ def _repository(pool: Pool, installation: Installation) -> dict[str, Any]:
         "image": gateway_image(pool, installation),
         "command": ["sagesched-gateway", "repository"],
         "args": ["--source", source, "--target", MODELS, "--kv-policy", pool.spec.runtime.kv_policy],
-        "resources": _MODEST,
         "securityContext": restricted(),
         "volumeMounts": [source_mount(pool), models_mount(writable=True)],
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sagesched_operator.api.pool import Pool
+from sagesched_operator.build.fetching import egress_to
 from sagesched_operator.build.manifest import Manifest, manifest
 from sagesched_operator.build.paths import GRPC, HTTP, METRICS
 from sagesched_operator.build.surroundings import Installation
-from sagesched_operator.build.volumes import artifact_source, fetched
+from sagesched_operator.build.volumes import fetched
 from sagesched_operator.names import selector_of
 
 _NAMESPACE = "kubernetes.io/metadata.name"
@@ -53,8 +54,9 @@ def _watchers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
 
 def _egress(pool: Pool) -> list[dict[str, Any]]:
     names = {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]}
-    fetches = fetched(pool.spec.model.source) or fetched(artifact_source(pool))
-    rules = [names, {"ports": [_tcp(443)]}] if fetches else [names]
+    rules = [names]
+    for source in fetched(pool).values():
+        rules += [rule for rule in egress_to(source) if rule not in rules]
     traces = pool.spec.observability.traces
     if traces is not None:
         rules.append({"ports": [_tcp(int(traces.endpoint.rpartition(":")[2]))]})

@@ -9,6 +9,9 @@ MODELS = "/models"
 PREDICTOR = "/predictor"
 """A predictor of the user's own."""
 
+CREDENTIALS = "/credentials"
+"""Of the container that fetches, where the store wants a file."""
+
 HISTORY = "/history"
 """What the predictor has learned; outlives the gateway's container."""
 

@@ -11,12 +11,13 @@ from sagesched_operator.build.gateway_container import gateway_container
 from sagesched_operator.build.gpu import pod_claims
 from sagesched_operator.build.init_containers import init_containers
 from sagesched_operator.build.security import pod_security
+from sagesched_operator.build.service_account import service_account_name
 from sagesched_operator.build.settings import restart_hash
 from sagesched_operator.build.shutdown import grace_seconds
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.build.triton_container import triton_container
 from sagesched_operator.build.volumes import volumes
-from sagesched_operator.names import MODEL_DIGEST, PREDICTOR_DIGEST, SETTINGS_HASH, labels_of, selector_of
+from sagesched_operator.names import SETTINGS_HASH, labels_of, selector_of
 
 
 def pod_template(
@@ -32,16 +33,11 @@ def pod_template(
     """
     overlay = pool.spec.pod_template
     annotations = {**overlay.annotations, SETTINGS_HASH: restart_hash(settings)}
-    if pool.spec.model.digest is not None:
-        annotations[MODEL_DIGEST] = pool.spec.model.digest
-    artifact = pool.spec.predictor.artifact
-    if artifact is not None and artifact.digest is not None:
-        annotations[PREDICTOR_DIGEST] = artifact.digest
     sidecar = gateway_container(pool, installation, sharing)
     return {
         "metadata": {"labels": {**overlay.labels, **labels_of(pool)}, "annotations": annotations},
         "spec": {
-            "serviceAccountName": pool.name,
+            "serviceAccountName": service_account_name(pool),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": grace_seconds(pool),

@@ -134,7 +134,8 @@ def _predictor(pool: Pool) -> dict[str, object]:
             "size": predictor.history.size,
             "retentionDays": predictor.history.retention_days,
             "byTenant": predictor.history.by_tenant,
-            "snapshot": f"{HISTORY}/history",
+            # Pools may share a claim.
+            "snapshot": f"{HISTORY}/{pool.name}",
         }
     if predictor.artifact is not None:
         wanted["encoder"] = PREDICTOR

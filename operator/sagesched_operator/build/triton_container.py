@@ -58,6 +58,7 @@ def triton_container(pool: Pool, sharing: str) -> dict[str, Any]:
         },
         "resources": triton_resources(pool, sharing),
         "securityContext": triton_security(pool),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             source_mount(pool),
             models_mount(),

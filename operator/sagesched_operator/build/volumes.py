@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagesched_operator.api.model import ModelSource
+from sagesched_operator.api.model import ModelSource, UriSource
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.api.predictor import ArtifactSource
+from sagesched_operator.build.fetching import credentials_volumes
 from sagesched_operator.build.paths import CERTIFICATES, HISTORY, MODELS, PREDICTOR, RUN, SETTINGS, SOURCE
 from sagesched_operator.names import settings_name
 
@@ -33,6 +34,7 @@ def volumes(pool: Pool) -> list[dict[str, Any]]:
         {"name": _RUN, "emptyDir": {"sizeLimit": "1Mi"}},
         *({"name": f"{_TMP}-{owner}", "emptyDir": {}} for owner in _tmp_owners(pool)),
         *_predictor(pool),
+        *(volume for what, source in fetched(pool).items() for volume in credentials_volumes(what, source)),
         {"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": pool.spec.resources.shared_memory}},
         *[dict(volume) for volume in pool.spec.pod_template.volumes],
     ]
@@ -46,20 +48,18 @@ def _certificates(pool: Pool) -> list[dict[str, Any]]:
     return [{"name": _CERTIFICATES, "secret": {"secretName": tls.secret_name, "defaultMode": 0o440}}]
 
 
-def artifact_source(pool: Pool) -> ArtifactSource | None:
-    """Where the user's own predictor comes from; None where there is none."""
+def fetched(pool: Pool) -> dict[str, UriSource]:
+    """What comes over the net when a pod starts: `model`, `predictor` or both, and from where."""
     artifact = pool.spec.predictor.artifact
-    return None if artifact is None else artifact.source
-
-
-def fetched(source: Source | None) -> bool:
-    """Whether it comes over the net when a pod starts."""
-    return source is not None and source.uri is not None
+    sources = {
+        "model": pool.spec.model.source.uri,
+        "predictor": None if artifact is None else artifact.source.uri,
+    }
+    return {what: source for what, source in sources.items() if source is not None}
 
 
 def _tmp_owners(pool: Pool) -> list[str]:
-    fetches = fetched(pool.spec.model.source) or fetched(artifact_source(pool))
-    return ["gateway", "triton", *(["fetch"] if fetches else [])]
+    return ["gateway", "triton", *(["fetch"] if fetched(pool) else [])]
 
 
 def _volume_of(source: Source, digest: str | None) -> dict[str, Any]:
@@ -101,15 +101,15 @@ def pinned(image: str, digest: str | None) -> str:
     return image if digest is None else f"{image.partition('@')[0]}@{digest}"
 
 
-def source_mount(pool: Pool, *, writable: bool = False) -> dict[str, Any]:
+def source_mount(pool: Pool) -> dict[str, Any]:
     """The model's files; the folder inside a volume or an image volume that the user named."""
-    mount = {"name": _SOURCE, "mountPath": SOURCE, "readOnly": not writable}
+    mount = {"name": _SOURCE, "mountPath": SOURCE, "readOnly": True}
     return mount | _sub_path(pool.spec.model.source)
 
 
-def predictor_mount(source: Source, *, writable: bool = False) -> dict[str, Any]:
+def predictor_mount(source: Source) -> dict[str, Any]:
     """The user's own predictor."""
-    return {"name": _PREDICTOR, "mountPath": PREDICTOR, "readOnly": not writable} | _sub_path(source)
+    return {"name": _PREDICTOR, "mountPath": PREDICTOR, "readOnly": True} | _sub_path(source)
 
 
 def history_mount() -> dict[str, Any]:

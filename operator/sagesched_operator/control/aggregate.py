@@ -21,6 +21,7 @@ from sagesched_operator.cluster.cache import Cache, PoolKey
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import FRESH_S, Report, Reports, summarize
+from sagesched_operator.control.scaling_status import load_steps
 from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
 from sagesched_operator.control.store import PoolStore
 
@@ -28,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 PERIOD_S = 5.0
 _AT_ONCE = 64
+_POOLS_AT_ONCE = 50
 _TIMEOUT_S = 3.0
 _MOST_BYTES = 1 << 20
 
@@ -77,8 +79,7 @@ class Aggregator:
         Raises:
             SignalUnknownError: it cannot be told.
         """
-        now = asyncio.get_running_loop().time()
-        return signal_of(self._scaling(key), self._pods_of(key), self._reports, now)
+        return self._signal(key, self._pods_of(key))
 
     def signals(self) -> Iterator[tuple[PoolKey, Signal]]:
         """Of all pools that have one."""
@@ -114,7 +115,9 @@ class Aggregator:
             for uid, report in self._reports.items()
             if uid in there and now - report.read_at <= FRESH_S
         }
-        for key, pods in by_pool.items():
+        for number, (key, pods) in enumerate(by_pool.items()):
+            if number % _POOLS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # probes and scalers wait meanwhile
             said = self._in_words(key, pods)
             if self._said.get(key) != said:
                 self._said[key] = said
@@ -141,6 +144,9 @@ class Aggregator:
     def _pods_of(self, key: PoolKey) -> list[PodView]:
         return [view(seen.body) for seen in self._pods.of(key)]
 
+    def _signal(self, key: PoolKey, pods: list[PodView]) -> Signal:
+        return signal_of(self._scaling(key), pods, self._reports, asyncio.get_running_loop().time())
+
     def _scaling(self, key: PoolKey) -> ScalingSpec:
         """A pool's targets, read once per version of it."""
         known = self._pools.get(key)
@@ -158,9 +164,7 @@ class Aggregator:
     def _in_words(self, key: PoolKey, pods: list[PodView]) -> Hashable:
         load: Hashable
         try:
-            target_s = self._scaling(key).target_backlog_seconds
-            backlog_s = self.signal(key).backlog_per_pod_s
-            load = (backlog_s > target_s, backlog_s > target_s / 2)
+            load = load_steps(self._signal(key, pods), self._scaling(key).target_backlog_seconds)
         except SignalUnknownError as error:
             load = str(error)
         return summarize(pods, self._reports), load

@@ -18,20 +18,22 @@ from sagesched_operator.cluster.compare import first_difference
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import (
     CHILDREN,
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     HPA,
     OPTIONAL_CHILDREN,
     POD,
+    SERVICE_ACCOUNT,
     Kind,
 )
 from sagesched_operator.control.children import Children
-from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.fights import NOT_KEPT_PAUSE_S, Fights
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.victims import deletion_costs
-from sagesched_operator.names import APPLIED_HASH, DELETION_COST, SETTINGS_DIGEST
+from sagesched_operator.names import APPLIED_HASH, DELETION_COST, POOL_LABEL, SETTINGS_DIGEST
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ _DISPENSABLE = frozenset({*OPTIONAL_CHILDREN, HPA})
 """Pods serve without them: one that cannot be written for now stands in no other's way."""
 
 _DISPENSABLE_AGAIN_S = 30.0
+
+_TAKEN_OVER = frozenset({CONFIG_MAP, SERVICE_ACCOUNT})
+"""An apply without force takes somebody else's over where no field conflicts, and they have few fields."""
 
 
 @dataclass(slots=True)
@@ -124,7 +129,10 @@ class Applier:
     async def _bring_about(self, pool: Pool, wanted: Manifest, live: Seen | None, outcome: Outcome) -> None:
         kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
         if live is None:
-            await self._write(kind, wanted, outcome, force=False)
+            if kind in _TAKEN_OVER and await self._is_somebody_elses(kind, wanted):
+                self._note_conflict(kind, name, "it was there before the pool", outcome)
+            else:
+                await self._write(kind, wanted, outcome, force=False)
             return
         body = live.body
         owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
@@ -139,11 +147,14 @@ class Applier:
         difference = first_difference(wanted, body)
         if not difference:
             return
-        is_drift = wanted["metadata"]["annotations"][APPLIED_HASH] == body["metadata"].get(
-            "annotations", {}
-        ).get(APPLIED_HASH)
+        wanted_hash = wanted["metadata"]["annotations"][APPLIED_HASH]
+        is_drift = wanted_hash == body["metadata"].get("annotations", {}).get(APPLIED_HASH)
         now = asyncio.get_running_loop().time()
         child = (kind.name, live.namespace, live.name)
+        not_kept_s = self._fights.not_kept_pause_s(child, wanted_hash, difference, now)
+        if not_kept_s:
+            self._note_not_kept(kind, name, difference, not_kept_s, outcome)
+            return
         pause_s = self._fights.pause_s(child, now) if is_drift else 0.0
         if pause_s:
             outcome.again(pause_s)
@@ -159,20 +170,41 @@ class Applier:
         await self._write(kind, wanted, outcome, force=True)
 
     async def _write(self, kind: Kind, wanted: Manifest, outcome: Outcome, *, force: bool) -> None:
-        name = wanted["metadata"]["name"]
+        metadata = wanted["metadata"]
+        name = metadata["name"]
         try:
             body = await self._api.apply(kind, wanted, force=force)
         except ApiError as error:
             # Without force: something of that name is there and is somebody else's.
             if error.code == 409 and not force:
-                outcome.troubles.append(
-                    ("FieldConflict", f"{kind.name} {name} exists and is not ours: {error}")
-                )
-                outcome.again(60.0)
+                self._note_conflict(kind, name, str(error), outcome)
                 return
             raise
         outcome.num_writes += 1
         self._children.cache(kind.name).put(body, is_ours=True)
+        difference, now = first_difference(wanted, body), asyncio.get_running_loop().time()
+        child = (kind.name, metadata["namespace"], name)
+        self._fights.wrote(child, metadata["annotations"][APPLIED_HASH], difference, now)
+        if difference:
+            self._note_not_kept(kind, name, difference, NOT_KEPT_PAUSE_S, outcome)
+
+    def _note_not_kept(
+        self, kind: Kind, name: str, difference: str, again_s: float, outcome: Outcome
+    ) -> None:
+        why = "a feature of the cluster that is off, a definition of another release, or an admission webhook"
+        outcome.troubles.append(
+            ("FieldNotKept", f"{kind.name} {name}: the API server does not keep {difference}: {why}")
+        )
+        outcome.again(again_s)
+
+    async def _is_somebody_elses(self, kind: Kind, wanted: Manifest) -> bool:
+        metadata = wanted["metadata"]
+        live = await self._api.find(kind, metadata["namespace"], metadata["name"])
+        return live is not None and POOL_LABEL not in live["metadata"].get("labels", {})
+
+    def _note_conflict(self, kind: Kind, name: str, why: str, outcome: Outcome) -> None:
+        outcome.troubles.append(("FieldConflict", f"{kind.name} {name} exists and is not ours: {why}"))
+        outcome.again(60.0)
 
     async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome) -> None:
         key = (pool.namespace, pool.name)
@@ -180,6 +212,8 @@ class Applier:
         kept = self._kept_revisions(pool, key)
         for kind, seen in self._children.of(key):
             if (kind.name, seen.name) in wanted or (kind is CONTROLLER_REVISION and seen.name in kept):
+                continue
+            if kind is SERVICE_ACCOUNT:  # not ours to delete by the chart's roles; it goes with the pool
                 continue
             body = seen.body
             owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}

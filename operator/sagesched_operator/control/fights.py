@@ -1,4 +1,4 @@
-"""`Fights`: notices when somebody keeps changing what we keep putting right."""
+"""`Fights`: notices when somebody keeps changing what we keep putting right, at once or later."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 _WITHIN_S = 600.0
 _MANY = 5
 _PAUSE_S = 60.0
+NOT_KEPT_PAUSE_S = 300.0
 
 ChildKey = tuple[str, str, str]
 """(kind, namespace, name)."""
@@ -17,6 +18,7 @@ class Fights:
 
     def __init__(self) -> None:
         self._repairs: dict[ChildKey, deque[float]] = defaultdict(deque)
+        self._not_kept: dict[ChildKey, tuple[str, str, float]] = {}
 
     def repaired(self, child: ChildKey, now: float) -> None:
         """A child was put right."""
@@ -33,3 +35,17 @@ class Fights:
             del self._repairs[child]
             return 0.0
         return max(repairs[-1] + _PAUSE_S - now, 0.0) if len(repairs) >= _MANY else 0.0
+
+    def wrote(self, child: ChildKey, wanted_hash: str, difference: str, now: float) -> None:
+        """A child was written; `difference`: what the server gave back otherwise; empty for none."""
+        if difference:
+            self._not_kept[child] = (wanted_hash, difference, now)
+        else:
+            self._not_kept.pop(child, None)
+
+    def not_kept_pause_s(self, child: ChildKey, wanted_hash: str, difference: str, now: float) -> float:
+        """How long not to write again what was not kept the last time; 0 for not at all."""
+        known = self._not_kept.get(child)
+        if known is None or known[:2] != (wanted_hash, difference):
+            return 0.0
+        return max(known[2] + NOT_KEPT_PAUSE_S - now, 0.0)

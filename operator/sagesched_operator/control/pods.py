@@ -10,6 +10,8 @@ from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
 
 _PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
 _BRINGING = ("fetch-model", "copy-model", "fetch-predictor", "copy-predictor")
+_VERIFYING = ("verify-model", "verify-predictor")
+_MOST_SAID = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class PodView:
         name, uid: of its metadata.
         ip: empty until it has one.
         is_ready: all containers that have a readiness probe pass it.
-        is_ending: being deleted.
+        is_ending: being deleted, or over: evicted pods stay as objects.
         settings_digest: last given as annotation to hasten kubelet.
         deletion_cost: annotation; empty where there is none.
         reason, message: why it is not ready, in the words of conditions; empty where it is.
@@ -57,13 +59,13 @@ def view(body: Mapping[str, Any]) -> PodView:
     annotations = metadata.get("annotations", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     is_ready = conditions.get("Ready", {}).get("status") == "True"
-    reason, message = ("", "") if is_ready else _why(conditions, status)
+    reason, message = ("", "") if is_ready else _why(metadata["name"], conditions, status)
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         ip=status.get("podIP", ""),
         is_ready=is_ready,
-        is_ending="deletionTimestamp" in metadata,
+        is_ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
         settings_digest=annotations.get(SETTINGS_DIGEST, ""),
         deletion_cost=annotations.get(DELETION_COST, ""),
         reason=reason,
@@ -71,7 +73,9 @@ def view(body: Mapping[str, Any]) -> PodView:
     )
 
 
-def _why(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]) -> tuple[str, str]:
+def _why(
+    name: str, conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]
+) -> tuple[str, str]:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         told = scheduled.get("message", "")
@@ -81,6 +85,12 @@ def _why(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any])
         found = _trouble(container)
         if found:
             return found
+    if conditions.get("PodReadyToStartContainers", {}).get("status") == "False":
+        # A claim, Secret or ConfigMap that is not there is told nowhere but in the pod's events.
+        return (
+            "Starting",
+            f"volumes or network are not there yet; if so for long: kubectl describe pod {name}",
+        )
     return _step(status.get("initContainerStatuses", ()))
 
 
@@ -97,14 +107,23 @@ def _trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
     if not ended or not ended.get("exitCode") or container.get("ready"):
         return None
-    how = f"ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    how = f"container {name} ended with {ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    said = _last_line(ended.get("message", ""))
+    if name in _VERIFYING:
+        return "DigestMismatch", said or how
     if name in _BRINGING:
-        return "ModelFetchFailed", f"container {name} {how}: is it where the pool's source says?"
-    return "ContainerCrashing", f"container {name} {how}"
+        return "ModelFetchFailed", f"{how}: {said or 'is it where the source says?'}"
+    return "ContainerCrashing", f"{how}: {said}" if said else how
+
+
+def _last_line(text: str) -> str:
+    """Of a termination message: where programs say why they ended."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][-_MOST_SAID:] if lines else ""
 
 
 def _step(initializing: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     for container in initializing:
-        if container["name"] in _BRINGING and "running" in container.get("state", {}):
+        if container["name"] in (*_BRINGING, *_VERIFYING) and "running" in container.get("state", {}):
             return "Starting", f"bringing files ({container['name']})"
     return "Starting", "pods are starting"

@@ -17,14 +17,15 @@ from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL, SCALERS
-from sagesched_operator.control import status as statuses
 from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
-from sagesched_operator.control.pods import PodView, view
-from sagesched_operator.control.reports import Reports, summarize
-from sagesched_operator.control.signal import Signal, SignalUnknownError, signal_of
+from sagesched_operator.control.observed import observe
+from sagesched_operator.control.pods import view
+from sagesched_operator.control.reports import Reports
+from sagesched_operator.control.status import compute_status
 from sagesched_operator.control.store import KnownPool, PoolStore
+from sagesched_operator.control.verdicts import stalled_conditions
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,16 +109,17 @@ class Reconciler:
             for kind, asked_by in (desired.missing if desired else ())
         ]
         deployment = self._children.cache(DEPLOYMENT.name).find(key, pool.name)
-        observed = statuses.Observed(
+        observed = observe(
+            pool,
+            [view(seen.body) for seen in self._children.cache(POD.name).of(key)],
+            self._reports(),
+            asyncio.get_running_loop().time(),
             deployment=None if deployment is None else deployment.body,
-            pods=[view(seen.body) for seen in self._children.cache(POD.name).of(key)],
-            summary=summarize(pods, self._reports()),
-            signal=self._signal(pool, pods),
             scaler=self._scaler(key),
             stalled=stalled,
             troubles=troubles,
         )
-        wanted = statuses.compute(pool, desired, observed, self._installation, now=_now())
+        wanted = compute_status(pool, desired, observed, self._installation, now=_now())
         if await self._write_status(body, wanted):
             outcome.num_writes += 1
         self._settled[key] = known.uid
@@ -145,13 +147,6 @@ class Reconciler:
             return False
         self._pools.put(live)
         return True
-
-    def _signal(self, pool: Pool, pods: list[PodView]) -> Signal | str:
-        now = asyncio.get_running_loop().time()
-        try:
-            return signal_of(pool.spec.scaling, pods, self._reports(), now)
-        except SignalUnknownError as error:
-            return str(error)
 
     def _scaler(self, key: PoolKey) -> dict[str, Any] | None:
         found = (seen.body for kind in SCALERS for seen in self._children.cache(kind.name).of(key))
@@ -185,7 +180,7 @@ class Reconciler:
     async def _write_unreadable(self, body: dict[str, Any], problem: str) -> Outcome:
         """The resource fits the API server's schema but not this operator's: another release's CRD."""
         status = dict(body.get("status") or {})
-        conditions = statuses.stalled_conditions(status, body["metadata"]["generation"], problem, _now())
+        conditions = stalled_conditions(status, body["metadata"]["generation"], problem, _now())
         status |= {"observedGeneration": body["metadata"]["generation"], "conditions": conditions}
         outcome = Outcome()
         if await self._write_status(body, status):

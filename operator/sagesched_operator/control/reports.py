@@ -12,6 +12,7 @@ FRESH_S = 60.0
 """An older report says nothing any more."""
 
 _SIZES = ((100_000, "100k+"), (10_000, "10k+"), (1_000, "1k+"), (100, "100+"), (1, "1+"))
+_STEP = 0.02
 MIXED = "mixed"
 
 
@@ -40,6 +41,9 @@ class Summary:
         certificates: what is wrong with a gateway's certificates.
         predictor_mode, provider: as `policy`.
         history: bucket of the smallest history.
+        coverage: smallest share of recent answers inside their 90 % interval, in steps of 0.02; None while
+            no gateway can tell.
+        in_flight: smallest number of requests that a gateway lets into its engine at once; 0 where unknown.
         predictor_trouble: (reason, message) of the first predictor that is not as asked for.
         not_ready: why a gateway takes no requests.
     """
@@ -53,6 +57,8 @@ class Summary:
     predictor_mode: str = ""
     provider: str = ""
     history: str = ""
+    coverage: float | None = None
+    in_flight: int = 0
     predictor_trouble: tuple[str, str] = ("", "")
     not_ready: str = ""
 
@@ -72,6 +78,8 @@ def summarize(pods: Iterable[PodView], reports: Reports) -> Summary:
         predictor_mode=_common(status.predictor.mode for status in working),
         provider=_common(status.predictor.provider or "" for status in working),
         history=_bucket([status.predictor.history for status in working]),
+        coverage=_smallest_coverage(working),
+        in_flight=min((status.engine.slots for status in working if status.engine.slots), default=0),
         predictor_trouble=next(filter(None, map(_predictor_trouble, working)), ("", "")),
         not_ready=next((status.reason for status in statuses if not status.ready), ""),
     )
@@ -102,6 +110,11 @@ def _predictor_trouble(status: GatewayStatus) -> tuple[str, str] | None:
     if predictor.problem:
         return "PredictorIncomplete", predictor.problem
     return None
+
+
+def _smallest_coverage(working: Iterable[GatewayStatus]) -> float | None:
+    told = [status.predictor.coverage_90 for status in working if status.predictor.coverage_90 is not None]
+    return round(min(told) / _STEP) * _STEP if told else None
 
 
 def _bucket(sizes: Sequence[int]) -> str:

@@ -44,11 +44,15 @@ class Signal:
         wanted: pods, a fraction.
         backlog_s: predicted seconds waiting in the whole pool.
         backlog_per_pod_s: the same for each ready pod.
+        num_warming: pods that are not ready yet, credited with their share of the backlog.
+        waits_too_long: a request has waited longer than `scaling.maxWaitSeconds`.
     """
 
     wanted: float
     backlog_s: float
     backlog_per_pod_s: float
+    num_warming: int = 0
+    waits_too_long: bool = False
 
 
 def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, now: float) -> Signal:
@@ -85,10 +89,16 @@ def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, n
     worth = backlog_s / scaling.target_backlog_seconds
     extra = max(worth * len(ready) / (len(ready) + warming), min(worth, float(warming)))
     wanted = busy + extra
-    oldest_s = max(status.queue.oldest_wait_s for status in known)
-    if oldest_s > scaling.max_wait_seconds and not warming:
+    waits_too_long = max(status.queue.oldest_wait_s for status in known) > scaling.max_wait_seconds
+    if waits_too_long and not warming:
         wanted = max(wanted, len(ready) + 1.0, len(ready) * _TOLERANCE)
-    return Signal(wanted=wanted, backlog_s=backlog_s, backlog_per_pod_s=backlog_s / len(ready))
+    return Signal(
+        wanted=wanted,
+        backlog_s=backlog_s,
+        backlog_per_pod_s=backlog_s / len(ready),
+        num_warming=warming,
+        waits_too_long=waits_too_long,
+    )
 
 
 def _backlog_s(queue: QueueStatus, quantile: float) -> float:

@@ -19,6 +19,7 @@ from sagesched_operator.cli import _parser
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
 from dashboards import dashboards
+from readme import readme
 from render import manifests
 
 ROOT = Path(__file__).parents[3]
@@ -240,6 +241,13 @@ def test_cluster_wide_and_namespaced_rights_are_the_same(render: Render) -> None
 
     [everywhere] = rules((), "ClusterRole")
     assert rules(NAMESPACED, "Role") == [everywhere, everywhere]
+
+
+def test_the_readme_tells_every_value() -> None:
+    assert (CHART / "README.md").read_text() == readme(), "make manifests"
+    text = (CHART / "values.yaml").read_text()
+    keys = re.findall(r"^ *([A-Za-z]+): \S", text, re.MULTILINE)
+    assert len(re.findall(r"^\| `[A-Za-z.]+` \| `", readme(), re.MULTILINE)) == len(keys) > 40
 
 
 def test_dashboards_are_the_generated_ones() -> None:

@@ -203,19 +203,22 @@ class Space:
 
     def make_ready(self, pod: dict[str, Any], ip: str = "") -> None:
         """What kubelet would say of a pod that runs well."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        conditions = [
-            {"type": type_, "status": "True", "lastTransitionTime": now}
-            for type_ in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
-        ]
-        status: dict[str, Any] = {"phase": "Running", "conditions": conditions}
-        if ip:
-            status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
-        self.set_status("pod", pod["metadata"]["name"], status)
+        self.set_status("pod", pod["metadata"]["name"], ready_status(ip))
 
     def set_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
         patch = json.dumps({"status": status})
         self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def ready_status(ip: str = "") -> dict[str, Any]:
+    """Of a pod that runs well."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    conditions = [
+        {"type": type_, "status": "True", "lastTransitionTime": now}
+        for type_ in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+    ]
+    status: dict[str, Any] = {"phase": "Running", "conditions": conditions}
+    return status | ({"podIP": ip, "podIPs": [{"ip": ip}]} if ip else {})
 
 
 def words(conditions: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -26,11 +26,26 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         _source(uri={"uri": "https://a b"}),
         "must start with https://, s3://, gs:// or hf://",
     ),
+    "another store than that of the scheme": (
+        _source(uri={"uri": "gs://a/b", "endpoint": "https://minio:9000"}),
+        "endpoint goes with s3:// and hf:// only: remove it",
+    ),
+    "a token in the clear": (
+        _source(uri={"uri": "hf://a/b", "endpoint": "http://mirror"}),
+        "the endpoint of hf:// must be https://, or a token would be readable on its way",
+    ),
+    "annotations of somebody else's account": (
+        {"podTemplate": {"serviceAccount": {"name": "a", "annotations": {"b": "c"}}}},
+        "annotate that ServiceAccount yourself: annotations are for the pool's own, without name",
+    ),
     "climbing out of the volume": (
         {"model": {"source": {"pvc": {"path": "a/../../b"}}}},
         "must not contain '..': it is a path inside the model source",
     ),
-    "climbing repository": ({"model": {"repository": "../x"}}, "must not contain '..'"),
+    "climbing repository": (
+        {"model": {"repository": "../x"}},
+        "must not contain '..': it is a path inside the model source",
+    ),
     "absolute tokenizer": (
         {"model": {"tokenizer": "/etc/passwd"}},
         "spec.model.tokenizer in body should match",
@@ -49,11 +64,13 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "vllm that reserves ahead": (
         {"runtime": {"profile": "vllm", "kvPolicy": "GuaranteedNoEvict"}},
-        "kvPolicy GuaranteedNoEvict does not exist in vLLM",
+        "kvPolicy GuaranteedNoEvict does not exist in vLLM: remove it, or choose another profile",
     ),
     "an option that is the operator's": (
         {"runtime": {"args": ["--allow-http=false"]}},
-        "these options are the operator's: model-repository, model-store, allow-http",
+        "these options are the operator's: model-repository, model-store, allow-http, allow-grpc, "
+        "allow-metrics, http-address, http-port, grpc-address, grpc-port, metrics-address, metrics-port, "
+        "exit-timeout-secs",
     ),
     "variable with value and source": (
         {
@@ -131,7 +148,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             "gateway": {"tls": {"secretName": "tls"}},
             "expose": {"inferencePool": {"endpointPicker": {"name": "epp"}}},
         },
-        "gateways of an InferencePool speak to pods without TLS: remove gateway.tls",
+        "gateways of an InferencePool speak to pods without TLS: remove gateway.tls and let the Gateway "
+        "serve TLS, or remove expose.inferencePool",
     ),
     "empty queue": (
         {"gateway": {"queue": {"requests": 0}}},

@@ -18,7 +18,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "sagesched_gateway" / "tls"))
 
 from authority import Authority, SecretMount
-from operator_process import until
+from operator_process import SYSTEM, OperatorProcess, until
 from pool_cases import SMALLEST, merged
 
 from sagesched_operator.control import external_scaler as wire
@@ -141,6 +141,31 @@ def test_the_external_scaler_tells_and_what_is_unknown_is_an_error(space, operat
             ask(operator, space, "GetMetrics", name="another")
         assert "there is no pool" in foreign.value.details()
         until(lambda: operator.metric("sagesched_pool_wanted_replicas") is not None)
+
+
+def test_a_replica_that_waits_answers_scalers_as_the_leader_does(space, operator, tmp_path):
+    """KEDA asks whichever replica the Service leads it to."""
+    kubeconfig = space.plane.kubeconfig_of(SYSTEM, "sagesched-operator")
+    waiting = OperatorProcess(kubeconfig, tmp_path / "waiting.log")
+    try:
+        waiting.wait_ready()
+        with pytest.raises(grpc.RpcError) as unknown:
+            ask(waiting, space, "GetMetrics")
+        assert unknown.value.code() is grpc.StatusCode.UNAVAILABLE
+        space.apply(SCALED)
+        pod = until(space.pods)[0]
+        until(lambda: _details(waiting, space) == "no pod is ready")
+        with pytest.raises(grpc.RpcError) as unknown:
+            ask(waiting, space, "IsActive")
+        assert unknown.value.code() is grpc.StatusCode.UNAVAILABLE
+        with gateway(tmp_path / "a", settings_in(space), "127.0.7.4"):
+            space.make_ready(pod, "127.0.7.4")
+            until(lambda: _details(waiting, space) == "")
+            answers = [ask(one, space, "GetMetrics").metricValues[0] for one in (waiting, operator)]
+            assert [answer.metricValue for answer in answers] == [0, 0]
+        assert waiting.metric("sagesched_operator_leader") == 0
+    finally:
+        waiting.stop()
 
 
 def test_shrinking_takes_the_pod_with_the_least_work(space, operator, tmp_path):

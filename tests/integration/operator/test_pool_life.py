@@ -59,6 +59,21 @@ def test_status_names_what_the_pods_wait_for(space):
     assert "no node can take a pod" in ready["message"]
 
 
+def test_a_model_that_is_not_what_its_digest_says_is_told(space):
+    digest = "sha256:" + "0" * 64
+    space.apply(merged(SMALLEST, {"model": {"digest": digest}}))
+    settled(space)
+    (pod,) = space.pods()
+    verify = next(one for one in pod["spec"]["initContainers"] if one["name"] == "verify-model")
+    assert verify["args"] == ["/source", "--expect", digest]
+    assert verify["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    said = "sagesched-gateway: /source: its files have the digest sha256:1, not sha256:0"
+    space.set_status("pod", pod["metadata"]["name"], _failing_at_first(verify, said))
+    told = until(lambda: (c := space.condition("ModelReady")).get("reason") == "DigestMismatch" and c)
+    assert (told["status"], told["message"]) == ("False", said)
+    assert space.condition("Degraded")["reason"] == "DigestMismatch"
+
+
 def test_it_is_ready_when_the_pods_are(space):
     space.apply(merged(SMALLEST, {"replicas": 2}))
     settled(space, replicas=2)
@@ -165,6 +180,37 @@ def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
     assert "Service llama exists and is not ours" in degraded["message"]
     assert space.get("service", "llama")["spec"]["ports"][0]["port"] == 80
     assert space.find("deployment", "llama")  # the rest is made
+
+
+@pytest.mark.parametrize(("kind", "name"), [("configmap", "llama-gateway"), ("serviceaccount", "llama")])
+def test_what_has_few_fields_is_not_taken_over_either(space, kind, name):
+    space.kubectl("create", kind, name)
+    space.apply(SMALLEST)
+    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
+    assert f"{name} exists and is not ours: it was there before the pool" in degraded["message"]
+    assert space.find("deployment", "llama")
+    space.kubectl("delete", "llmsp", "llama")
+    until(lambda: not space.find("deployment", "llama"))
+    assert "ownerReferences" not in space.get(kind, name)["metadata"]
+
+
+def test_pods_take_an_account_that_exists(space):
+    space.kubectl("create", "serviceaccount", "llama")
+    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "llama"}}}))
+    settled(space)
+    assert space.condition("Degraded")["status"] == "False"
+    assert space.pods()[0]["spec"]["serviceAccountName"] == "llama"
+    assert "ownerReferences" not in space.get("serviceaccount", "llama")["metadata"]
+
+
+def test_an_account_of_its_own_is_left_when_another_takes_its_place(space):
+    space.apply(SMALLEST)
+    settled(space)
+    space.kubectl("create", "serviceaccount", "other")
+    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "other"}}}))
+    until(lambda: "other" in [pod["spec"]["serviceAccountName"] for pod in space.pods()])
+    assert space.condition("Degraded")["status"] == "False"
+    assert space.find("serviceaccount", "llama")
 
 
 def test_a_fight_is_noticed_and_paused(space):
@@ -299,6 +345,16 @@ def test_a_kind_that_is_not_installed_is_told(space):
         == "keda.sh/v1alpha1/ScaledObject is not installed; scaling.actuator: KEDA asks for it"
     )
     assert space.condition("ScalingActive")["reason"] == "ActuatorMissing"
+
+
+def _failing_at_first(container, said):
+    """What kubelet tells of a pod whose init container ends with an error."""
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
+    one = {key: container[key] for key in ("name", "image")}
+    one |= {"imageID": "", "ready": False, "restartCount": 2, "state": waiting, "lastState": ended}
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    return {"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [one]}
 
 
 def _image(space):

@@ -21,8 +21,12 @@ Words.
 # only a comment
 ```
 ### Below
+```bash
+$ three
+what it prints
 ```
-three
+```json
+{"not": "a command"}
 ```
 ## Second
 ```
@@ -38,7 +42,8 @@ def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_comments_go_and_continued_lines_are_one() -> None:
-    assert documented.commands_under("guide.md", "## First") == ["one --flag", "two    --more", "three"]
+    assert documented.commands_under("guide.md", "## First") == ["one --flag", "two    --more"]
+    assert documented.commands_under("guide.md", "### Below") == ["three"]
     assert documented.commands_under("guide.md", "## Second") == ["four"]
 
 

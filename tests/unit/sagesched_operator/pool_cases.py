@@ -28,6 +28,20 @@ FIELDS: dict[str, dict[str, Any]] = {
         }
     },
     "model-source-uri": {"model": {"source": {"pvc": None, "uri": _URI}}},
+    "model-source-uri-endpoint": {
+        "model": {
+            "source": {"pvc": None, "uri": _URI | {"endpoint": "http://minio.storage:9000"}},
+            "digest": _DIGEST,
+        }
+    },
+    "model-source-uri-gs": {
+        "model": {"source": {"pvc": None, "uri": {"uri": "gs://models/llama", "secretName": "gcs-key"}}}
+    },
+    "model-source-uri-identity": {
+        "model": {"source": {"pvc": None, "uri": {"uri": "gs://models/llama"}}},
+        "podTemplate": {"serviceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "llama@p"}}},
+    },
+    "pod-template-service-account-name": {"podTemplate": {"serviceAccount": {"name": "models-reader"}}},
     "model-source-host-path": {"model": {"source": {"pvc": None, "hostPath": {"path": "/data/llama"}}}},
     "model-repository": {"model": {"repository": "triton"}},
     "model-tokenizer": {"model": {"tokenizer": "tokenizer"}},
@@ -129,12 +143,18 @@ FIELDS: dict[str, dict[str, Any]] = {
         }
     },
     "predictor-artifact-uri": {
-        "predictor": {"mode": "Artifact", "artifact": {"source": {"uri": _URI}}},
+        "predictor": {
+            "mode": "Artifact",
+            "artifact": {"source": {"uri": _URI | {"endpoint": "https://ceph.storage"}}},
+        },
     },
     "predictor-artifact-pvc": {
         "predictor": {
             "mode": "Artifact",
-            "artifact": {"source": {"pvc": {"claimName": "predictors", "path": "llama"}}},
+            "artifact": {
+                "source": {"pvc": {"claimName": "predictors", "path": "llama"}},
+                "digest": _DIGEST,
+            },
         }
     },
     "predictor-calibration": {"predictor": {"calibration": {"tolerance": 0.1, "window": 1000}}},

@@ -122,14 +122,32 @@ def test_pods_tell_why_they_are_not_ready():
     assert view(a_body(containerStatuses=[pulling])).reason == "ImagePullFailed"
     ended = {"name": "fetch-model", "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
     assert view(a_body(initContainerStatuses=[ended])).reason == "ModelFetchFailed"
+    said = {"exitCode": 1, "reason": "Error", "message": "Traceback ...\nClientError: (403) Forbidden\n\n"}
+    refused = view(a_body(initContainerStatuses=[{"name": "fetch-model", "state": {"terminated": said}}]))
+    assert refused.message == (
+        "container fetch-model ended with Error, exit code 1: ClientError: (403) Forbidden"
+    )
+    other = {"exitCode": 1, "message": "sagesched-gateway: /source: its files have the digest sha256:b"}
+    altered = view(
+        a_body(initContainerStatuses=[{"name": "verify-model", "lastState": {"terminated": other}}])
+    )
+    assert (altered.reason, altered.message) == ("DigestMismatch", other["message"])
     killed = {"name": "triton", "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
     assert (
         view(a_body(containerStatuses=[killed])).message
         == "container triton ended with OOMKilled, exit code 137"
     )
+    mounting = [{"type": "PodReadyToStartContainers", "status": "False"}]
+    assert "kubectl describe pod a" in view(a_body(conditions=mounting)).message
     bringing = {"name": "copy-model", "state": {"running": {}}}
     assert "bringing files (copy-model)" in view(a_body(initContainerStatuses=[bringing])).message
     assert view(a_body(conditions=[{"type": "Ready", "status": "True"}])).reason == ""
+
+
+def test_an_evicted_pod_is_over():
+    killed = {"name": "triton", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    assert view(a_body(phase="Failed", reason="Evicted", containerStatuses=[killed])).is_ending
+    assert not view(a_body(phase="Running", containerStatuses=[killed])).is_ending
 
 
 def test_the_pods_with_the_least_work_go_and_marks_of_before_are_taken_away():
@@ -152,3 +170,14 @@ def test_repairs_pause_after_five_and_begin_again_later():
     assert fights.pause_s(child, 5) == 59
     assert fights.pause_s(child, 64) == 0
     assert fights.pause_s(child, 1000) == 0
+
+
+def test_what_is_not_kept_is_not_written_again_until_it_is_another():
+    fights, child = Fights(), ("Deployment", "n", "x")
+    fights.wrote(child, "h", "spec.a", 0.0)
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 200.0
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 400.0) == 0.0
+    assert fights.not_kept_pause_s(child, "h", "spec.b", 100.0) == 0.0  # somebody changed another field
+    assert fights.not_kept_pause_s(child, "other", "spec.a", 100.0) == 0.0
+    fights.wrote(child, "h", "", 1.0)
+    assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 0.0

@@ -17,9 +17,10 @@ from sagesched_operator.build.desired import build
 from sagesched_operator.build.settings import settings_digest
 from sagesched_operator.build.surroundings import Capabilities, Installation
 from sagesched_operator.control.events import notable
+from sagesched_operator.control.observed import Observed
 from sagesched_operator.control.reports import summarize
 from sagesched_operator.control.signal import Signal
-from sagesched_operator.control.status import Observed, compute
+from sagesched_operator.control.status import compute_status
 
 READY = a_deployment(replicas=1, readyReplicas=1, updatedReplicas=1, availableReplicas=1)
 
@@ -27,7 +28,7 @@ READY = a_deployment(replicas=1, readyReplicas=1, updatedReplicas=1, availableRe
 def status_of(pool=None, *, now="2026-01-01T00:00:00Z", **observed):
     pool = pool or the_pool()
     desired = build(pool, Installation(), Capabilities())
-    return compute(pool, desired, Observed(**observed), Installation(), now=now)
+    return compute_status(pool, desired, Observed(**observed), Installation(), now=now)
 
 
 def conditions(status):
@@ -60,7 +61,9 @@ def test_all_is_well():
     }
     assert status["policyInEffect"] == "gittins-boost"
     assert status["settingsInEffect"] is True
-    assert status["predictor"]["history"] == "1k+"
+    assert status["predictor"] == {"mode": "HistoryOnly", "history": "1k+"}
+    assert status["effective"]["inFlight"] == 10
+    assert status["scaling"]["backlog"] == "BelowHalf"
 
 
 def test_settings_are_in_effect_once_every_ready_gateway_says_so():
@@ -75,6 +78,21 @@ def test_settings_are_in_effect_once_every_ready_gateway_says_so():
     assert in_effect(a=says) is False  # the other one has said nothing
     # Its file holds them, and they wait for a restart.
     assert in_effect(a=says, b=a_report(digest="old", file_digest=digest)) is False
+
+
+def test_coverage_is_told_in_ranges_of_the_pod_with_the_smallest():
+    def coverage(*shares, before=None):
+        pods = [a_pod(str(number)) for number in range(len(shares))]
+        said = [PredictorStatus(mode="Shipped", state="ready", coverage_90=share) for share in shares]
+        reports = {pod.uid: a_report(predictor=one) for pod, one in zip(pods, said, strict=True)}
+        pool = the_pool(status={"predictor": {"coverage": before}} if before else {})
+        return status_of(pool, pods=pods, summary=summarize(pods, reports))["predictor"].get("coverage")
+
+    assert coverage(None, None) is None
+    assert coverage(0.91, None) == "0.85-0.95"
+    assert coverage(0.91, 0.64) == "0.5-0.7"
+    assert coverage(0.843, before="0.85-0.95") == "0.85-0.95"  # not far enough beyond the edge
+    assert coverage(0.80, before="0.85-0.95") == "0.7-0.85"
 
 
 def test_an_actuator_that_does_not_scale_is_told_in_its_own_words():
@@ -149,6 +167,16 @@ def test_a_rollout_without_progress_and_pods_that_cannot_be_made():
     assert "exceeded quota" in degraded["message"]
 
 
+def test_how_a_pod_ends_is_no_trouble():
+    over = replace(
+        a_pod("old", is_ending=True, ready=False), reason="ContainerCrashing", message="exit code 137"
+    )
+    assert conditions(status_of(deployment=READY, pods=[a_pod(), over]))["Degraded"] == ("False", "NoProblem")
+    starting = a_deployment(replicas=1, updatedReplicas=1)
+    told = condition(status_of(deployment=starting, pods=[over, a_pod(ready=False)]), "ModelReady")
+    assert told["reason"] == "Starting"
+
+
 def test_certificates_that_a_gateway_refuses_are_told():
     pods = [a_pod()]
     summary = summarize(pods, {"a": a_report(certificates="tls.key: is not the key")})
@@ -179,6 +207,18 @@ def test_a_predictor_on_another_device_is_told():
     told = condition(status_of(deployment=READY, pods=pods, summary=summary), "PredictorCalibrated")
     assert (told["status"], told["reason"]) == ("False", "DeviceFallback")
     assert "no GPU here" in told["message"]
+
+
+def test_predictions_that_do_not_hold_are_told_in_the_gateways_words():
+    pods = [a_pod()]
+    why = "42 % of answers are inside their 80 % interval"
+    predictor = PredictorStatus(mode="Shipped", state="ready", calibrated=False, reason=why, coverage_90=0.42)
+    status = status_of(
+        deployment=READY, pods=pods, summary=summarize(pods, {"a": a_report(predictor=predictor)})
+    )
+    told = condition(status, "PredictorCalibrated")
+    assert (told["status"], told["reason"], told["message"]) == ("False", "PredictorOffTarget", why)
+    assert status["predictor"]["coverage"] == "0-0.5"
 
 
 def test_saturation_ends_only_below_half_of_the_target():
