@@ -28,8 +28,8 @@ class EngineCapacity:
         iteration_s: duration of one engine iteration under the current load, seconds, > 0.
         prefill_s_per_token: engine seconds per prompt token.
         kv_headroom_iterations: under `MAX_UTILIZATION`, iterations of growth of everything in flight that are
-            kept free when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily as the
-            engine.
+            kept free when a job starts; None chooses (`admission.HEADROOM_ITERATIONS`). 0 admits as greedily
+            as the engine.
         kv_caution_iterations: more of these, kept free while the engine pauses requests in spite of them; not
             for policies that pack as tightly as the engine.
         generation: number of engines seen; with another one what was learned of the last is forgotten.

@@ -63,4 +63,5 @@ def with_strangeness(
     middle = log_quantiles[:, MIDDLE : MIDDLE + 1]
     gaps = log_quantiles - middle
     away = SIDES * np.sqrt(gaps**2 + (NORMAL_QUANTILES * deviations) ** 2, dtype=np.float32)
-    return middle - deviations**2 / 2 + away
+    widened: FloatMatrix = middle - deviations**2 / 2 + away
+    return widened
