@@ -63,7 +63,7 @@ def _blocks(file: str) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _commands(block: list[str]) -> list[str]:
-    lines = "\n".join(block).replace("\\\n", " ").splitlines()
+    lines = "\n".join(block).replace("\\\n", " ").replace("|\n", "| ").splitlines()
     if any(line.startswith(_PROMPT) for line in lines):
         lines = [line.removeprefix(_PROMPT) for line in lines if line.startswith(_PROMPT)]
     bare = (re.sub(r"(^|\s+)#\s.*$", "", line).strip() for line in lines)
