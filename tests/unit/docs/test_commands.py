@@ -21,6 +21,9 @@ RUN_BY = {
     ("docs/guides/install.md", "## Upgrade"): "e2e/scenarios/test_upgrade_from_previous_release.py",
     ("docs/guides/install.md", "## Roll a pool back"): READER,
     ("docs/guides/install.md", "## Uninstall"): READER,
+    ("docs/guides/models.md", "## Is it the right one?"): (
+        "tests/unit/sagesched_gateway/pod/test_folder_digest.py"
+    ),
 }
 """(Page, heading) → the test in which the heading stands."""
 RUN_WHOLE = {
@@ -40,6 +43,7 @@ NOT_RUN = {
     ("docs/guides/images.md", "## Build and push"): "no docker, no registry; buildah builds the same files",
     ("docs/guides/images.md", "## What is in an image"): "no docker",
     ("docs/guides/kubernetes.md", "## The images"): "no docker, no kind",
+    ("docs/guides/models.md", "## From a private store, with a Secret"): "no store to fetch from",
     ("docs/guides/kubernetes.md", "## 3. Clients"): "an image of others; the bed's clients ask the same",
 }
 """(Page, heading) → why."""
