@@ -109,14 +109,14 @@ def main() -> None:
     print(f"\npredicted over true, model known by name, strangeness 0 and {STRANGENESS}, mean over models")
     for kind, is_unfamiliar in (("trained on", False), ("Alpaca, ShareGPT", True)):
         for size, is_long in ((f"under {LONG} tokens", False), (f"{LONG} tokens and more", True)):
-            cells = []
+            columns = []
             for strangeness in (0.0, STRANGENESS):
                 ratios = []
                 for model, one in asked.items():
                     chosen = (one.unfamiliar == is_unfamiliar) & ((one.prompt_tokens >= LONG) == is_long)
                     ratios.append(one.off_by(one.quantiles(f"castillo/{model}", strangeness), chosen))
-                cells.append("I*O {:.2f} O^2 {:.2f}".format(*np.mean(ratios, axis=0)))
-            print(f"  {kind:18s}{size:22s}" + "   ".join(cells), flush=True)
+                columns.append("I*O {:.2f} O^2 {:.2f}".format(*np.mean(ratios, axis=0)))
+            print(f"  {kind:18s}{size:22s}" + "   ".join(columns), flush=True)
 
 
 if __name__ == "__main__":
