@@ -21,7 +21,9 @@ RUN_BY = {
     ("docs/guides/install.md", "## Upgrade"): "e2e/scenarios/test_upgrade_from_previous_release.py",
     ("docs/guides/install.md", "## Roll a pool back"): READER,
     ("docs/guides/install.md", "## Uninstall"): READER,
-    ("docs/guides/models.md", "## Is it the right one?"): "tests/unit/docs/test_digest_commands.py",
+    ("docs/guides/models.md", "## Is it the right one?"): (
+        "tests/unit/sagesched_gateway/pod/test_folder_digest.py"
+    ),
 }
 """(Page, heading) → the test in which the heading stands."""
 RUN_WHOLE = {

@@ -1,6 +1,7 @@
 """The digest of a folder is what a line of shell gives, and what a pool says is held against it."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -24,16 +25,26 @@ def model(tmp_path):
     return folder
 
 
+ROOT = Path(__file__).parents[4]
+PAGE, HEADING = "docs/guides/models.md", "## Is it the right one?"
+
+
+def shell_lines(text):
+    start = text.index("cd FOLDER")
+    return text[start : text.index("| sha256sum", start) + len("| sha256sum")]
+
+
 def in_a_shell(folder):
-    """As the module's text tells users to."""
-    text = module.__doc__
-    command = text[text.index("cd FOLDER") : text.index("\n\nLeft out")].replace("FOLDER", str(folder))
+    """As the guide tells users to."""
+    text = (ROOT / PAGE).read_text().partition(HEADING)[2]
+    command = shell_lines(text).replace("FOLDER", str(folder))
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     return f"sha256:{done.stdout.split()[0]}"
 
 
 def test_it_is_what_the_shell_says(model):
     assert folder_digest(model) == in_a_shell(model)
+    assert "".join(shell_lines(module.__doc__).split()) in "".join((ROOT / PAGE).read_text().split())
 
 
 def test_what_comes_and_goes_with_the_way_does_not_count(model, tmp_path):
