@@ -1,12 +1,13 @@
-"""Each field of a pool against a real API server, set and taken back: nothing to put right, and no diff.
+"""Each field of a pool against a real API server: nothing to put right, no diff, and gone without a trace.
 
 What a builder leaves to the server's defaults, or writes in another way than the server gives it back, would
-be put right again and again.
+be put right again and again; what an apply does not take away is a difference to a pool that never had it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 
 from operator_process import USER, until
@@ -52,7 +53,7 @@ _ODD = {
         "disruption": {"minAvailable": 0},
         "security": {"clientNetworks": ["10.1.2.3/8"]},
     },
-    "a-name-as-long-as-names-may-be-" + "x" * 19: {"scaling": {"actuator": "HPA", "maxReplicas": 2}},
+    "a-name-as-long-as-names-may-be-" + "x" * 14: {"scaling": {"actuator": "HPA", "maxReplicas": 2}},
     "much-text": {
         "runtime": {"args": [f"--log-file={number}{'x' * 900}" for number in range(60)]},
         "podTemplate": {"annotations": {f"note-{number}": "x" * 4000 for number in range(30)}},
@@ -61,21 +62,32 @@ _ODD = {
 }
 CASES = {name: spec_of(name) for name in FIELDS if name not in _NOT_ALLOWED}
 CASES |= {name: merged(SMALLEST, change) for name, change in _ODD.items()}
+TWIN = "twin"
+_REMAINS = {"model-name", "scaling-hpa"}
+"""A name that cannot be changed back; the pods that a scaler asked for."""
+
+PREFIX = "case-"
+"""Of pools' names, which stand for nothing else in their children then."""
+
+_HASHES = re.compile(r'"serving\.sagesched\.io/(settings-hash|settings-digest|applied-hash)": "[^"]*"')
+"""Pools of different names have different ones."""
+
 REPAIRS = "sagesched_operator_drift_repairs_total"
 STILL_S = 4.0
+KINDS = "deployment,service,configmap,serviceaccount,pdb,networkpolicy,hpa"
 
 
-def test_every_field_is_written_once_and_taken_back(space, operator):
+def test_every_field_is_written_once_and_leaves_nothing_behind(space, operator):
     repaired = operator.metric(REPAIRS)
-    documents = _documents(space, CASES)
+    documents = _documents(space, {TWIN: SMALLEST, **CASES})
     space.kubectl("apply", "-f", "-", stdin=documents)
-    _settle(space, len(CASES))
+    _settle(space, len(CASES) + 1)
 
     assert operator.metric(REPAIRS) == repaired
     differing = space.plane.run("kubectl", "diff", "-f", "-", stdin=documents)
     assert (differing.returncode, differing.stdout) == (0, "")
     pools = space.get("llmsp")["items"]
-    told = {pool["metadata"]["name"]: _troubles(pool) for pool in pools}
+    told = {pool["metadata"]["name"].removeprefix(PREFIX): _troubles(pool) for pool in pools}
     assert {name: reasons for name, reasons in told.items() if reasons} == {
         name: [reason] for name, reason in _TROUBLES.items()
     }
@@ -85,12 +97,15 @@ def test_every_field_is_written_once_and_taken_back(space, operator):
         for name in CASES
     }
     space.kubectl("apply", "-f", "-", stdin=_documents(space, back))
-    _settle(space, len(CASES))
+    _settle(space, len(CASES) + 1)
     assert operator.metric(REPAIRS) == repaired
+    left = _children(space)
+    unlike = {name: _unlike(left[name], left[TWIN]) for name in CASES if name not in _REMAINS}
+    assert not {name: found for name, found in unlike.items() if found}
 
 
 def _documents(space, specs):
-    items = [a_pool(spec, name=name, namespace=space.name) for name, spec in specs.items()]
+    items = [a_pool(spec, name=f"{PREFIX}{name}", namespace=space.name) for name, spec in specs.items()]
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
@@ -127,3 +142,25 @@ def _troubles(pool):
         for one in conditions
         if one["type"] in ("Degraded", "Stalled") and one["status"] == "True"
     ]
+
+
+def _children(space):
+    """Pool → `Kind/name` → what counts of the child, its pool's name replaced."""
+    found = {}
+    for item in space.get(KINDS, "-l", "serving.sagesched.io/pool")["items"]:
+        metadata = item["metadata"]
+        pool = metadata["labels"]["serving.sagesched.io/pool"]
+        annotations = dict(metadata.get("annotations", {}))
+        annotations.pop("deployment.kubernetes.io/revision", None)
+        content = {key: item[key] for key in ("spec", "data") if key in item}
+        for key in ("clusterIP", "clusterIPs"):
+            content.get("spec", {}).pop(key, None)
+        text = _HASHES.sub("", json.dumps([metadata["labels"], annotations, content], sort_keys=True))
+        child = f"{item['kind']}/{metadata['name'].replace(pool, 'POOL')}"
+        found.setdefault(pool.removeprefix(PREFIX), {})[child] = text.replace(pool, "POOL")
+    return found
+
+
+def _unlike(one, other):
+    names = sorted(one.keys() | other.keys())
+    return [(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
