@@ -160,8 +160,9 @@ def test_a_replica_that_waits_answers_scalers_as_the_leader_does(space, operator
         assert unknown.value.code() is grpc.StatusCode.UNAVAILABLE
         with gateway(tmp_path / "a", settings_in(space), "127.0.7.4"):
             space.make_ready(pod, "127.0.7.4")
-            until(lambda: _details(waiting, space) == "")
-            answers = [ask(one, space, "GetMetrics").metricValues[0] for one in (waiting, operator)]
+            replicas = (waiting, operator)  # each asks the gateways for itself
+            until(lambda: not any(_details(one, space) for one in replicas))
+            answers = [ask(one, space, "GetMetrics").metricValues[0] for one in replicas]
             assert [answer.metricValue for answer in answers] == [0, 0]
         assert waiting.metric("sagesched_operator_leader") == 0
     finally:
