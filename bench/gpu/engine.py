@@ -5,7 +5,8 @@
 Needs torch and 24 GB of GPU memory. Weights are random, which costs the device the same. A step decodes one
 token for 64 sequences of 1,024 tokens; after every eighth comes a prefill of 2,048 tokens. Both are CUDA
 graphs, so that the device never waits for this process. Prints a line when it runs; then for each line on
-stdin one line of JSON about the steps since the last: `p50` and `p99` in ms, `per_s`.
+stdin one line of JSON about the decode steps since the last, without those that a prefill followed: `p50` and
+`p99` in ms, `per_s`.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Encoder:
         self.session = start_session(artifact.encoder_path, device=options.device, threads=options.threads)
         _check_protocol(self.session, artifact)
         self.provider = str(self.session.get_providers()[0])
-        self._run_network = _run_of(self.session, self.provider, artifact.dimension)
+        self._run_network = _run_of(self.session, self.provider, artifact.dimension, limit)
         self.fallback = fallback_reason(options.device, self.provider)
         self.fingerprint = artifact.fingerprint
         self.dimension = artifact.dimension
@@ -109,10 +109,10 @@ class Encoder:
         return _of_length_one(np.asarray(embedding, dtype=np.float32))
 
 
-def _run_of(session: Any, provider: str, dimension: int) -> NetworkRun:
+def _run_of(session: Any, provider: str, dimension: int, widest: int) -> NetworkRun:
     if provider != PROVIDERS["GPU"]:
         return PlainRun(session)
-    return ReplayedRun(session, dimension) if is_recorded(session) else BoundRun(session)
+    return ReplayedRun(session, dimension, widest) if is_recorded(session) else BoundRun(session)
 
 
 def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:

@@ -63,17 +63,25 @@ class ReplayedRun:
     dimension), the rows of the padding are left out.
     """
 
-    def __init__(self, session: Any, dimension: int, device: str = "cuda") -> None:
-        """Run this session, which was started with recordings switched on; `device` as OrtValue names it."""
+    def __init__(self, session: Any, dimension: int, widest: int, device: str = "cuda") -> None:
+        """Run a session.
+
+        Args:
+            session: started with recordings switched on.
+            dimension: of its output.
+            widest: inputs are never padded to more than this, which may be all that the network takes.
+            device: as OrtValue names it.
+        """
         self._session = session
         self._dimension = dimension
+        self._widest = widest
         self._device = device
         self._recordings: dict[tuple[int, int], _Recording] = {}
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
         """The output for these inputs, by name. The first run of a shape makes its recording."""
         num_rows, width = next(iter(inputs.values())).shape
-        shape = (1 << (num_rows - 1).bit_length(), _wider(width))
+        shape = (1 << (num_rows - 1).bit_length(), max(min(_wider(width), self._widest), width))
         recording = self._recordings.get(shape)
         if recording is None:
             number = len(self._recordings) + 1
@@ -97,9 +105,11 @@ class _Recording:
             value = onnxruntime.OrtValue.ortvalue_from_numpy(self._host[tensor.name], device, 0)
             self._inputs[tensor.name] = value
             self._binding.bind_ortvalue_input(tensor.name, value)
-        output = np.zeros((shape[0], dimension), dtype=np.float32)
+        (told,) = session.get_outputs()
+        kind = np.float16 if told.type == "tensor(float16)" else np.float32
+        output = np.zeros((shape[0], dimension), dtype=kind)
         self._output = onnxruntime.OrtValue.ortvalue_from_numpy(output, device, 0)
-        self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._output)
+        self._binding.bind_ortvalue_output(told.name, self._output)
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry("gpu_graph_id", str(number))
 

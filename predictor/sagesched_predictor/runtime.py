@@ -35,14 +35,13 @@ def start_session(path: Path, *, device: str, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    attempts = _attempts(device)
-    for providers in attempts:
+    failure: Exception | None = None
+    for providers in _attempts(device):
         try:
             return onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # the runtime's exceptions share no public base class
-            if providers is attempts[-1]:
-                raise EncoderError(f"{path}: cannot be loaded ({error}); export it again") from error
-    raise AssertionError("there is always an attempt")
+            failure = error
+    raise EncoderError(f"{path}: cannot be loaded ({failure}); export it again") from failure
 
 
 def is_recorded(session: Any) -> bool:

@@ -95,7 +95,7 @@ def compose(
     except (KeyError, ValueError) as error:
         raise ArtifactError(f"the weights in {source.folder} cannot be exported: {error}") from error
     trunk = [node.name for node in model.graph.node if node.name.startswith("trunk.")]
-    written = "fp32" if precision == "fp16" else precision
+    written = "fp32" if precision == "fp16" else precision  # it is in half precision as it was built
     write_network(model, folder / ENCODER_FILE, written, keep=trunk)
     shutil.copyfile(source.tokenizer_path, folder / TOKENIZER_FILE)
     shutil.copyfile(parts.folder / HEAD_FILE, folder / HEAD_FILE)

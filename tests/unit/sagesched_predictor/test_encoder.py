@@ -127,9 +127,20 @@ def test_a_kept_binding_gives_the_same_as_a_plain_run(encoder_folder: Path) -> N
 
 def test_a_replayed_run_pads_without_changing_an_embedding(float_encoder_folder: Path) -> None:
     plain, replayed = (Encoder(EncoderArtifact.load(float_encoder_folder)) for _ in range(2))
-    replayed._run_network = network_run.ReplayedRun(replayed.session, replayed.dimension, device="cpu")
+    replayed._run_network = network_run.ReplayedRun(
+        replayed.session, replayed.dimension, widest=128, device="cpu"
+    )
     for texts in (["a short one"], ["word " * 200], ["one", "two words", "three"], ["again"], ["word " * 40]):
         assert np.allclose(replayed.embed(texts), plain.embed(texts), atol=1e-5)
+
+
+def test_a_replayed_run_never_pads_to_more_than_the_network_takes(float_encoder_folder: Path) -> None:
+    encoder = Encoder(EncoderArtifact.load(float_encoder_folder))
+    run = network_run.ReplayedRun(encoder.session, encoder.dimension, widest=100, device="cpu")
+    for width in (10, 99, 100):
+        ids = np.full((3, width), 1000, dtype=np.int64)
+        assert run({"input_ids": ids, "attention_mask": np.ones_like(ids)}).shape == (3, encoder.dimension)
+    assert sorted(run._recordings) == [(4, 32), (4, 100)]
 
 
 def test_a_network_that_cannot_be_recorded_is_run_all_the_same(
