@@ -1,11 +1,11 @@
 """`ChunkSize`: how many tokens a chunk of a model's streams brings, where the model counts none.
 
-An engine that streams each N-th token (`stream_interval`) answers with 1, N - 1, N, N, … and a rest. N is read
-from the text, for any vocabulary: a token hardly ever reaches over the space between two words or from a word
-into the punctuation behind it, so a chunk has at least as many tokens as it has such borders, and one. Among a
-few dozen chunks some are made of common words only, a token each: the `USUAL` quantile of these least counts
-is N itself (four vocabularies, prose, tables and code: exact for 1 and 2, 14 to 17 of 16, 25 to 33 of 32).
-Scripts without spaces count by their characters.
+An engine that streams each N-th token (`stream_interval`) answers with 1, N - 1, N, N, … and a rest. N is
+read from the text, for any vocabulary: a token hardly ever reaches over the space between two words or from a
+word into the punctuation behind it, so a chunk has at least as many tokens as it has such borders, and one.
+Among a few dozen chunks some are made of common words only, a token each: the `USUAL` quantile of these least
+counts is N itself (four vocabularies, prose, tables and code: exact for 1 and 2, 14 to 17 of 16, 25 to 33 of
+32). Scripts without spaces count by their characters. Reasons and figures: `docs/decisions/0043`.
 
 No answer is longer than its cap: one of k chunks had more than N · (k - 2) tokens, which bounds N from above.
 Where a tokenizer is there, whole answers are counted by it and tell N by themselves.
@@ -36,7 +36,10 @@ _LEAST_EXACT_CHUNKS = 20.0
 
 _INTO_PUNCTUATION = re.compile(r"[^\W_](?= *[!-/:-@\[-`{-~])")
 _INTO_A_WORD = re.compile(r"\S\s+(?=[^\W_])")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]{6,}")
+# Thai and Lao, Burmese, Khmer, Chinese and Japanese; so long that it is next to never one token.
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]{6,}"
+)
 
 
 def least_tokens(text: str) -> int:

@@ -2,9 +2,9 @@
 
 No batch dimension, tensors of one dimension: text_input BYTES, sampling_param_* for all that is sampled,
 streaming BOOL. It answers in one piece unless its model.yaml says `decoupled: true`; then the text of a
-stream is cumulative or new, by version. It counts no tokens: how many a chunk of a stream brings is told from
-its text (`ChunkSize`), a whole answer is counted by the model's tokenizer where one is configured. Closing the
-stream cancels, polled each `cancellation_check_period_ms`.
+stream is cumulative or new, by version. It counts no tokens: how many a chunk of a stream brings is told by
+its text (`ChunkSize`), a whole answer is counted by the model's tokenizer where one is configured. Closing
+the stream cancels, polled each `cancellation_check_period_ms`.
 
 A caller could have the server read any path as `lora_path`; such requests are refused.
 """

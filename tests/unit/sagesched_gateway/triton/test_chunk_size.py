@@ -1,4 +1,4 @@
-"""Tokens per chunk, told from the text alone: exact for one, near enough for several, exact with a tokenizer."""
+"""Tokens per chunk, told from the text: exact for one, near enough for several, exact with a tokenizer."""
 
 from __future__ import annotations
 
