@@ -12,9 +12,12 @@ from operator_process import OperatorProcess, Space, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
+from sagesched_operator.control.lease import LEASE_S, TRY_S
 
 _NUMBERS = itertools.count(1)
 DOWN_S = 60
+SOON_S = 3.0
+"""For an operator to end by itself, and to give back its lease."""
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +107,9 @@ def test_when_the_leader_ends_another_leads(own, start, hard):
         first.kill()
     else:
         assert first.stop() == 0
+        assert time.monotonic() - ended_at < SOON_S
     second.wait_leading()
-    assert time.monotonic() - ended_at < (30 if hard else 8)
+    assert time.monotonic() - ended_at < (LEASE_S + TRY_S + 10 if hard else TRY_S + SOON_S)
     own.apply(merged(SMALLEST, {"replicas": 2}))
     until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 2)
 
