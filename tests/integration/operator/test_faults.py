@@ -90,7 +90,7 @@ def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
     own.apply(merged(SMALLEST, {"runtime": {"image": "example.com/triton:2"}}))
     until(lambda: operator.metric("sagesched_operator_leader") == 1)
     until(lambda: own.find("service", "llama"), wait_s=60)
-    until(lambda: _image(own) == "example.com/triton:2", wait_s=60)
+    until(lambda: own.image() == "example.com/triton:2", wait_s=60)
 
 
 @pytest.mark.parametrize("hard", [True, False])
@@ -224,14 +224,14 @@ def test_what_is_refused_for_good_is_told_and_not_tried_again_and_again(own, pro
     refused = answer(422, "Invalid", "Deployment is invalid: spec: made up")
     trouble = proxy.make(Trouble(writes_to("deployments", own), 422, refused, left=1000))
     own.apply(merged(SMALLEST, {"replicas": 2}))
-    stalled = until(lambda: (c := own.condition("Stalled")).get("status") == "True" and c)
+    stalled = own.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "SpecRejected"
     assert "spec: made up" in stalled["message"]
     time.sleep(5)
     assert trouble.left >= 1000 - 5
     trouble.left = 0
     own.apply(merged(SMALLEST, {"replicas": 3}))
-    until(lambda: own.condition("Stalled").get("status") == "False")
+    own.wait_condition("Stalled", status="False")
     assert own.get("deployment", "llama")["spec"]["replicas"] == 3
 
 
@@ -245,13 +245,10 @@ def test_an_object_that_pods_can_do_without_holds_up_no_other(own, proxy, start,
     )
     own.apply(merged(SMALLEST, {"replicas": 2, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
     until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 2)
-    degraded = until(lambda: (c := own.condition("Degraded")).get("status") == "True" and c)
+    degraded = own.wait_condition("Degraded", status="True")
     assert degraded["reason"] == "ObjectFailed"
     assert "HorizontalPodAutoscaler llama cannot be written: made up" in degraded["message"]
     trouble.left = 0
     own.apply(merged(SMALLEST, {"replicas": 3, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
-    until(lambda: own.find("hpa", "llama") and own.condition("Degraded").get("status") == "False")
-
-
-def _image(space):
-    return space.get("deployment", "llama")["spec"]["template"]["spec"]["containers"][0]["image"]
+    until(lambda: own.find("hpa", "llama"))
+    own.wait_condition("Degraded", status="False")
