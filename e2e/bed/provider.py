@@ -43,7 +43,7 @@ def ready_cluster() -> Iterator[Cluster]:
         case "":
             with _ready_node() as node:
                 yield node
-        case kind.CONTEXT if CONTEXT_VARIABLE not in os.environ:
+        case kind.CONTEXT if not os.environ.get(CONTEXT_VARIABLE):
             with _ready_kind() as in_docker:
                 yield in_docker
         case context:
