@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from frontier_picture import Point, draw
+from frontier_picture import Point, draw_frontier
 from paper import (
     ARRIVALS,
     PERCENTILES,
@@ -156,7 +156,7 @@ def _draw(options: argparse.Namespace, table: Table) -> None:
     curve = [point(one.label, f"{one.settings.tail_weight:g}") for one in BOOSTS]
     others = [point(label) for label in ("fcfs", "ssjf", "ssjf, age guard", "sagesched")]
     set_up = f"{options.requests} requests, load 1.05, lengths' distributions known; green: tailWeight"
-    draw(options.picture, curve, others, set_up)
+    draw_frontier(options.picture, curve, others, set_up)
 
 
 def _nearest(table: Table, rivals: Sequence[Contender]) -> str:
