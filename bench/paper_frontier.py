@@ -150,8 +150,8 @@ def headline(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> N
 
 def _draw(options: argparse.Namespace, table: Table) -> None:
     def point(label: str, shown: str = "") -> Point:
-        means = (float(np.mean(ratios(table, label, name))) for name in ("mean", "p99"))
-        return Point(shown or label, *means, is_named_left="guard" in label)
+        mean, p99 = (float(np.mean(ratios(table, label, name))) for name in ("mean", "p99"))
+        return Point(shown or label, mean, p99, is_named_left="guard" in label)
 
     curve = [point(one.label, f"{one.settings.tail_weight:g}") for one in BOOSTS]
     others = [point(label) for label in ("fcfs", "ssjf", "ssjf, age guard", "sagesched")]
