@@ -54,7 +54,7 @@ def test_a_pool_gets_its_objects_with_few_writes(space):
 def test_status_names_what_the_pods_wait_for(space):
     space.apply(SMALLEST)
     settled(space)
-    ready = until(lambda: (c := space.condition("Ready")).get("reason") == "WaitingForNode" and c)
+    ready = space.wait_condition("Ready", reason="WaitingForNode")
     assert ready["status"] == "False"
     assert "no node can take a pod" in ready["message"]
 
@@ -69,7 +69,7 @@ def test_a_model_that_is_not_what_its_digest_says_is_told(space):
     assert verify["terminationMessagePolicy"] == "FallbackToLogsOnError"
     said = "sagesched-gateway: /source: its files have the digest sha256:1, not sha256:0"
     space.set_status("pod", pod["metadata"]["name"], _failing_at_first(verify, said))
-    told = until(lambda: (c := space.condition("ModelReady")).get("reason") == "DigestMismatch" and c)
+    told = space.wait_condition("ModelReady", reason="DigestMismatch")
     assert (told["status"], told["message"]) == ("False", said)
     assert space.condition("Degraded")["reason"] == "DigestMismatch"
 
@@ -94,7 +94,7 @@ def test_a_change_reaches_the_children_within_two_seconds(space):
     revision = space.get("llmsp", "llama")["status"]["revision"]
     space.apply(merged(SMALLEST, {"runtime": {"image": "example.com/triton:2"}}))
     changed_at = time.monotonic()
-    until(lambda: _image(space) == "example.com/triton:2")
+    until(lambda: space.image() == "example.com/triton:2")
     assert time.monotonic() - changed_at < 2
     status = space.wait_status(lambda status: status["revision"] != revision)
     assert {f"ControllerRevision/llama-{one}" for one in (revision, status["revision"])} <= space.names(KINDS)
@@ -176,7 +176,7 @@ def test_fields_of_others_are_left_alone(space):
 def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
     space.kubectl("create", "service", "clusterip", "llama", "--tcp=80:80")
     space.apply(SMALLEST)
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
+    degraded = space.wait_condition("Degraded", reason="FieldConflict")
     assert "Service llama exists and is not ours" in degraded["message"]
     assert space.get("service", "llama")["spec"]["ports"][0]["port"] == 80
     assert space.find("deployment", "llama")  # the rest is made
@@ -186,7 +186,7 @@ def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
 def test_what_has_few_fields_is_not_taken_over_either(space, kind, name):
     space.kubectl("create", kind, name)
     space.apply(SMALLEST)
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
+    degraded = space.wait_condition("Degraded", reason="FieldConflict")
     assert f"{name} exists and is not ours: it was there before the pool" in degraded["message"]
     assert space.find("deployment", "llama")
     space.kubectl("delete", "llmsp", "llama")
@@ -220,7 +220,7 @@ def test_a_fight_is_noticed_and_paused(space):
         space.kubectl("scale", "deployment", "llama", f"--replicas={number + 3}")
         until(lambda: space.get("deployment", "llama")["spec"]["replicas"] == 1)
     space.kubectl("scale", "deployment", "llama", "--replicas=9")
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
+    degraded = space.wait_condition("Degraded", reason="FieldConflict")
     assert "Deployment llama: spec.replicas is changed again and again by kubectl" in degraded["message"]
     time.sleep(1)
     assert space.get("deployment", "llama")["spec"]["replicas"] == 9
@@ -321,17 +321,17 @@ def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
 def test_what_the_api_server_refuses_is_told(space):
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
     space.apply(merged(SMALLEST, {"podTemplate": {"affinity": affinity}}))
-    stalled = until(lambda: (c := space.condition("Stalled")).get("status") == "True" and c)
+    stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "SpecRejected"
     assert "nodeSelectorTerms" in stalled["message"]
     space.apply(SMALLEST)
-    until(lambda: space.condition("Stalled").get("status") == "False")
+    space.wait_condition("Stalled", status="False")
 
 
 def test_a_folder_of_the_node_is_not_allowed(space):
     source = {"model": {"source": {"pvc": None, "hostPath": {"path": "/data"}}}}
     space.apply(merged(SMALLEST, source))
-    stalled = until(lambda: (c := space.condition("Stalled")).get("status") == "True" and c)
+    stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "NotAllowed"
     assert "pools.allowHostPath=true" in stalled["message"]
     assert not space.names("deployment")
@@ -339,7 +339,7 @@ def test_a_folder_of_the_node_is_not_allowed(space):
 
 def test_a_kind_that_is_not_installed_is_told(space):
     space.apply(merged(SMALLEST, {"scaling": {"actuator": "KEDA", "maxReplicas": 3}}))
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "KindMissing" and c)
+    degraded = space.wait_condition("Degraded", reason="KindMissing")
     assert (
         degraded["message"]
         == "keda.sh/v1alpha1/ScaledObject is not installed; scaling.actuator: KEDA asks for it"
@@ -355,10 +355,6 @@ def _failing_at_first(container, said):
     one |= {"imageID": "", "ready": False, "restartCount": 2, "state": waiting, "lastState": ended}
     scheduled = {"type": "PodScheduled", "status": "True"}
     return {"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [one]}
-
-
-def _image(space):
-    return space.get("deployment", "llama")["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def _settings(space):
