@@ -40,7 +40,7 @@ from sagesched_replay.replay import BLIND, ReplaySettings, replay
 from sagesched_replay.report import RunFigures, run_figures
 
 REPLAYED_FOLDS = (0, 1)
-POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
+POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "mean-service", "gittins-boost")
 
 
 class Frozen(Learned):
