@@ -20,7 +20,6 @@ run bench/predictor_replay.py --jobs 2 --frozen
 run bench/where_the_cost_is.py
 run bench/where_the_cost_is.py --strange
 run bench/unfamiliar_prompts.py
-run bench/predictor_smoothing.py
 run bench/predictor_precision.py
 run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --policy direct \
