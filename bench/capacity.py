@@ -83,9 +83,8 @@ def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
     scale = arguments.time_scale
     print(f"{arguments.requests} requests, seed {arguments.seed}, real tritonserver, time scale {scale:g}")
     for rule in arguments.rules:
-        bench = LiveBench(
-            _trace(arguments, records, profile(ENGINES[rule])), folder, scale, not arguments.data
-        )
+        trace = _trace(arguments, records, profile(ENGINES[rule]))
+        bench = LiveBench(trace, folder, scale, not arguments.data, arguments.chunk)
         direct = bench.run(rule, "ensemble", None, "direct")
         print(f"\n{rule}: by itself the engine runs {direct.batch:.1f} at a time {direct.invalid}")
         print(_LIVE_HEAD)
@@ -157,6 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--live", action="store_true", help="a real tritonserver, in real time")
     parser.add_argument(
         "--time-scale", type=float, default=0.75, help="wall s per engine s; default: %(default)s"
+    )
+    parser.add_argument(
+        "--chunk", type=int, default=16, help="live: output tokens to a chunk; default: %(default)s"
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench/capacity"), help="logs of live runs")
     return parser

@@ -30,7 +30,6 @@ from sagesched_emulator.triton_server import TritonServer
 LATE = 2
 ENGINES = {"ahead": "kv-ahead", "grows": "kv-bound"}
 KINDS = {"ensemble": TEXT, "bls": TEXT, "engine": TOKENS, "llmapi": LLMAPI, "vllm": VLLM}
-STREAM_INTERVAL = 16
 ARRIVALS_S = 20.0
 REPORT_S = 1.0
 
@@ -69,6 +68,7 @@ class LiveBench:
         time_scale: wall seconds per engine second.
         own_prompts: they are generated, so that the emulated tokenizer counts them as the engine does; else
             the gateway learns from the engine's counts, where it tells them.
+        stream_interval: output tokens to a chunk.
         arrivals_s: engine seconds within which all is sent, so that nearly all the run is backlog.
     """
 
@@ -76,6 +76,7 @@ class LiveBench:
     folder: Path
     time_scale: float
     own_prompts: bool
+    stream_interval: int
     arrivals_s: float = ARRIVALS_S
 
     def run(self, rule: str, profile: str, cell: Cell | None, policy: str) -> LiveSeen:
@@ -88,7 +89,7 @@ class LiveBench:
                 TritonServer(
                     ENGINES[rule],
                     time_scale=self.time_scale,
-                    stream_interval=STREAM_INTERVAL,
+                    stream_interval=self.stream_interval,
                     answers=answers,
                     layout=layout,
                     log_path=self.folder / "triton.log",

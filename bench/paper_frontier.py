@@ -2,6 +2,7 @@
 
     python bench/paper_frontier.py                      all cases
     python bench/paper_frontier.py --case headline --requests 500 --seeds 0-1
+    python bench/paper_frontier.py --case headline --picture docs/guides/frontier.svg
 
 - `headline`: `kv-bound`, load 1.05, Poisson, nine other answers to each prompt known, CASTILLO
   (Llama-3.1-8B): the policies of replay, at the gateway and inside the engine.
@@ -22,8 +23,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from frontier_picture import Point, draw_frontier
 from paper import (
     ARRIVALS,
     PERCENTILES,
@@ -134,6 +137,8 @@ def headline(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> N
             f"inside the engine {', '.join(by_engine) or 'nobody'}"
         )
     nearest = _nearest(table, outside)
+    if options.picture:
+        _draw(options, table)
     say(
         "the frontier of gittins-boost over its tail weight is dominated by no policy that is not an oracle "
         "(mean and p99 together)",
@@ -141,6 +146,17 @@ def headline(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> N
         "better in both than ... " + "; ".join(words) + f". Nearest at the gateway: {nearest}",
         lines_of(table),
     )
+
+
+def _draw(options: argparse.Namespace, table: Table) -> None:
+    def point(label: str, shown: str = "") -> Point:
+        mean, p99 = (float(np.mean(ratios(table, label, name))) for name in ("mean", "p99"))
+        return Point(shown or label, mean, p99, is_named_left="guard" in label)
+
+    curve = [point(one.label, f"{one.settings.tail_weight:g}") for one in BOOSTS]
+    others = [point(label) for label in ("fcfs", "ssjf", "ssjf, age guard", "sagesched")]
+    set_up = f"{options.requests} requests, load 1.05, lengths' distributions known; green: tailWeight"
+    draw_frontier(options.picture, curve, others, set_up)
 
 
 def _nearest(table: Table, rivals: Sequence[Contender]) -> str:
@@ -343,6 +359,7 @@ def main() -> None:
     add_arguments(parser, requests=2000)
     parser.add_argument("--case", action="append", choices=list(CASES), help="repeatable; default: all")
     parser.add_argument("--loads", type=float, nargs="+", default=[0.7, 0.9, 1.05, 1.2, 1.3])
+    parser.add_argument("--picture", type=Path, help="where `headline` draws its frontier, as SVG")
     options = parser.parse_args()
     runs = Runs(options.kept)
     for case in options.case or CASES:

@@ -11,7 +11,8 @@ STAGE is one of
 Without one: all scenarios. Each stage takes up what an earlier one left in the cache. At the end stands a
 table of the scenarios asked for, with the latest result of each on these sources.
 With E2E_CONTEXT=NAME, a context of your kubeconfig, the scenarios run on that cluster, but for those that
-need the processes of a node.
+need the processes of a node. The same on a cluster that kind makes, on machines with docker that are not
+Debian's or where this is not root.
 """
 
 from __future__ import annotations

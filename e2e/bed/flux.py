@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bed.addon import load_programs, module_files
+from bed.installation import remove
 from cluster.addon_families import HELM_CONTROLLER, KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER
 from cluster.errors import ClusterError
 from cluster.node.single_node import SingleNode
@@ -19,7 +20,9 @@ FAMILIES = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
 SOURCES = "gitrepositories.source.toolkit.fluxcd.io"
 KUSTOMIZATIONS = "kustomizations.kustomize.toolkit.fluxcd.io"
 RELEASES = "helmreleases.helm.toolkit.fluxcd.io"
+TEAM = "llm"
 _POLL_S = 0.2
+_LOOKS, _LOOK_TAKES_S = 3, 4.0
 
 
 @contextmanager
@@ -49,6 +52,30 @@ def flux(cluster: SingleNode) -> Iterator[None]:
         for folder in definitions:
             cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(folder))
         cluster.kubectl("wait", f"namespace/{NAMESPACE}", "--for=delete", "--timeout=120s")
+
+
+@contextmanager
+def flux_for_a_team(cluster: SingleNode) -> Iterator[SingleNode]:
+    """Flux in a cluster without us, and the namespace that the examples' pools go to; all gone afterwards."""
+    remove(cluster)
+    with flux(cluster):
+        cluster.kubectl("create", "namespace", TEAM)
+        try:
+            yield cluster
+        finally:
+            cluster.run("kubectl", "delete", "llmsp", "--all", "-n", TEAM)
+            cluster.kubectl("delete", "pods", "--all", "-n", TEAM, "--grace-period=0", "--force")
+            cluster.kubectl("delete", "namespace", TEAM, "--timeout=120s")
+    remove(cluster)
+
+
+def look_again(cluster: SingleNode, kind: str, *names: str) -> int:
+    """Have Flux look several times at what has not changed; returns how often."""
+    for _ in range(_LOOKS):
+        for name in names:
+            reconcile(cluster, kind, name)
+        time.sleep(_LOOK_TAKES_S)
+    return _LOOKS
 
 
 def reconcile(cluster: SingleNode, kind: str, name: str, *, force: bool = False) -> None:

@@ -7,8 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import yaml
 
 from cluster.errors import ClusterError
 from cluster.node.layout import NODE_ADDRESS
@@ -63,6 +66,12 @@ class GitRepository:
                 raise ClusterError("the Git server does not listen")
             time.sleep(0.1)
         return self
+
+    def write(self, file: str, *documents: Mapping[str, Any]) -> None:
+        """Put manifests into a file of the folder, in place of what it held."""
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump_all(documents))
 
     def commit(self, subject: str) -> str:
         """`git commit` of all that the folder holds, pushed; returns the commit's id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.kubectl import Cluster
@@ -10,6 +11,8 @@ from cluster.kubectl import Cluster
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "sagesched-system"
 RELEASE = "sagesched"
+OPERATORS = "app.kubernetes.io/name=sagesched-operator"
+"""Label of the operator's pods."""
 
 
 def is_installed(cluster: Cluster) -> bool:
@@ -22,7 +25,17 @@ def ensure_installed(cluster: Cluster) -> None:
     if not is_installed(cluster):
         arguments = ["install", RELEASE, str(ROOT / "charts" / "sagesched"), "-n", NAMESPACE]
         helm(cluster, *arguments, "--create-namespace")
-    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+    _wait_rolled_out(cluster)
+
+
+def scale(cluster: Cluster, replicas: int) -> int:
+    """Run that many operators; returns how many were asked for before, when all are ready or gone."""
+    deployment: dict[str, Any] = cluster.get("-n", NAMESPACE, "deployment", RELEASE)
+    cluster.kubectl("-n", NAMESPACE, "scale", "deployment", RELEASE, f"--replicas={replicas}")
+    _wait_rolled_out(cluster)
+    if not replicas:
+        cluster.kubectl("-n", NAMESPACE, "wait", "pods", "-l", OPERATORS, "--for=delete", "--timeout=60s")
+    return int(deployment["spec"]["replicas"])
 
 
 def forget_kinds(cluster: Cluster) -> None:
@@ -31,7 +44,7 @@ def forget_kinds(cluster: Cluster) -> None:
     It would look for itself every five minutes.
     """
     cluster.kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}")
-    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+    _wait_rolled_out(cluster)
 
 
 def remove(cluster: Cluster) -> None:
@@ -40,6 +53,10 @@ def remove(cluster: Cluster) -> None:
         helm(cluster, "uninstall", RELEASE, "-n", NAMESPACE, "--wait")
     cluster.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io", "--ignore-not-found")
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+
+def _wait_rolled_out(cluster: Cluster) -> None:
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
 
 
 def helm(cluster: Cluster, *arguments: str) -> str:

@@ -17,6 +17,8 @@ _POLL_S = 0.3
 _READY_TIMEOUT_S = 180.0
 KIND = "llmservingpools.serving.sagesched.io"
 MODEL = "emulated-8b"
+LITTLE = {"requests": {"cpu": "50m", "memory": "256Mi"}}
+"""What a container of a pool asks for here: the node has to hold many, and none does much."""
 
 
 class Pool:
@@ -30,13 +32,8 @@ class Pool:
 
     def apply(self, spec: Mapping[str, Any]) -> None:
         """`kubectl apply` of the pool with this spec."""
-        document = {
-            "apiVersion": "serving.sagesched.io/v1alpha1",
-            "kind": "LLMServingPool",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": spec,
-        }
-        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+        document = a_document(self.name, spec)
+        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(document))
 
     def patch(self, change: Mapping[str, Any]) -> None:
         """`kubectl patch` of the spec."""
@@ -140,15 +137,18 @@ def emulated(replicas: int = 1, **changes: Any) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "model": {"name": MODEL, "source": {"oci": {"image": TRITON, "path": "/models"}}},
         "runtime": {"image": TRITON},
-        "resources": {"sharedMemory": "64Mi", "requests": {"cpu": "50m", "memory": "256Mi"}},
-        "gateway": {
-            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
-            "connectionAgeSeconds": 5,
-        },
+        "resources": {"sharedMemory": "64Mi", **LITTLE},
+        "gateway": {"resources": LITTLE, "connectionAgeSeconds": 5},
         "drain": {"maxSeconds": 60},
         "replicas": replicas,
     }
     return spec | changes
+
+
+def a_document(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a pool, in no namespace."""
+    kind = {"apiVersion": "serving.sagesched.io/v1alpha1", "kind": "LLMServingPool"}
+    return kind | {"metadata": {"name": name}, "spec": spec}
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

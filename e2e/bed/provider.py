@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bed.images import load_images
+from bed.images import load_images, load_images_by_docker
+from cluster import kind
 from cluster.kubectl import Cluster
 from cluster.node.single_node import SingleNode
 from cluster.own import OwnCluster
@@ -19,25 +21,51 @@ CONTEXT_VARIABLE = "E2E_CONTEXT"
 """Names a context of the user's kubeconfig: the scenarios run on that cluster then."""
 
 
-def is_users_own() -> bool:
-    """Whether the scenarios run on a cluster of the user's."""
-    return bool(os.environ.get(CONTEXT_VARIABLE))
+def place() -> str:
+    """Where the scenarios run: a context of the user's, kind's, or empty for the bed's own node.
+
+    Kind is for machines with docker on which the node cannot be: it needs root, and Debian's packages.
+    """
+    if named := os.environ.get(CONTEXT_VARIABLE, ""):
+        return named
+    has_room_for_node = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    return kind.CONTEXT if not has_room_for_node and kind.is_usable() else ""
 
 
 @contextmanager
 def ready_cluster() -> Iterator[Cluster]:
-    """The user's own where one is named, else a node of the bed's.
+    """The one that `place` names.
 
     Raises:
         ClusterError: it cannot be used, or did not start.
     """
-    if is_users_own():
-        own = OwnCluster(os.environ[CONTEXT_VARIABLE])
-        own.check()
-        yield own
-    else:
-        with _ready_node() as node:
-            yield node
+    match place():
+        case "":
+            with _ready_node() as node:
+                yield node
+        case kind.CONTEXT if not os.environ.get(CONTEXT_VARIABLE):
+            with _ready_kind() as in_docker:
+                yield in_docker
+        case context:
+            own = OwnCluster(context)
+            own.check()
+            yield own
+
+
+@contextmanager
+def _ready_kind() -> Iterator[kind.KindCluster]:
+    """The one that is there of our name, which then stays, or a new one, which does not."""
+    cluster = kind.KindCluster()
+    is_ours = not cluster.is_up
+    if is_ours:
+        cluster.up()
+    try:
+        cluster.enter()
+        load_images_by_docker(cluster)
+        yield cluster
+    finally:
+        if is_ours and not os.environ.get(KEEP_VARIABLE):
+            cluster.down()
 
 
 @contextmanager

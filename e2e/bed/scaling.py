@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from bed.load import Load
-from bed.pool import Pool, emulated
+from bed.pool import LITTLE, Pool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
 
@@ -16,8 +16,6 @@ SETTLED_S = 75
 
 Shorter than Kubernetes' own 300.
 """
-
-_RESOURCES = {"requests": {"cpu": "50m", "memory": "256Mi"}}
 
 
 def scaled_spec(actuator: str) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def scaled_spec(actuator: str) -> dict[str, Any]:
         "targetBacklogSeconds": TARGET_S,
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": SETTLED_S}},
     }
-    gateway = {"inFlight": 3, "connectionAgeSeconds": 5, "resources": _RESOURCES}
+    gateway = {"inFlight": 3, "connectionAgeSeconds": 5, "resources": LITTLE}
     spec = emulated(gateway=gateway, scaling=scaling)
     del spec["replicas"]
     return spec

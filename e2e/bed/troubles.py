@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bed import container_process
-from bed.installation import NAMESPACE, RELEASE
+from bed.installation import NAMESPACE, OPERATORS, RELEASE
 from bed.pool import Pool
 from cluster.debian import find
 from cluster.errors import ClusterError
@@ -24,8 +24,7 @@ _NOBODY = "https://127.0.0.1:9/nobody"
 
 def operators(cluster: Cluster) -> list[dict[str, Any]]:
     """Pods of the operator."""
-    label = "app.kubernetes.io/name=sagesched-operator"
-    items: list[dict[str, Any]] = cluster.get("-n", NAMESPACE, "pods", "-l", label)["items"]
+    items: list[dict[str, Any]] = cluster.get("-n", NAMESPACE, "pods", "-l", OPERATORS)["items"]
     return items
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import pytest
 
 from bed.installation import ensure_installed
 from bed.pool import MakePool, a_pool
-from bed.provider import CONTEXT_VARIABLE, is_users_own, ready_cluster
+from bed.provider import place, ready_cluster
 from bed.record import Record
 from bed.results import Result, Results, counts
 from bed.table import table
@@ -36,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     levels = set(filter(None, config.getoption("--levels").split(",")))
     if levels:
         items[:] = [item for item in items if _level(item) in levels]
-    if is_users_own():
+    if place():
         _leave_out(config, items, lambda item: item.get_closest_marker("own_node") is not None)
     config.stash[_ASKED_FOR] = sorted((_level(item), _name(item)) for item in items)
     if config.getoption("--rest"):
@@ -65,7 +64,7 @@ def _level(item: pytest.Item) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RESULTS] = Results(os.environ.get(CONTEXT_VARIABLE, ""))
+    config.stash[_RESULTS] = Results(place())
     config.addinivalue_line("markers", "level(number): 1 in every CI run, 2 in `make e2e` alone")
     config.addinivalue_line("markers", "needs(*families): programs of others, built beforehand")
     config.addinivalue_line(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from bed import argo_cd
-from bed.installation import NAMESPACE, RELEASE
+from bed.installation import scale
 from bed.pool import KIND, MakePool, Pool, emulated
 from bed.record import Record
 from cluster.addon_families import ARGO_CD_HEALTH
@@ -73,13 +73,8 @@ def _health(pool: Pool) -> tuple[str, str]:
 @contextmanager
 def _no_operator(cluster: SingleNode) -> Iterator[None]:
     """For as long as statuses are written that it would correct."""
-    deployment = f"deployment/{RELEASE}"
-    before = cluster.get("-n", NAMESPACE, deployment)["spec"]["replicas"]
-    cluster.kubectl("-n", NAMESPACE, "scale", deployment, "--replicas=0")
-    name = "app.kubernetes.io/name=sagesched-operator"
-    cluster.kubectl("-n", NAMESPACE, "wait", "pods", "-l", name, "--for=delete", "--timeout=60s")
+    before = scale(cluster, 0)
     try:
         yield
     finally:
-        cluster.kubectl("-n", NAMESPACE, "scale", deployment, f"--replicas={before}")
-        cluster.kubectl("-n", NAMESPACE, "rollout", "status", deployment, "--timeout=60s")
+        scale(cluster, before)

@@ -12,34 +12,35 @@ import pytest
 import yaml
 
 from bed.documented import ROOT
-from bed.flux import FAMILIES, KUSTOMIZATIONS, SOURCES, flux, ready, reconcile, wait_ready
+from bed.flux import (
+    FAMILIES,
+    KUSTOMIZATIONS,
+    SOURCES,
+    TEAM,
+    flux_for_a_team,
+    look_again,
+    ready,
+    reconcile,
+    wait_ready,
+)
 from bed.flux import NAMESPACE as FLUX
 from bed.git_repository import GitRepository
-from bed.installation import NAMESPACE, RELEASE, remove
+from bed.installation import NAMESPACE, RELEASE
 from bed.load import Load
-from bed.pool import KIND, Pool, emulated
+from bed.pool import KIND, Pool, a_document, emulated
 from bed.record import Record
 from bed.traffic import Traffic
 from cluster.node.single_node import SingleNode
 
-_TEAM = "llm"
-_LOOKS = 3
-"""How often Flux is made to look again at what has not changed."""
+_FILE = "pools/llama.yaml"
 
 
 @pytest.fixture
 def cluster_with_flux(cluster: SingleNode) -> Iterator[SingleNode]:
-    remove(cluster)
-    with flux(cluster):
-        cluster.kubectl("create", "namespace", _TEAM)
-        try:
-            yield cluster
-        finally:
-            cluster.run("kubectl", "delete", "llmsp", "--all", "-n", _TEAM)
-            cluster.kubectl("delete", "namespace", _TEAM, "--wait=false")
-    remove(cluster)
-    manifests = ROOT / "charts" / "manifests"
-    cluster.kubectl("delete", "--ignore-not-found", "-k", str(manifests))
+    with flux_for_a_team(cluster):
+        yield cluster
+    # Flux was told to leave the operator when its Kustomization goes, and Helm does not know of it.
+    cluster.kubectl("delete", "--ignore-not-found", "-k", str(ROOT / "charts" / "manifests"))
 
 
 @pytest.mark.own_node
@@ -73,7 +74,7 @@ def _install_by_commit(cluster: SingleNode, repository: GitRepository, record: R
 
 def _fleet(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
     """A pool by a commit, a change by another, a mistake by a third, taken back by a fourth."""
-    pool = Pool(cluster, "llama", _TEAM)
+    pool = Pool(cluster, "llama", TEAM)
     _, kustomization = _documents(repository.url)
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(kustomization))
     told = _commit(repository, cluster, pool, emulated(scheduling={"policy": "fcfs"}), "a pool")
@@ -119,14 +120,12 @@ def _nobody_fights(cluster: SingleNode, pool: Pool, record: Record) -> None:
         return found
 
     before = versions()
-    for _ in range(_LOOKS):
-        for name in ("operator", "pools"):
-            reconcile(cluster, KUSTOMIZATIONS, name)
-        time.sleep(4.0)
+    names = ("operator", "pools")
+    num_looks = look_again(cluster, KUSTOMIZATIONS, *names)
     assert versions() == before
-    for name in ("operator", "pools"):
+    for name in names:
         assert ready(cluster, KUSTOMIZATIONS, name)["status"] == "True"
-    record.proved(f"{_LOOKS} further looks by Flux, {len(before)} objects: nothing written")
+    record.proved(f"{num_looks} further looks by Flux, {len(before)} objects: nothing written")
 
 
 def _spec_version(document: dict[str, Any]) -> str:
@@ -139,7 +138,7 @@ def _spec_version(document: dict[str, Any]) -> str:
 def _take_away(cluster: SingleNode, record: Record) -> None:
     """Flux takes away what it made for the team."""
     cluster.kubectl("delete", "-n", FLUX, KUSTOMIZATIONS, "pools", "--timeout=60s")
-    assert cluster.get("-n", _TEAM, "llmsp")["items"] == []
+    assert cluster.get("-n", TEAM, "llmsp")["items"] == []
     record.proved("a Kustomization that goes takes its pool with it")
 
 
@@ -160,7 +159,7 @@ def _commit(
     status: str = "True",
 ) -> dict[str, str]:
     """Commit the pool with this spec; returns the Kustomization's Ready, once it is `status` for that."""
-    _write(repository, pool, spec)
+    repository.write(_FILE, a_document(pool.name, spec))
     commit = repository.commit(f"llm: {subject}")
     reconcile(cluster, SOURCES, "pools")
     return wait_ready(cluster, "pools", commit, status)
@@ -171,7 +170,7 @@ def _policy_by_commit(
 ) -> float:
     """Seconds from `git commit` until the gateway orders by the policy, Flux being told of the push."""
     [pod] = pool.ready_pods()
-    _write(repository, pool, spec)
+    repository.write(_FILE, a_document(pool.name, spec))
     began = time.monotonic()
     commit = repository.commit(f"llm: {policy}")
     reconcile(cluster, SOURCES, "pools")
@@ -179,15 +178,3 @@ def _policy_by_commit(
     took_s = time.monotonic() - began
     wait_ready(cluster, "pools", commit)
     return took_s
-
-
-def _write(repository: GitRepository, pool: Pool, spec: dict[str, Any]) -> None:
-    document = {
-        "apiVersion": "serving.sagesched.io/v1alpha1",
-        "kind": "LLMServingPool",
-        "metadata": {"name": pool.name},
-        "spec": spec,
-    }
-    file = repository.folder / "pools" / f"{pool.name}.yaml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(document))

@@ -12,16 +12,27 @@ import pytest
 import yaml
 
 from bed.documented import ROOT
-from bed.flux import FAMILIES, RELEASES, SOURCES, flux, ready, reconcile, wait_ready, wait_until
+from bed.flux import (
+    FAMILIES,
+    RELEASES,
+    SOURCES,
+    TEAM,
+    flux_for_a_team,
+    look_again,
+    ready,
+    reconcile,
+    wait_ready,
+    wait_until,
+)
 from bed.flux import NAMESPACE as FLUX
 from bed.git_repository import GitRepository
-from bed.installation import NAMESPACE, RELEASE, helm, remove
-from bed.pool import Pool, emulated
+from bed.installation import NAMESPACE, RELEASE, helm
+from bed.pool import Pool, a_document, emulated
 from bed.record import Record
 from cluster.node.single_node import SingleNode
 
-_TEAM, _RELEASE = "llm", "sagesched"
-_LOOKS = 3
+_FLUX_NAME = "sagesched"
+"""Of the GitRepository and the HelmRelease, as documented."""
 _DOCUMENTED = ROOT / "docs" / "examples" / "flux"
 _CLUSTER = {
     "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -39,15 +50,8 @@ _CLUSTER = {
 
 @pytest.fixture
 def cluster_with_flux(cluster: SingleNode) -> Iterator[SingleNode]:
-    remove(cluster)
-    with flux(cluster):
-        cluster.kubectl("create", "namespace", _TEAM)
-        try:
-            yield cluster
-        finally:
-            cluster.run("kubectl", "delete", "llmsp", "--all", "-n", _TEAM)
-            cluster.kubectl("delete", "namespace", _TEAM, "--wait=false")
-    remove(cluster)
+    with flux_for_a_team(cluster):
+        yield cluster
 
 
 @pytest.mark.own_node
@@ -67,18 +71,18 @@ def test_gitops_flux_helm(cluster_with_flux: SingleNode, record: Record) -> None
 def _from_nothing(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
     """One commit: the chart, the operator, a pool."""
     shutil.copytree(ROOT / "charts" / "sagesched", repository.folder / "charts" / "sagesched")
-    _write(repository, "cluster/operator.yaml", *_operator(repository.url, {}))
-    _write(repository, "cluster/pools.yaml", *_pools(repository.url))
-    _write(repository, "pools/llama.yaml", _pool())
+    repository.write("cluster/operator.yaml", *_operator(repository.url, {}))
+    repository.write("cluster/pools.yaml", *_pools(repository.url))
+    repository.write("pools/llama.yaml", a_document("llama", emulated()))
     commit = repository.commit("everything")
     began = time.monotonic()
     source, _ = _operator(repository.url, {})
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([source, _CLUSTER]))
     wait_ready(cluster, "cluster", commit)
-    wait_until(cluster, RELEASES, _RELEASE, "True")
+    wait_until(cluster, RELEASES, _FLUX_NAME, "True")
     wait_ready(cluster, "pools", commit)
     took_s = time.monotonic() - began
-    assert Pool(cluster, "llama", _TEAM).condition("Ready")["status"] == "True"
+    assert Pool(cluster, "llama", TEAM).condition("Ready")["status"] == "True"
     record.proved(f"one commit: a HelmRelease installs the operator, and its pool is ready: {took_s:.1f} s")
     [release] = _releases(cluster)
     assert (release["name"], release["status"], release["revision"]) == (RELEASE, "deployed", "1")
@@ -98,15 +102,13 @@ def _other_values(cluster: SingleNode, repository: GitRepository, record: Record
 
 def _nobody_fights(cluster: SingleNode, record: Record) -> None:
     """Helm's controller compares what it made with what is there: the operator changes nothing of it."""
-    for _ in range(_LOOKS):
-        reconcile(cluster, RELEASES, _RELEASE)
-        time.sleep(4.0)
+    num_looks = look_again(cluster, RELEASES, _FLUX_NAME)
     [release] = _releases(cluster)
     assert release["revision"] == "2"
-    assert ready(cluster, RELEASES, _RELEASE)["status"] == "True"
+    assert ready(cluster, RELEASES, _FLUX_NAME)["status"] == "True"
     reasons = {each["reason"] for each in cluster.get("-n", FLUX, "events")["items"]}
     assert "DriftDetected" not in reasons
-    record.proved(f"{_LOOKS} further looks with drift detection: no drift, nothing written")
+    record.proved(f"{num_looks} further looks with drift detection: no drift, nothing written")
 
 
 def _a_misspelt_value(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
@@ -118,10 +120,10 @@ def _a_misspelt_value(cluster: SingleNode, repository: GitRepository, record: Re
     record.proved(f"a misspelt value: {told['reason']}: {told['message'][:110]}...")
     began = time.monotonic()
     commit = repository.revert()
-    reconcile(cluster, SOURCES, _RELEASE)
+    reconcile(cluster, SOURCES, _FLUX_NAME)
     wait_ready(cluster, "cluster", commit)
-    reconcile(cluster, RELEASES, _RELEASE, force=True)
-    wait_until(cluster, RELEASES, _RELEASE, "True")
+    reconcile(cluster, RELEASES, _FLUX_NAME, force=True)
+    wait_until(cluster, RELEASES, _FLUX_NAME, "True")
     assert cluster.get("-n", NAMESPACE, "deployment", RELEASE)["metadata"]["generation"] == before
     record.proved(f"git revert, flux reconcile --force → ready as before: {time.monotonic() - began:.1f} s")
 
@@ -129,14 +131,14 @@ def _a_misspelt_value(cluster: SingleNode, repository: GitRepository, record: Re
 def _taken_out_of_git(cluster: SingleNode, repository: GitRepository, record: Record) -> None:
     """The release goes, and its objects; definition and pools stay."""
     (repository.folder / "cluster" / "operator.yaml").unlink()
-    _write(repository, "cluster/source.yaml", _operator(repository.url, {})[0])
+    repository.write("cluster/source.yaml", _operator(repository.url, {})[0])
     commit = repository.commit("no operator any more")
-    reconcile(cluster, SOURCES, _RELEASE)
+    reconcile(cluster, SOURCES, _FLUX_NAME)
     wait_ready(cluster, "cluster", commit)
-    cluster.kubectl("-n", FLUX, "wait", f"{RELEASES}/{_RELEASE}", "--for=delete", "--timeout=60s")
+    cluster.kubectl("-n", FLUX, "wait", f"{RELEASES}/{_FLUX_NAME}", "--for=delete", "--timeout=60s")
     assert _releases(cluster) == []
     assert cluster.run("kubectl", "-n", NAMESPACE, "get", "deployment", RELEASE).returncode
-    assert Pool(cluster, "llama", _TEAM).ready_pods()
+    assert Pool(cluster, "llama", TEAM).ready_pods()
     record.proved("out of Git: the release is gone, the pool serves on")
 
 
@@ -144,11 +146,11 @@ def _commit(
     cluster: SingleNode, repository: GitRepository, values: dict[str, Any], subject: str, status: str = "True"
 ) -> dict[str, str]:
     """Commit other values; returns the release's Ready, once it is `status` for them."""
-    _write(repository, "cluster/operator.yaml", *_operator(repository.url, values))
+    repository.write("cluster/operator.yaml", *_operator(repository.url, values))
     commit = repository.commit(subject)
-    reconcile(cluster, SOURCES, _RELEASE)
+    reconcile(cluster, SOURCES, _FLUX_NAME)
     wait_ready(cluster, "cluster", commit)
-    return wait_until(cluster, RELEASES, _RELEASE, status)
+    return wait_until(cluster, RELEASES, _FLUX_NAME, status)
 
 
 def _operator(url: str, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -164,17 +166,6 @@ def _pools(url: str) -> list[dict[str, Any]]:
     source["spec"]["url"] = url
     kustomization["spec"]["retryInterval"] = "5s"
     return [source, kustomization]
-
-
-def _pool() -> dict[str, Any]:
-    kind = {"apiVersion": "serving.sagesched.io/v1alpha1", "kind": "LLMServingPool"}
-    return kind | {"metadata": {"name": "llama"}, "spec": emulated()}
-
-
-def _write(repository: GitRepository, file: str, *documents: dict[str, Any]) -> None:
-    path = repository.folder / file
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump_all(documents))
 
 
 def _releases(cluster: SingleNode) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bed import container_process
-from bed.installation import NAMESPACE, RELEASE
+from bed.installation import NAMESPACE, scale
 from bed.load import Load
 from bed.pool import MakePool, Pool, emulated
 from bed.record import Record
@@ -27,9 +27,7 @@ _PROMISED_S = 25.0
 def test_leader_failover(make_pool: MakePool, record: Record) -> None:
     with make_pool(emulated()) as pool:
         cluster = pool.cluster
-        before = cluster.get("-n", NAMESPACE, f"deployment/{RELEASE}")["spec"]["replicas"]
-        cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", "--replicas=2")
-        cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")
+        before = scale(cluster, 2)
         try:
             with Traffic(cluster, Load(target=pool.address())) as traffic:
                 old = _leader(cluster)
@@ -52,7 +50,7 @@ def test_leader_failover(make_pool: MakePool, record: Record) -> None:
                 assert leader(cluster) == new
                 account = traffic.end()
         finally:
-            cluster.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", f"--replicas={before}")
+            scale(cluster, before)
     record.proved("the old leader woke up and stood back")
     record.answered(account)
     assert led_s < _PROMISED_S

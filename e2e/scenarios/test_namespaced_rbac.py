@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bed.documented import commands_under
-from bed.installation import RELEASE, helm, remove
+from bed.installation import OPERATORS, RELEASE, helm, remove
 from bed.load import Load
 from bed.pool import Pool, emulated
 from bed.record import Record
@@ -66,7 +66,6 @@ def test_namespaced_rbac(team: SingleNode, record: Record) -> None:
     assert account.num_complete > 20
     assert theirs.status() == {"observedGeneration": -1}  # the default: nobody has looked at it
     assert theirs.pods() == []
-    operators = "app.kubernetes.io/name=sagesched-operator"
-    log = cluster.kubectl("-n", _TEAM, "logs", "-l", operators, "--tail=-1")
+    log = cluster.kubectl("-n", _TEAM, "logs", "-l", OPERATORS, "--tail=-1")
     assert "orbidden" not in log
     record.proved("another namespace's pool is left alone; the operator was never refused")

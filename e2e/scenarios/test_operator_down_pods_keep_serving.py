@@ -7,36 +7,34 @@ from collections.abc import Iterator
 
 import pytest
 
-from bed.installation import NAMESPACE, RELEASE, ensure_installed
+from bed.installation import scale
 from bed.load import Load
 from bed.pool import MakePool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
 from cluster.node.single_node import SingleNode
 
+_OPERATORS = 2
+
 
 @pytest.fixture
 def returning(installed: SingleNode) -> Iterator[SingleNode]:
     yield installed
-    installed.kubectl("-n", NAMESPACE, "scale", "deployment", RELEASE, "--replicas=2")
-    ensure_installed(installed)
+    scale(installed, _OPERATORS)
 
 
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_operator_down_pods_keep_serving(returning: SingleNode, make_pool: MakePool, record: Record) -> None:
     with make_pool(emulated(2)) as pool:
-        returning.kubectl("-n", NAMESPACE, "scale", "deployment", RELEASE, "--replicas=0")
-        operators = ("-n", NAMESPACE, "pods", "-l", "app.kubernetes.io/name=sagesched-operator")
-        pool.wait(lambda: not returning.get(*operators)["items"], "without operator", 60)
+        scale(returning, 0)
         before = pool.get("deployment", pool.name)["metadata"]["generation"]
         with Traffic(returning, Load(target=pool.address(), tokens=(50, 200))) as traffic:
             time.sleep(2.0)
             gone = pool.ready_pods()[0]["metadata"]["name"]
             pool.kubectl("delete", "pod", gone, "--wait=false")
             pool.wait(lambda: len(pool.ready_pods()) == 2, "two pods without the operator", 120)
-            returning.kubectl("-n", NAMESPACE, "scale", "deployment", RELEASE, "--replicas=2")
-            ensure_installed(returning)
+            scale(returning, _OPERATORS)
             pool.wait_settled()
             account = traffic.end()
         after = pool.get("deployment", pool.name)["metadata"]["generation"]

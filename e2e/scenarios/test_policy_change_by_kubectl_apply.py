@@ -9,7 +9,7 @@ import pytest
 
 from bed.installation import NAMESPACE
 from bed.load import Account, Load, Request
-from bed.pool import MakePool, emulated
+from bed.pool import LITTLE, MakePool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
 from bed.usage import usage
@@ -29,8 +29,7 @@ _SHARE_LONG = 0.2
 @pytest.mark.timeout(300)
 def test_policy_change_by_kubectl_apply(make_pool: MakePool, record: Record) -> None:
     def spec(policy: str) -> dict[str, object]:
-        resources = {"requests": {"cpu": "50m", "memory": "256Mi"}}
-        gateway = {"inFlight": _IN_FLIGHT, "resources": resources}
+        gateway = {"inFlight": _IN_FLIGHT, "resources": LITTLE}
         return emulated(gateway=gateway, scheduling={"policy": policy})
 
     with make_pool(spec("fcfs")) as pool:

@@ -69,7 +69,9 @@ def _falls_back(pool: Pool, record: Record) -> None:
     assert [each["type"] for each in events] == ["Warning"]
     assert _metric(pool, "sagesched_gateway_policy_fallback") == 1
     record.proved(f"fcfs in effect {fell:.1f} s after the change, {fell * _PER_SECOND:.0f} requests")
-    record.proved(f"conditions, event and metric say so: {told['message']}; {judged['message']}")
+    record.proved(
+        f"conditions ({told['reason']}, {judged['reason']}), event and metric say so: {told['message']}"
+    )
 
 
 def _gives_back(pool: Pool, record: Record) -> None:

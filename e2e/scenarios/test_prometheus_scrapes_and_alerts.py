@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from bed import container_process, troubles
-from bed.installation import NAMESPACE, RELEASE, ROOT, ensure_installed, helm
+from bed.installation import NAMESPACE, RELEASE, ROOT, helm, scale
 from bed.load import Load
 from bed.monitored import monitored
-from bed.pool import KIND, MakePool, Pool, emulated
+from bed.pool import KIND, LITTLE, MakePool, Pool, emulated
 from bed.prometheus import Prometheus
 from bed.record import Record
 from bed.traffic import Traffic
@@ -29,7 +29,7 @@ _QUEUE = 8
 _GATEWAY = {
     "inFlight": 2,
     "queue": {"requests": _QUEUE},
-    "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+    "resources": LITTLE,
     "connectionAgeSeconds": 5,
 }
 _SECRET = "short-lived"
@@ -189,15 +189,13 @@ def _leader(watch: _Watch, record: Record) -> None:
 
 def _operator(watch: _Watch, record: Record) -> None:
     pool = watch.pool
-    scale = ("-n", NAMESPACE, "scale", f"deployment/{RELEASE}")
-    pool.cluster.kubectl(*scale, "--replicas=0")
+    before = scale(pool.cluster, 0)
     try:
         watch.fires("OperatorDown")
         troubles.break_settings(pool)
         watch.fires("SettingsRefused")
     finally:
-        pool.cluster.kubectl(*scale, "--replicas=2")
-    ensure_installed(pool.cluster)
+        scale(pool.cluster, before)
     watch.is_over("OperatorDown")
     pool.wait(lambda: not troubles.has_broken_settings(pool), "repaired", 60)
     troubles.have_volumes_looked_at(pool)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bed.load import Load, Request
-from bed.pool import MakePool, emulated, restarts
+from bed.pool import LITTLE, MakePool, emulated, restarts
 from bed.record import Record
 from bed.traffic import Traffic
 from sagesched_emulator.answers import Answers
@@ -21,7 +21,7 @@ _CAP = 600
 @pytest.mark.level(2)
 @pytest.mark.timeout(300)
 def test_triton_crash(make_pool: MakePool, record: Record) -> None:
-    gateway = {"inFlight": _IN_FLIGHT, "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}}
+    gateway = {"inFlight": _IN_FLIGHT, "resources": LITTLE}
     with make_pool(emulated(1, gateway=gateway)) as pool:
         [pod] = pool.ready_pods()
         with Traffic(pool.cluster, Load(target=pool.address(), trace=_all_at_once())) as traffic:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bed.installation import NAMESPACE, RELEASE, helm
+from bed.installation import NAMESPACE, OPERATORS, RELEASE, helm
 from bed.load import Load
 from bed.pool import KIND, MakePool, emulated
 from bed.record import Record
@@ -42,7 +42,7 @@ def _left(cluster: SingleNode) -> str:
         for name in cluster.kubectl("api-resources", "--verbs=list", scope, "-o", "name").split()
         if not name.startswith("events")
     )
-    selectors = ("serving.sagesched.io/pool", "app.kubernetes.io/name=sagesched-operator")
+    selectors = ("serving.sagesched.io/pool", OPERATORS)
     return "".join(
         cluster.kubectl("get", kinds, "-A", "-l", selector, "-o", "name") for selector in selectors
     )

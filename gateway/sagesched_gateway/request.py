@@ -96,7 +96,8 @@ class Chunk(NamedTuple):
     Attributes:
         response: what the caller must see, or None where there is nothing to show; as bytes it is a whole
             ModelStreamInferResponse.
-        new_tokens: output tokens this message brought.
+        new_tokens: output tokens this message brought; of the last one below 0 where they are told from text
+            and more were counted before.
         final: the engine has ended the request; its place is free.
         error: why it ended badly; then `response` is None and `final` True.
         input_tokens: the engine's own count of the prompt, where it told.

@@ -7,7 +7,7 @@ progress and no last-handled state. What a pool needs is told by comparing, not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from sagesched_operator.api.pool import GROUP, PLURAL, VERSION
 from sagesched_operator.control.store import PoolStore
 
 
-def registry_of(pools: PoolStore, kubeconfig: Path | None) -> kopf.OperatorRegistry:
+def registry_of(
+    pools: PoolStore, kubeconfig: Path | None, end: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
     """The handlers.
 
     Args:
         pools: told of every pool.
         kubeconfig: how to log in; None as the pod that we run in.
+        end: what is done once no pool is followed any more.
     """
     registry = kopf.OperatorRegistry()
 
@@ -40,6 +43,10 @@ def registry_of(pools: PoolStore, kubeconfig: Path | None) -> kopf.OperatorRegis
             pools.remove((metadata["namespace"], metadata["name"]), metadata["uid"])
         else:
             pools.put(body)
+
+    @kopf.on.cleanup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
+    async def ends(**_: Any) -> None:
+        await end()
 
     return registry
 
@@ -64,6 +71,7 @@ async def watch_pools(
     identity: str,
     stop: asyncio.Event,
     ready: asyncio.Event,
+    end: Callable[[], Awaitable[None]],
 ) -> None:
     """Follow the pools by kopf until told to stop.
 
@@ -74,9 +82,16 @@ async def watch_pools(
         identity: of this replica. Kopf would make one of the user's name, and a container's has none.
         stop: ends it.
         ready: set once it follows.
+        end: ends all that works besides. It is called before kopf waits, up to five seconds, for whatever
+            has been started in the event loop since, which it takes for its own.
     """
+
+    async def end_all() -> None:
+        stop.set()  # a task of kopf's waits for it, and after SIGTERM nobody else would set it
+        await end()
+
     await kopf.operator(
-        registry=registry_of(pools, kubeconfig),
+        registry=registry_of(pools, kubeconfig, end_all),
         settings=settings_of(),
         identity=identity,  # type: ignore[arg-type]  # a name for `str` that kopf does not export
         standalone=True,

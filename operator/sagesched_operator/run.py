@@ -41,6 +41,9 @@ _GATHER_S = 0.05
 _HEAR_S = 15.0
 """Longest wait for the first round of reports, many of them unreachable."""
 
+_LAST_ANSWERS_S = 1.0
+"""For requests that are being answered when the operator ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -115,6 +118,7 @@ class Operator:
                     identity=identity,
                     stop=self._stop,
                     ready=self._follows_pools,
+                    end=stack.aclose,
                 )
             self._raise_failure()
         finally:
@@ -160,7 +164,7 @@ class Operator:
     ) -> None:
         options = self._options
         app = build_app(self._metrics.registry, lambda: children.is_synced and self._follows_pools.is_set())
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, _, port = options.web_address.rpartition(":")
@@ -169,7 +173,7 @@ class Operator:
         server.add_generic_rpc_handlers((scaler.handlers(),))
         server.add_insecure_port(options.scaler_address)
         await server.start()
-        stack.push_async_callback(server.stop, 1.0)
+        stack.push_async_callback(server.stop, _LAST_ANSWERS_S)
 
     def _look_soon(self, key: PoolKey) -> None:
         self._metrics.pools.set(len(self._pools))

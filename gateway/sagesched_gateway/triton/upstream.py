@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from sagesched_gateway.errors import GatewayError, InvalidRequestError, UnknownModelError, UpstreamError
-from sagesched_gateway.kserve import ModelInferRequest, ModelMetadataResponse, ModelStreamInferResponse
+from sagesched_gateway.kserve import (
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelMetadataResponse,
+    ModelStreamInferResponse,
+)
 from sagesched_gateway.log_fields import about
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.text import Sampling, TextReader
@@ -18,7 +23,10 @@ from sagesched_gateway.triton.client import TritonClient, in_band_error
 from sagesched_gateway.triton.http2.stream import StreamResetError
 from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.base import Profile
+from sagesched_gateway.triton.profiles.chunk_size import ChunkCount
+from sagesched_gateway.triton.profiles.text_output import TEXT_OUTPUT
 from sagesched_gateway.triton.steady_stream import SteadyStream
+from sagesched_gateway.triton.tensors import text_bytes
 
 _LOG = logging.getLogger(__name__)
 
@@ -91,13 +99,14 @@ class TritonUpstream:
 class TritonCall:
     """One running request; see `UpstreamCall`."""
 
-    __slots__ = ("_call", "_client", "_ended", "_profile", "_request", "_steady")
+    __slots__ = ("_call", "_chunks", "_client", "_ended", "_profile", "_request", "_steady")
 
     def __init__(self, client: TritonClient, profile: Profile, request: GenerationRequest) -> None:
         self._client = client
         self._profile = profile
         self._request = request
         self._steady = SteadyStream(None if _needs_whole(request) else profile.count_output)
+        self._chunks = profile.chunk_count(request)
         self._ended = asyncio.Event()
         self._call = client.generate(request.body, request.metadata)
 
@@ -134,8 +143,20 @@ class TritonCall:
         if decoded.error_message:
             return self._failed(in_band_error(decoded.error_message))
         chunk = self._profile.translate(decoded.infer_response, self._request)
+        if self._chunks is not None:
+            return self._counted(chunk, decoded.infer_response, self._chunks)
         self._steady.learn(message, chunk)
         return chunk
+
+    def _counted(self, chunk: Chunk, response: ModelInferResponse, chunks: ChunkCount) -> Chunk:
+        """The chunk with its tokens counted by its text; all go the long way until they need no look."""
+        if not chunk.new_tokens:
+            return chunk
+        text = (text_bytes(response, TEXT_OUTPUT) or b"").decode("utf-8", "replace")
+        new_tokens = chunks.of(text, final=chunk.final)
+        if chunks.is_settled:
+            self._chunks = None
+        return chunk._replace(new_tokens=new_tokens)
 
     def _failed(self, error: GatewayError) -> Chunk:
         """Triton names requests in its errors: by the caller's id, as it would have without us."""

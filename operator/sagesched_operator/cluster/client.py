@@ -111,7 +111,7 @@ class Api:
                     raise _error_of(event["object"].get("code", 500), event["object"], None)
                 yield event["type"], event["object"]
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ApiError(0, "Unreachable", f"watch ended: {error or type(error).__name__}") from error
+            raise ApiError(0, "Unreachable", f"watch ended: {str(error) or type(error).__name__}") from error
         finally:
             response.close()
 
@@ -193,7 +193,9 @@ class Api:
             if code >= 400:
                 raise _error_of(code, await _status_of(response), response.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"{method} {path}: {error or type(error).__name__}") from error
+            raise ApiError(
+                0, "Unreachable", f"{method} {path}: {str(error) or type(error).__name__}"
+            ) from error
         finally:
             self._on_request(verb, kind, code)
         return response

@@ -21,6 +21,8 @@ _LOG = logging.getLogger(__name__)
 LEASE_S = 15
 RENEW_S = 10.0
 TRY_S = 4.0
+_RELEASE_S = 5.0
+"""Less than a pod has to end; a lease that is not given back runs out."""
 
 
 class Elector:
@@ -85,12 +87,13 @@ class Elector:
             return
         self._turn(leads=False)
         try:
-            lease = await self._api.read(LEASE, self._namespace, self._name)
-            if lease["spec"].get("holderIdentity") == self._identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._api.replace(LEASE, self._namespace, self._name, lease)
-        except ApiError as error:
-            _LOG.info("lease not given back: %s", error)
+            async with asyncio.timeout(_RELEASE_S):
+                lease = await self._api.read(LEASE, self._namespace, self._name)
+                if lease["spec"].get("holderIdentity") == self._identity:
+                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._api.replace(LEASE, self._namespace, self._name, lease)
+        except (ApiError, TimeoutError) as error:
+            _LOG.info("lease not given back: %s", str(error) or "no answer")
 
     async def _try(self) -> bool:
         """Take or renew the lease; whether it is ours now."""

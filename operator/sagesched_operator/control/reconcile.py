@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
 from sagesched_operator.control.observed import observe
-from sagesched_operator.control.pods import view
+from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.status import compute_status
 from sagesched_operator.control.store import KnownPool, PoolStore
@@ -32,6 +33,23 @@ _LOG = logging.getLogger(__name__)
 _REFUSED_AGAIN_S = 300.0
 """What the API server refused is tried again after so long even if nothing seems to have changed."""
 _NAMESPACE_ENDS = "because it is being terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How far one look came.
+
+    Attributes:
+        desired: what there should be; None where it cannot be told.
+        outcome: what was written.
+        stalled: (reason, message): nothing goes on before somebody acts.
+        is_over: the pool is gone, or goes: there is no status to write.
+    """
+
+    desired: Desired | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    stalled: tuple[str, str] | None = None
+    is_over: bool = False
 
 
 class Reconciler:
@@ -81,49 +99,61 @@ class Reconciler:
         body = known.body
         if "deletionTimestamp" in body["metadata"]:
             return Outcome()
-        pods = [view(seen.body) for seen in self._children.cache(POD.name).of(key)]
-        stalled, desired, outcome = None, None, Outcome()
         try:
             pool = parse_pool(body)
         except SpecError as error:
             return await self._write_unreadable(body, str(error))
+        attempt = await self._attempt(known, pool)
+        if attempt.is_over:
+            return attempt.outcome
+        if await self._write_status(body, self._status(pool, attempt)):
+            attempt.outcome.num_writes += 1
+        self._settled[key] = known.uid
+        return attempt.outcome
+
+    async def _attempt(self, known: KnownPool, pool: Pool) -> _Attempt:
+        """Make the children what they should be, as far as it goes."""
+        key = (pool.namespace, pool.name)
         try:
             desired = self._build(pool)
-            if desired.forbidden:
-                stalled = ("NotAllowed", desired.forbidden)
-            elif await self._is_gone(known, key, pool, desired):
-                return Outcome()
-            else:
-                outcome = await self._applier.apply(pool, desired, pods, self._reports())
         except ConfigError as error:
-            stalled = ("SpecRejected", f"the gateway's settings would be refused: {error}")
-        if outcome.refused is not None:
-            outcome.again(_REFUSED_AGAIN_S)
-            if _NAMESPACE_ENDS in str(outcome.refused):
-                return outcome  # the pool goes too
-            reason = "NotAllowed" if outcome.refused.code == 403 else "SpecRejected"
-            stalled = (reason, _shortened(str(outcome.refused)))
-        troubles = list(outcome.troubles)
+            return _Attempt(stalled=("SpecRejected", f"the gateway's settings would be refused: {error}"))
+        if desired.forbidden:
+            return _Attempt(desired, stalled=("NotAllowed", desired.forbidden))
+        if await self._is_gone(known, key, pool, desired):
+            return _Attempt(desired, is_over=True)
+        outcome = await self._applier.apply(pool, desired, self._pods(key), self._reports())
+        if outcome.refused is None:
+            return _Attempt(desired, outcome)
+        outcome.again(_REFUSED_AGAIN_S)
+        if _NAMESPACE_ENDS in str(outcome.refused):
+            return _Attempt(desired, outcome, is_over=True)  # the pool goes too
+        reason = "NotAllowed" if outcome.refused.code == 403 else "SpecRejected"
+        return _Attempt(desired, outcome, stalled=(reason, _shortened(str(outcome.refused))))
+
+    def _status(self, pool: Pool, attempt: _Attempt) -> dict[str, Any]:
+        """What the status should say now."""
+        key = (pool.namespace, pool.name)
+        troubles = list(attempt.outcome.troubles)
         troubles += [
             ("KindMissing", f"{kind} is not installed; {asked_by} asks for it")
-            for kind, asked_by in (desired.missing if desired else ())
+            for kind, asked_by in (attempt.desired.missing if attempt.desired else ())
         ]
         deployment = self._children.cache(DEPLOYMENT.name).find(key, pool.name)
         observed = observe(
             pool,
-            [view(seen.body) for seen in self._children.cache(POD.name).of(key)],
+            self._pods(key),
             self._reports(),
             asyncio.get_running_loop().time(),
             deployment=None if deployment is None else deployment.body,
             scaler=self._scaler(key),
-            stalled=stalled,
+            stalled=attempt.stalled,
             troubles=troubles,
         )
-        wanted = compute_status(pool, desired, observed, self._installation, now=_now())
-        if await self._write_status(body, wanted):
-            outcome.num_writes += 1
-        self._settled[key] = known.uid
-        return outcome
+        return compute_status(pool, attempt.desired, observed, self._installation, now=_now())
+
+    def _pods(self, key: PoolKey) -> list[PodView]:
+        return [view(seen.body) for seen in self._children.cache(POD.name).of(key)]
 
     def _build(self, pool: Pool) -> Desired:
         key = (pool.namespace, pool.name)

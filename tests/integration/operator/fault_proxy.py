@@ -46,11 +46,12 @@ class FaultProxy:
         self._token = token
         self._troubles: list[Trouble] = []
         self._watches: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._port = 0
         self._stop: asyncio.Event
         started = threading.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(started)))
+        # `run` also cancels what still handles a connection at the end.
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
         self._thread.start()
         assert started.wait(10)
 
@@ -84,10 +85,9 @@ class FaultProxy:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
-        self._loop.close()
 
     async def _serve(self, started: threading.Event) -> None:
-        self._stop = asyncio.Event()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, limit=0)) as session:
             app = web.Application(client_max_size=1 << 24)
 

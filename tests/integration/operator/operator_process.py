@@ -185,6 +185,21 @@ class Space:
         conditions = pool.get("status", {}).get("conditions", [])
         return next((one for one in conditions if one["type"] == type_), {})
 
+    def wait_condition(self, type_: str, name: str = "llama", **wanted: str) -> dict[str, Any]:
+        """Until a condition of the pool has the wanted `status` or `reason`; returns it."""
+
+        def look() -> dict[str, Any] | None:
+            condition = self.condition(type_, name)
+            return condition if wanted.items() <= condition.items() else None
+
+        result: dict[str, Any] = until(look, what=f"for {type_} {wanted}")
+        return result
+
+    def image(self) -> str:
+        """Triton's, of the pool's pods as they are wanted."""
+        containers = self.get("deployment", "llama")["spec"]["template"]["spec"]["containers"]
+        return str(containers[0]["image"])
+
     def wait_status(self, status: Callable[[dict[str, Any]], Any], name: str = "llama") -> dict[str, Any]:
         """Until the pool's status, of its current generation, is as wanted."""
 
@@ -196,6 +211,10 @@ class Space:
 
         result: dict[str, Any] = until(look)
         return result
+
+    def wait_made(self, replicas: int = 1) -> dict[str, Any]:
+        """Until the pods are there, and the status says what they wait for; returns the status."""
+        return self.wait_status(lambda status: status.get("replicas") == replicas and "conditions" in status)
 
     def pods(self) -> list[dict[str, Any]]:
         pods: list[dict[str, Any]] = self.get("pods")["items"]

@@ -100,7 +100,7 @@ def test_status_follows_the_gateways(space, operator, tmp_path):
         file.write_text(yaml.safe_dump(settings | {"scheduling": {"policy": "fcfs"}}))
         space.wait_status(lambda status: status["policyInEffect"] == "fcfs")
         file.write_text("scheduling: {policy: lifo}")
-        degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "SettingsRefused" and c)
+        degraded = space.wait_condition("Degraded", reason="SettingsRefused")
         assert "unknown policy 'lifo'" in degraded["message"]
 
 
@@ -115,12 +115,10 @@ def test_certificates_that_a_gateway_refuses_show_at_the_pool(space, operator, t
         space.make_ready(pod, "127.0.7.3")
         space.wait_status(lambda status: status["policyInEffect"] == "gittins-boost")
         secret.swap(crt=second.certificate, key=first.key)
-        refused = until(
-            lambda: (c := space.condition("Degraded")).get("reason") == "CertificateRefused" and c
-        )
+        refused = space.wait_condition("Degraded", reason="CertificateRefused")
         assert "tls.key: is not the key of the first certificate" in refused["message"]
         secret.swap(crt=second.certificate, key=second.key)
-        until(lambda: space.condition("Degraded")["status"] == "False")
+        space.wait_condition("Degraded", status="False")
 
 
 def test_the_external_scaler_tells_and_what_is_unknown_is_an_error(space, operator, tmp_path):

@@ -23,13 +23,6 @@ ALWAYS = {
 KINDS = "deployment,service,configmap,serviceaccount,pdb,networkpolicy,hpa,controllerrevision"
 
 
-def settled(space, **wanted):
-    """Until the Deployment's pods are there and the status says what they wait for."""
-    return space.wait_status(
-        lambda status: status.get("replicas") == wanted.get("replicas", 1) and "conditions" in status
-    )
-
-
 def children(space):
     return {name for name in space.names(KINDS) if not name.startswith("ControllerRevision")}
 
@@ -37,7 +30,7 @@ def children(space):
 def test_a_pool_gets_its_objects_with_few_writes(space):
     before = len(space.plane.requests(USER))
     space.apply(SMALLEST)
-    status = settled(space)
+    status = space.wait_made()
     assert children(space) == ALWAYS
     assert status["revision"]
     assert status["selector"] == "serving.sagesched.io/pool=llama"
@@ -53,8 +46,8 @@ def test_a_pool_gets_its_objects_with_few_writes(space):
 
 def test_status_names_what_the_pods_wait_for(space):
     space.apply(SMALLEST)
-    settled(space)
-    ready = until(lambda: (c := space.condition("Ready")).get("reason") == "WaitingForNode" and c)
+    space.wait_made()
+    ready = space.wait_condition("Ready", reason="WaitingForNode")
     assert ready["status"] == "False"
     assert "no node can take a pod" in ready["message"]
 
@@ -62,21 +55,21 @@ def test_status_names_what_the_pods_wait_for(space):
 def test_a_model_that_is_not_what_its_digest_says_is_told(space):
     digest = "sha256:" + "0" * 64
     space.apply(merged(SMALLEST, {"model": {"digest": digest}}))
-    settled(space)
+    space.wait_made()
     (pod,) = space.pods()
     verify = next(one for one in pod["spec"]["initContainers"] if one["name"] == "verify-model")
     assert verify["args"] == ["/source", "--expect", digest]
     assert verify["terminationMessagePolicy"] == "FallbackToLogsOnError"
     said = "sagesched-gateway: /source: its files have the digest sha256:1, not sha256:0"
     space.set_status("pod", pod["metadata"]["name"], _failing_at_first(verify, said))
-    told = until(lambda: (c := space.condition("ModelReady")).get("reason") == "DigestMismatch" and c)
+    told = space.wait_condition("ModelReady", reason="DigestMismatch")
     assert (told["status"], told["message"]) == ("False", said)
     assert space.condition("Degraded")["reason"] == "DigestMismatch"
 
 
 def test_it_is_ready_when_the_pods_are(space):
     space.apply(merged(SMALLEST, {"replicas": 2}))
-    settled(space, replicas=2)
+    space.wait_made(replicas=2)
     for pod in space.pods():
         space.make_ready(pod)
     status = space.wait_status(lambda status: status["readyReplicas"] == 2)
@@ -90,11 +83,11 @@ def test_it_is_ready_when_the_pods_are(space):
 
 def test_a_change_reaches_the_children_within_two_seconds(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     revision = space.get("llmsp", "llama")["status"]["revision"]
     space.apply(merged(SMALLEST, {"runtime": {"image": "example.com/triton:2"}}))
     changed_at = time.monotonic()
-    until(lambda: _image(space) == "example.com/triton:2")
+    until(lambda: space.image() == "example.com/triton:2")
     assert time.monotonic() - changed_at < 2
     status = space.wait_status(lambda status: status["revision"] != revision)
     assert {f"ControllerRevision/llama-{one}" for one in (revision, status["revision"])} <= space.names(KINDS)
@@ -102,7 +95,7 @@ def test_a_change_reaches_the_children_within_two_seconds(space):
 
 def test_settings_that_apply_at_once_roll_no_pod(space):
     space.apply(SMALLEST)
-    before = settled(space)
+    before = space.wait_made()
     template = space.get("deployment", "llama")["spec"]["template"]
     space.apply(merged(SMALLEST, {"scheduling": {"policy": "fcfs"}, "gateway": {"queue": {"requests": 7}}}))
     until(lambda: _settings(space)["scheduling"]["policy"] == "fcfs")
@@ -113,7 +106,7 @@ def test_settings_that_apply_at_once_roll_no_pod(space):
 
 def test_settings_that_need_new_pods_roll_them(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.apply(merged(SMALLEST, {"gateway": {"inFlight": 16}}))
     until(lambda: _settings(space)["engine"]["slots"] == 16)
     until(lambda: space.get("deployment", "llama")["metadata"]["generation"] == 2)
@@ -137,7 +130,7 @@ def test_settings_that_need_new_pods_roll_them(space):
 )
 def test_what_somebody_changed_is_put_right(space, kind, name, patch, path, wanted):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     before = space.get(kind, name)
     space.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
@@ -158,72 +151,10 @@ def test_what_somebody_changed_is_put_right(space, kind, name, patch, path, want
 @pytest.mark.parametrize("kind", ["deployment", "service", "pdb", "networkpolicy", "serviceaccount"])
 def test_what_somebody_deleted_comes_back(space, kind):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     uid = space.get(kind, "llama")["metadata"]["uid"]
     space.kubectl("delete", kind, "llama", "--wait=false")
     until(lambda: (found := space.find(kind, "llama")) and found["metadata"]["uid"] != uid)
-
-
-def test_fields_of_others_are_left_alone(space):
-    space.apply(SMALLEST)
-    settled(space)
-    space.kubectl("annotate", "service", "llama", "example.com/note=mine")
-    space.apply(merged(SMALLEST, {"expose": {"serviceAnnotations": {"lb": "internal"}}}))
-    until(lambda: space.get("service", "llama")["metadata"]["annotations"].get("lb") == "internal")
-    assert space.get("service", "llama")["metadata"]["annotations"]["example.com/note"] == "mine"
-
-
-def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
-    space.kubectl("create", "service", "clusterip", "llama", "--tcp=80:80")
-    space.apply(SMALLEST)
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
-    assert "Service llama exists and is not ours" in degraded["message"]
-    assert space.get("service", "llama")["spec"]["ports"][0]["port"] == 80
-    assert space.find("deployment", "llama")  # the rest is made
-
-
-@pytest.mark.parametrize(("kind", "name"), [("configmap", "llama-gateway"), ("serviceaccount", "llama")])
-def test_what_has_few_fields_is_not_taken_over_either(space, kind, name):
-    space.kubectl("create", kind, name)
-    space.apply(SMALLEST)
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
-    assert f"{name} exists and is not ours: it was there before the pool" in degraded["message"]
-    assert space.find("deployment", "llama")
-    space.kubectl("delete", "llmsp", "llama")
-    until(lambda: not space.find("deployment", "llama"))
-    assert "ownerReferences" not in space.get(kind, name)["metadata"]
-
-
-def test_pods_take_an_account_that_exists(space):
-    space.kubectl("create", "serviceaccount", "llama")
-    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "llama"}}}))
-    settled(space)
-    assert space.condition("Degraded")["status"] == "False"
-    assert space.pods()[0]["spec"]["serviceAccountName"] == "llama"
-    assert "ownerReferences" not in space.get("serviceaccount", "llama")["metadata"]
-
-
-def test_an_account_of_its_own_is_left_when_another_takes_its_place(space):
-    space.apply(SMALLEST)
-    settled(space)
-    space.kubectl("create", "serviceaccount", "other")
-    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "other"}}}))
-    until(lambda: "other" in [pod["spec"]["serviceAccountName"] for pod in space.pods()])
-    assert space.condition("Degraded")["status"] == "False"
-    assert space.find("serviceaccount", "llama")
-
-
-def test_a_fight_is_noticed_and_paused(space):
-    space.apply(SMALLEST)
-    settled(space)
-    for number in range(5):
-        space.kubectl("scale", "deployment", "llama", f"--replicas={number + 3}")
-        until(lambda: space.get("deployment", "llama")["spec"]["replicas"] == 1)
-    space.kubectl("scale", "deployment", "llama", "--replicas=9")
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "FieldConflict" and c)
-    assert "Deployment llama: spec.replicas is changed again and again by kubectl" in degraded["message"]
-    time.sleep(1)
-    assert space.get("deployment", "llama")["spec"]["replicas"] == 9
 
 
 def test_what_is_no_longer_wanted_goes(space):
@@ -238,7 +169,7 @@ def test_what_is_no_longer_wanted_goes(space):
 
 def test_suspend_ends_the_pods_and_keeps_the_rest(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.apply(merged(SMALLEST, {"suspend": True}))
     until(lambda: not space.pods() and space.condition("Ready").get("reason") == "Suspended")
     assert space.condition("Ready")["status"] == "True"
@@ -249,7 +180,7 @@ def test_suspend_ends_the_pods_and_keeps_the_rest(space):
 
 def test_the_scale_subresource_moves_the_pods(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("scale", "llmsp", "llama", "--replicas=3")
     until(lambda: len(space.pods()) == 3)
     scale = json.loads(
@@ -265,7 +196,7 @@ def test_the_scale_subresource_moves_the_pods(space):
 
 def test_the_operator_writes_nothing_back_and_diff_is_empty(space, tmp_path):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     pool = space.get("llmsp", "llama")
     assert set(pool["metadata"].get("annotations", {})) == {
         "kubectl.kubernetes.io/last-applied-configuration"
@@ -283,21 +214,21 @@ def test_the_operator_writes_nothing_back_and_diff_is_empty(space, tmp_path):
 
 def test_deletion_leaves_nothing(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("delete", "llmsp", "llama", "--timeout=20s")
     until(lambda: not space.names(KINDS + ",pods"))
 
 
 def test_orphans_stay_and_a_new_pool_takes_them_over(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     uid = space.get("deployment", "llama")["metadata"]["uid"]
     space.kubectl("delete", "llmsp", "llama", "--cascade=orphan")
     until(lambda: "ownerReferences" not in space.get("deployment", "llama")["metadata"])
     time.sleep(1)
     assert children(space) == ALWAYS
     space.apply(SMALLEST)
-    pool = settled(space)
+    pool = space.wait_made()
     assert pool["revision"]
     until(lambda: space.get("deployment", "llama")["metadata"].get("ownerReferences"))
     assert space.get("deployment", "llama")["metadata"]["uid"] == uid
@@ -305,7 +236,7 @@ def test_orphans_stay_and_a_new_pool_takes_them_over(space):
 
 def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("delete", "llmsp", "llama")
     space.apply(SMALLEST)
     uid = space.get("llmsp", "llama")["metadata"]["uid"]
@@ -321,17 +252,17 @@ def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
 def test_what_the_api_server_refuses_is_told(space):
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
     space.apply(merged(SMALLEST, {"podTemplate": {"affinity": affinity}}))
-    stalled = until(lambda: (c := space.condition("Stalled")).get("status") == "True" and c)
+    stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "SpecRejected"
     assert "nodeSelectorTerms" in stalled["message"]
     space.apply(SMALLEST)
-    until(lambda: space.condition("Stalled").get("status") == "False")
+    space.wait_condition("Stalled", status="False")
 
 
 def test_a_folder_of_the_node_is_not_allowed(space):
     source = {"model": {"source": {"pvc": None, "hostPath": {"path": "/data"}}}}
     space.apply(merged(SMALLEST, source))
-    stalled = until(lambda: (c := space.condition("Stalled")).get("status") == "True" and c)
+    stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "NotAllowed"
     assert "pools.allowHostPath=true" in stalled["message"]
     assert not space.names("deployment")
@@ -339,7 +270,7 @@ def test_a_folder_of_the_node_is_not_allowed(space):
 
 def test_a_kind_that_is_not_installed_is_told(space):
     space.apply(merged(SMALLEST, {"scaling": {"actuator": "KEDA", "maxReplicas": 3}}))
-    degraded = until(lambda: (c := space.condition("Degraded")).get("reason") == "KindMissing" and c)
+    degraded = space.wait_condition("Degraded", reason="KindMissing")
     assert (
         degraded["message"]
         == "keda.sh/v1alpha1/ScaledObject is not installed; scaling.actuator: KEDA asks for it"
@@ -355,10 +286,6 @@ def _failing_at_first(container, said):
     one |= {"imageID": "", "ready": False, "restartCount": 2, "state": waiting, "lastState": ended}
     scheduled = {"type": "PodScheduled", "status": "True"}
     return {"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [one]}
-
-
-def _image(space):
-    return space.get("deployment", "llama")["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def _settings(space):

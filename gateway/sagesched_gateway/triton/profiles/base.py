@@ -21,6 +21,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Chunk, GenerationRequest, Metadata
 from sagesched_gateway.text import Sampling, TextReader
+from sagesched_gateway.triton.profiles.chunk_size import ChunkCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,13 @@ class Profile(Protocol):
 
     def text_reader(self) -> TextReader:
         """Reads the responses to one request that `compose` made."""
+        ...
+
+    def chunk_count(self, request: GenerationRequest) -> ChunkCount | None:
+        """Counts the tokens of the answer's chunks by their text; None where a look at each is not needed.
+
+        To be asked once for each request that is sent.
+        """
         ...
 
     def translate(self, response: ModelInferResponse, request: GenerationRequest) -> Chunk:

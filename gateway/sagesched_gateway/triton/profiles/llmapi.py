@@ -2,21 +2,25 @@
 
 No batch dimension, tensors of one dimension: text_input BYTES, sampling_param_* for all that is sampled,
 streaming BOOL. It answers in one piece unless its model.yaml says `decoupled: true`; then the text of a
-stream is cumulative or new, by version. It counts no tokens: a chunk of a stream is taken for one, a whole
-answer is counted by the model's tokenizer where one is configured. Closing the stream cancels, polled each
-`cancellation_check_period_ms`.
+stream is cumulative or new, by version. It counts no tokens: how many a chunk of a stream brings is told by
+its text (`ChunkSize`), a whole answer is counted by the model's tokenizer where one is configured. Closing
+the stream cancels, polled each `cancellation_check_period_ms`.
 
 A caller could have the server read any path as `lora_path`; such requests are refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sagesched_gateway.errors import ForbiddenError
 from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_gateway.request import GenerationRequest
 from sagesched_gateway.text import Sampling, TextReader
 from sagesched_gateway.tokenizer import ModelTokenizer
 from sagesched_gateway.triton.compose import Composer
 from sagesched_gateway.triton.profiles.base import Cancelling, ModelDescription
+from sagesched_gateway.triton.profiles.chunk_size import ChunkCount, ChunkSize
 from sagesched_gateway.triton.profiles.tensor_profile import TensorProfile, cap, refuse_stop, text_prompt
 from sagesched_gateway.triton.profiles.text_output import FINISH_REASON, AnswerReader, TextStyle
 from sagesched_gateway.triton.tensors import Inputs
@@ -46,6 +50,7 @@ class LlmApiProfile(TensorProfile):
         """Take a model, and its tokenizer where one is configured."""
         super().__init__(description, Cancelling(stop_model=None, hold_s=_HOLD_S), (), tokenizer)
         self._style = TextStyle(is_cumulative=None)
+        self._chunk_size = ChunkSize()
 
     def compose(self, model: str, prompt: str, sampling: Sampling) -> ModelInferRequest:
         """See `Profile.compose`; a model that is not decoupled answers a wish for pieces in one."""
@@ -68,6 +73,19 @@ class LlmApiProfile(TensorProfile):
     def text_reader(self) -> TextReader:
         """See `Profile.text_reader`."""
         return AnswerReader(self._style.pieces(), None, self._tokenizer)
+
+    def chunk_count(self, request: GenerationRequest) -> ChunkCount | None:
+        """See `Profile.chunk_count`: the engine does not count, see `ChunkSize`."""
+        if not request.streams or not self._chunk_size.wants_to_see():
+            return None
+        return ChunkCount(self._chunk_size, request.max_tokens, self._counting(request.prompt))
+
+    def _counting(self, prompt: str) -> Callable[[str], int] | None:
+        """Counts the tokens of an answer that may begin with its prompt."""
+        tokenizer = self._tokenizer
+        if tokenizer is None:
+            return None
+        return lambda text: len(tokenizer.encode(text.removeprefix(prompt)))
 
     def _check(self, message: ModelInferRequest, inputs: Inputs) -> None:
         refuse_stop(message, inputs)

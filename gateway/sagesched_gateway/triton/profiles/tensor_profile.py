@@ -28,6 +28,7 @@ from sagesched_gateway.triton.profiles.base import (
     is_final,
     wants_empty_final,
 )
+from sagesched_gateway.triton.profiles.chunk_size import ChunkCount
 from sagesched_gateway.triton.profiles.text_output import TEXT_OUTPUT
 from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts, text_bytes
 
@@ -137,6 +138,11 @@ class TensorProfile(ABC):
     def text_reader(self) -> TextReader:
         """See `Profile.text_reader`."""
         raise UnsupportedError(f"model '{self._description.name}' answers with no text")
+
+    def chunk_count(self, request: GenerationRequest) -> ChunkCount | None:
+        """See `Profile.chunk_count`: the engine counts."""
+        del request
+        return None
 
     def translate(self, response: ModelInferResponse, request: GenerationRequest) -> Chunk:
         """Count tokens, strip what the caller did not ask for, restore its id (see `Profile.translate`)."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import grpc.aio
 import pytest
 from profile_builders import LLMAPI, a_model, a_response, read, tensors
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sagesched_gateway.errors import ForbiddenError, UnsupportedError
-from sagesched_gateway.kserve import ModelInferRequest
+from sagesched_gateway.kserve import ModelInferRequest, ModelStreamInferResponse
 from sagesched_gateway.request import StopOrderError
 from sagesched_gateway.text import Sampling
 from sagesched_gateway.tokenizer import ModelTokenizer
+from sagesched_gateway.triton.profiles.chunk_size import SETTLED
 from sagesched_gateway.triton.profiles.llmapi import DEFAULT_MAX_TOKENS, LlmApiProfile
+from sagesched_gateway.triton.upstream import TritonCall
 
 
 def a_profile(tokenizer=None, **model):
@@ -77,7 +80,7 @@ def test_a_stop_request_is_an_order():
         read(a_profile(), a_request(stop=True))
 
 
-def test_each_chunk_of_a_stream_is_a_token():
+def test_a_chunk_of_a_stream_counts_as_a_token_while_nobody_looks_into_it():
     request = read(a_profile(), a_request(streaming=True))
     assert request.counts_tokens
     assert a_profile().translate(a_response(b"a"), request).new_tokens == 1
@@ -117,3 +120,45 @@ def test_classification_is_refused_because_triton_dies_of_it():
     message.outputs.add(name="text_output").parameters["classification"].int64_param = 1
     with pytest.raises(UnsupportedError, match="'text_output' of a model that generates text"):
         read(a_profile(), message)
+
+
+class Messages:
+    """A stream's messages, as `TritonClient.generate` gives them."""
+
+    def __init__(self, texts):
+        self._messages = [
+            ModelStreamInferResponse(infer_response=a_response(text, final=index == len(texts) - 1))
+            for index, text in enumerate(texts)
+        ]
+
+    def generate(self, body, metadata):
+        del body, metadata
+        return self
+
+    async def read(self):
+        return self._messages.pop(0).SerializeToString() if self._messages else grpc.aio.EOF
+
+
+async def chunks(profile, texts):
+    request = read(profile, a_request(streaming=True))
+    return [chunk async for chunk in TritonCall(Messages(texts), profile, request)]
+
+
+async def test_once_a_chunk_is_known_to_be_a_token_most_streams_are_not_decoded_any_more():
+    profile = a_profile()
+    words = [b" word"] * (SETTLED + 10)
+    first = await chunks(profile, words)
+    assert [chunk.new_tokens for chunk in first] == [1] * len(words)
+    assert not any(isinstance(chunk.response, bytes) for chunk in first[:SETTLED])
+    assert isinstance(first[-2].response, bytes)
+    second = await chunks(profile, words)
+    assert [chunk.new_tokens for chunk in second] == [1] * len(words)
+    assert all(isinstance(chunk.response, bytes) for chunk in second[2:-1])
+
+
+async def test_several_tokens_to_a_chunk_are_counted_until_the_last():
+    profile = a_profile()
+    piece = b" one two three four five six"
+    found = await chunks(profile, [b" word", b" one two three four five", *[piece] * 3, b" one two three"])
+    assert [chunk.new_tokens for chunk in found] == [1, 5, 6, 6, 6, 3]
+    assert not any(isinstance(chunk.response, bytes) for chunk in found)
