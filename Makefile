@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@touch $@
 
 # Apart from the environment: a demo does not wait for it. Nothing happens where the cache has them.
-cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into the cache, ten minutes on two cold cores
+cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into the cache, a quarter of an hour on two cold cores
 	@$(BIN)/python -m cluster.install >/dev/null
 
 demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway: which order wins (DATASET=file.jsonl for real prompts)

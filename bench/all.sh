@@ -21,6 +21,7 @@ run bench/where_the_cost_is.py
 run bench/where_the_cost_is.py --strange
 run bench/unfamiliar_prompts.py
 run bench/predictor_precision.py
+run bench/encoder_choice.py
 run bench/castillo.py --model meta-llama--Llama-3.1-8B-Instruct --seed 0 --out "$out/castillo.jsonl"
 run bench/replay_frontier.py --data "$out/castillo.jsonl" --rho 1.05 --requests 3000 --seeds 0-9 --policy direct \
     --policy fcfs --policy ssjf --policy sagesched --policy gittins-boost

@@ -32,7 +32,7 @@ class Point:
     is_named_left: bool = False
 
 
-def draw(path: Path, curve: Sequence[Point], others: Sequence[Point], subtitle: str) -> None:
+def draw_frontier(path: Path, curve: Sequence[Point], others: Sequence[Point], subtitle: str) -> None:
     """Write an SVG, the same bytes for the same figures.
 
     Args:

@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from frontier_picture import Point, draw
+from frontier_picture import Point, draw_frontier
 from paper import (
     ARRIVALS,
     PERCENTILES,
@@ -150,13 +150,13 @@ def headline(options: argparse.Namespace, runs: Runs, seeds: Sequence[int]) -> N
 
 def _draw(options: argparse.Namespace, table: Table) -> None:
     def point(label: str, shown: str = "") -> Point:
-        means = (float(np.mean(ratios(table, label, name))) for name in ("mean", "p99"))
-        return Point(shown or label, *means, is_named_left="guard" in label)
+        mean, p99 = (float(np.mean(ratios(table, label, name))) for name in ("mean", "p99"))
+        return Point(shown or label, mean, p99, is_named_left="guard" in label)
 
     curve = [point(one.label, f"{one.settings.tail_weight:g}") for one in BOOSTS]
     others = [point(label) for label in ("fcfs", "ssjf", "ssjf, age guard", "sagesched")]
     set_up = f"{options.requests} requests, load 1.05, lengths' distributions known; green: tailWeight"
-    draw(options.picture, curve, others, set_up)
+    draw_frontier(options.picture, curve, others, set_up)
 
 
 def _nearest(table: Table, rivals: Sequence[Contender]) -> str:

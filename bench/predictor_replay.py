@@ -40,7 +40,7 @@ from sagesched_replay.replay import BLIND, ReplaySettings, replay
 from sagesched_replay.report import RunFigures, run_figures
 
 REPLAYED_FOLDS = (0, 1)
-POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "gittins-boost")
+POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "mean-service", "gittins-boost")
 
 
 class Frozen(Learned):
@@ -132,7 +132,7 @@ def main() -> None:
     names = [run.policy for run in results[0]]
     mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
     ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
-    for better in ("sagesched", "mean-cost", "gittins-boost"):
+    for better in ("sagesched", "mean-cost", "mean-service", "gittins-boost"):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):
                 gap = ratios[:, names.index(better)] - ratios[:, names.index(other)]

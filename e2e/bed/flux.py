@@ -64,7 +64,8 @@ def flux_for_a_team(cluster: SingleNode) -> Iterator[SingleNode]:
             yield cluster
         finally:
             cluster.run("kubectl", "delete", "llmsp", "--all", "-n", TEAM)
-            cluster.kubectl("delete", "namespace", TEAM, "--wait=false")
+            cluster.kubectl("delete", "pods", "--all", "-n", TEAM, "--grace-period=0", "--force")
+            cluster.kubectl("delete", "namespace", TEAM, "--timeout=120s")
     remove(cluster)
 
 

@@ -9,6 +9,7 @@ from sagesched_replay.rivals.fixed_boost import FixedBoost
 from sagesched_replay.rivals.hrrn import Hrrn
 from sagesched_replay.rivals.mean_cost import MeanCost
 from sagesched_replay.rivals.mean_length import MeanLength, Sjf
+from sagesched_replay.rivals.mean_service import MeanService
 from sagesched_replay.rivals.promotion import Promotion
 from sagesched_replay.rivals.settings import RivalSettings
 from sagesched_replay.rivals.short_first import ShortFirst
@@ -20,6 +21,7 @@ REPLAYED: Mapping[str, PolicyFactory] = {
     **POLICIES,
     MeanCost.name: lambda settings: MeanCost(),
     MeanLength.name: lambda settings: MeanLength(),
+    MeanService.name: lambda settings: MeanService(),
     Svf.name: lambda settings: Svf(),
     Tie.name: lambda settings: Tie(),
     Wspt.name: lambda settings: Wspt(),

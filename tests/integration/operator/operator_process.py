@@ -212,6 +212,10 @@ class Space:
         result: dict[str, Any] = until(look)
         return result
 
+    def wait_made(self, replicas: int = 1) -> dict[str, Any]:
+        """Until the pods are there, and the status says what they wait for; returns the status."""
+        return self.wait_status(lambda status: status.get("replicas") == replicas and "conditions" in status)
+
     def pods(self) -> list[dict[str, Any]]:
         pods: list[dict[str, Any]] = self.get("pods")["items"]
         return pods

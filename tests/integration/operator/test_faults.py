@@ -136,7 +136,7 @@ def test_a_restart_writes_nothing(own, start):
     until(lambda: own.condition("Ready"))
     # Kubernetes' own controllers may be slow after an outage: what they write, the operator answers.
     until(lambda: own.get("deployment", "llama").get("status", {}).get("unavailableReplicas") == 1)
-    time.sleep(2)
+    settled_after(own, 3)
     assert first.stop() == 0
     before = len(own.plane.requests())
     second = start()
@@ -144,6 +144,20 @@ def test_a_restart_writes_nothing(own, start):
     until(lambda: (second.metric("sagesched_operator_reconciles_total") or 0) >= 1)
     time.sleep(2)
     assert [one for one in own.plane.requests()[before:] if one.writes and one.namespace == own.name] == []
+
+
+def settled_after(own, quiet_s):
+    """Wait until nobody, Kubernetes' own controllers included, has written to the namespace for so long."""
+
+    def num_writes():
+        return sum(one.writes and one.namespace == own.name for one in own.plane.requests())
+
+    def is_quiet():
+        before = num_writes()
+        time.sleep(quiet_s)
+        return num_writes() == before
+
+    until(is_quiet)
 
 
 def test_an_operator_that_is_down_loses_nothing(own, start):

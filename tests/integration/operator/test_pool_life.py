@@ -23,13 +23,6 @@ ALWAYS = {
 KINDS = "deployment,service,configmap,serviceaccount,pdb,networkpolicy,hpa,controllerrevision"
 
 
-def settled(space, **wanted):
-    """Until the Deployment's pods are there and the status says what they wait for."""
-    return space.wait_status(
-        lambda status: status.get("replicas") == wanted.get("replicas", 1) and "conditions" in status
-    )
-
-
 def children(space):
     return {name for name in space.names(KINDS) if not name.startswith("ControllerRevision")}
 
@@ -37,7 +30,7 @@ def children(space):
 def test_a_pool_gets_its_objects_with_few_writes(space):
     before = len(space.plane.requests(USER))
     space.apply(SMALLEST)
-    status = settled(space)
+    status = space.wait_made()
     assert children(space) == ALWAYS
     assert status["revision"]
     assert status["selector"] == "serving.sagesched.io/pool=llama"
@@ -53,7 +46,7 @@ def test_a_pool_gets_its_objects_with_few_writes(space):
 
 def test_status_names_what_the_pods_wait_for(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     ready = space.wait_condition("Ready", reason="WaitingForNode")
     assert ready["status"] == "False"
     assert "no node can take a pod" in ready["message"]
@@ -62,7 +55,7 @@ def test_status_names_what_the_pods_wait_for(space):
 def test_a_model_that_is_not_what_its_digest_says_is_told(space):
     digest = "sha256:" + "0" * 64
     space.apply(merged(SMALLEST, {"model": {"digest": digest}}))
-    settled(space)
+    space.wait_made()
     (pod,) = space.pods()
     verify = next(one for one in pod["spec"]["initContainers"] if one["name"] == "verify-model")
     assert verify["args"] == ["/source", "--expect", digest]
@@ -76,7 +69,7 @@ def test_a_model_that_is_not_what_its_digest_says_is_told(space):
 
 def test_it_is_ready_when_the_pods_are(space):
     space.apply(merged(SMALLEST, {"replicas": 2}))
-    settled(space, replicas=2)
+    space.wait_made(replicas=2)
     for pod in space.pods():
         space.make_ready(pod)
     status = space.wait_status(lambda status: status["readyReplicas"] == 2)
@@ -90,7 +83,7 @@ def test_it_is_ready_when_the_pods_are(space):
 
 def test_a_change_reaches_the_children_within_two_seconds(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     revision = space.get("llmsp", "llama")["status"]["revision"]
     space.apply(merged(SMALLEST, {"runtime": {"image": "example.com/triton:2"}}))
     changed_at = time.monotonic()
@@ -102,7 +95,7 @@ def test_a_change_reaches_the_children_within_two_seconds(space):
 
 def test_settings_that_apply_at_once_roll_no_pod(space):
     space.apply(SMALLEST)
-    before = settled(space)
+    before = space.wait_made()
     template = space.get("deployment", "llama")["spec"]["template"]
     space.apply(merged(SMALLEST, {"scheduling": {"policy": "fcfs"}, "gateway": {"queue": {"requests": 7}}}))
     until(lambda: _settings(space)["scheduling"]["policy"] == "fcfs")
@@ -113,7 +106,7 @@ def test_settings_that_apply_at_once_roll_no_pod(space):
 
 def test_settings_that_need_new_pods_roll_them(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.apply(merged(SMALLEST, {"gateway": {"inFlight": 16}}))
     until(lambda: _settings(space)["engine"]["slots"] == 16)
     until(lambda: space.get("deployment", "llama")["metadata"]["generation"] == 2)
@@ -137,7 +130,7 @@ def test_settings_that_need_new_pods_roll_them(space):
 )
 def test_what_somebody_changed_is_put_right(space, kind, name, patch, path, wanted):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     before = space.get(kind, name)
     space.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
@@ -158,72 +151,10 @@ def test_what_somebody_changed_is_put_right(space, kind, name, patch, path, want
 @pytest.mark.parametrize("kind", ["deployment", "service", "pdb", "networkpolicy", "serviceaccount"])
 def test_what_somebody_deleted_comes_back(space, kind):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     uid = space.get(kind, "llama")["metadata"]["uid"]
     space.kubectl("delete", kind, "llama", "--wait=false")
     until(lambda: (found := space.find(kind, "llama")) and found["metadata"]["uid"] != uid)
-
-
-def test_fields_of_others_are_left_alone(space):
-    space.apply(SMALLEST)
-    settled(space)
-    space.kubectl("annotate", "service", "llama", "example.com/note=mine")
-    space.apply(merged(SMALLEST, {"expose": {"serviceAnnotations": {"lb": "internal"}}}))
-    until(lambda: space.get("service", "llama")["metadata"]["annotations"].get("lb") == "internal")
-    assert space.get("service", "llama")["metadata"]["annotations"]["example.com/note"] == "mine"
-
-
-def test_an_object_of_that_name_that_is_somebody_elses_stays_and_is_told(space):
-    space.kubectl("create", "service", "clusterip", "llama", "--tcp=80:80")
-    space.apply(SMALLEST)
-    degraded = space.wait_condition("Degraded", reason="FieldConflict")
-    assert "Service llama exists and is not ours" in degraded["message"]
-    assert space.get("service", "llama")["spec"]["ports"][0]["port"] == 80
-    assert space.find("deployment", "llama")  # the rest is made
-
-
-@pytest.mark.parametrize(("kind", "name"), [("configmap", "llama-gateway"), ("serviceaccount", "llama")])
-def test_what_has_few_fields_is_not_taken_over_either(space, kind, name):
-    space.kubectl("create", kind, name)
-    space.apply(SMALLEST)
-    degraded = space.wait_condition("Degraded", reason="FieldConflict")
-    assert f"{name} exists and is not ours: it was there before the pool" in degraded["message"]
-    assert space.find("deployment", "llama")
-    space.kubectl("delete", "llmsp", "llama")
-    until(lambda: not space.find("deployment", "llama"))
-    assert "ownerReferences" not in space.get(kind, name)["metadata"]
-
-
-def test_pods_take_an_account_that_exists(space):
-    space.kubectl("create", "serviceaccount", "llama")
-    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "llama"}}}))
-    settled(space)
-    assert space.condition("Degraded")["status"] == "False"
-    assert space.pods()[0]["spec"]["serviceAccountName"] == "llama"
-    assert "ownerReferences" not in space.get("serviceaccount", "llama")["metadata"]
-
-
-def test_an_account_of_its_own_is_left_when_another_takes_its_place(space):
-    space.apply(SMALLEST)
-    settled(space)
-    space.kubectl("create", "serviceaccount", "other")
-    space.apply(merged(SMALLEST, {"podTemplate": {"serviceAccount": {"name": "other"}}}))
-    until(lambda: "other" in [pod["spec"]["serviceAccountName"] for pod in space.pods()])
-    assert space.condition("Degraded")["status"] == "False"
-    assert space.find("serviceaccount", "llama")
-
-
-def test_a_fight_is_noticed_and_paused(space):
-    space.apply(SMALLEST)
-    settled(space)
-    for number in range(5):
-        space.kubectl("scale", "deployment", "llama", f"--replicas={number + 3}")
-        until(lambda: space.get("deployment", "llama")["spec"]["replicas"] == 1)
-    space.kubectl("scale", "deployment", "llama", "--replicas=9")
-    degraded = space.wait_condition("Degraded", reason="FieldConflict")
-    assert "Deployment llama: spec.replicas is changed again and again by kubectl" in degraded["message"]
-    time.sleep(1)
-    assert space.get("deployment", "llama")["spec"]["replicas"] == 9
 
 
 def test_what_is_no_longer_wanted_goes(space):
@@ -238,7 +169,7 @@ def test_what_is_no_longer_wanted_goes(space):
 
 def test_suspend_ends_the_pods_and_keeps_the_rest(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.apply(merged(SMALLEST, {"suspend": True}))
     until(lambda: not space.pods() and space.condition("Ready").get("reason") == "Suspended")
     assert space.condition("Ready")["status"] == "True"
@@ -249,7 +180,7 @@ def test_suspend_ends_the_pods_and_keeps_the_rest(space):
 
 def test_the_scale_subresource_moves_the_pods(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("scale", "llmsp", "llama", "--replicas=3")
     until(lambda: len(space.pods()) == 3)
     scale = json.loads(
@@ -265,7 +196,7 @@ def test_the_scale_subresource_moves_the_pods(space):
 
 def test_the_operator_writes_nothing_back_and_diff_is_empty(space, tmp_path):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     pool = space.get("llmsp", "llama")
     assert set(pool["metadata"].get("annotations", {})) == {
         "kubectl.kubernetes.io/last-applied-configuration"
@@ -283,21 +214,21 @@ def test_the_operator_writes_nothing_back_and_diff_is_empty(space, tmp_path):
 
 def test_deletion_leaves_nothing(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("delete", "llmsp", "llama", "--timeout=20s")
     until(lambda: not space.names(KINDS + ",pods"))
 
 
 def test_orphans_stay_and_a_new_pool_takes_them_over(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     uid = space.get("deployment", "llama")["metadata"]["uid"]
     space.kubectl("delete", "llmsp", "llama", "--cascade=orphan")
     until(lambda: "ownerReferences" not in space.get("deployment", "llama")["metadata"])
     time.sleep(1)
     assert children(space) == ALWAYS
     space.apply(SMALLEST)
-    pool = settled(space)
+    pool = space.wait_made()
     assert pool["revision"]
     until(lambda: space.get("deployment", "llama")["metadata"].get("ownerReferences"))
     assert space.get("deployment", "llama")["metadata"]["uid"] == uid
@@ -305,7 +236,7 @@ def test_orphans_stay_and_a_new_pool_takes_them_over(space):
 
 def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
     space.apply(SMALLEST)
-    settled(space)
+    space.wait_made()
     space.kubectl("delete", "llmsp", "llama")
     space.apply(SMALLEST)
     uid = space.get("llmsp", "llama")["metadata"]["uid"]
