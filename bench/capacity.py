@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capacity_cells import METRICS, MODELS, RULES, Cell, cells
-from capacity_live import ENGINES, LiveBench, LiveSeen
+from capacity_live import ENGINES, STREAM_INTERVAL, LiveBench, LiveSeen
 from capacity_virtual import Seen, engine_of, run_cell, run_direct
 
 from sagesched_emulator.dataset import DatasetError, Record, read_dataset
@@ -158,7 +158,10 @@ def _parser() -> argparse.ArgumentParser:
         "--time-scale", type=float, default=0.75, help="wall s per engine s; default: %(default)s"
     )
     parser.add_argument(
-        "--chunk", type=int, default=16, help="live: output tokens to a chunk; default: %(default)s"
+        "--chunk",
+        type=int,
+        default=STREAM_INTERVAL,
+        help="live: tokens to a chunk; default: %(default)s",
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench/capacity"), help="logs of live runs")
     return parser

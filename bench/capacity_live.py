@@ -30,6 +30,7 @@ from sagesched_emulator.triton_server import TritonServer
 LATE = 2
 ENGINES = {"ahead": "kv-ahead", "grows": "kv-bound"}
 KINDS = {"ensemble": TEXT, "bls": TEXT, "engine": TOKENS, "llmapi": LLMAPI, "vllm": VLLM}
+STREAM_INTERVAL = 16
 ARRIVALS_S = 20.0
 REPORT_S = 1.0
 
@@ -76,7 +77,7 @@ class LiveBench:
     folder: Path
     time_scale: float
     own_prompts: bool
-    stream_interval: int
+    stream_interval: int = STREAM_INTERVAL
     arrivals_s: float = ARRIVALS_S
 
     def run(self, rule: str, profile: str, cell: Cell | None, policy: str) -> LiveSeen:
