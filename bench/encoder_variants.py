@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from castillo import DEFAULT_MODEL, read_castillo
-from drawing import Drawing
 from jax_bert import WORDS, random_weights
 from predictor_quality import OTHER_MODELS, lines_of
 from tuned_encoder import Course, Recipe, tuned
@@ -20,6 +18,7 @@ from sagesched_predictor.evaluation import Actual
 from sagesched_predictor.request_features import NAMES
 from sagesched_predictor.tokenizer import PromptTokenizer
 from sagesched_predictor.training import network
+from sagesched_predictor.training.drawing import Drawing
 from sagesched_predictor.training.examples import TrainingExample
 from sagesched_predictor.training.export import cache_root
 from sagesched_predictor.training.familiarity import NUM_DRAWN, anchors_of
@@ -28,8 +27,7 @@ from sagesched_predictor.training.held_out import NUM_FOLDS, fold_of
 from sagesched_predictor.training.minilm_graph import Weights
 from sagesched_predictor.training.network import FloatMatrix
 from sagesched_predictor.training.pipeline import Material, read_examples
-from sagesched_predictor.training.pooling import MAX_PROMPT_TOKENS, _computed
-from sagesched_predictor.training.quantization import quantize
+from sagesched_predictor.training.pooling import MAX_PROMPT_TOKENS, pooled_layers
 from sagesched_predictor.training.shape import DIMENSION, PROJECTED
 from sagesched_predictor.training.trunk_graph import NUM_LAYERS, build_pooled_encoder
 from sagesched_predictor.training.weights import WeightSource
@@ -42,10 +40,9 @@ OPTIONS = FitOptions()
 RECIPES = {
     # The table of words stays: retrained, it would be 47 MB to ship, where a package has it already.
     "tuned": Recipe("tuned", encoder_rate=1e-4, head_rate=5e-4, steps=300, fixed=(WORDS,)),
-    "own": Recipe("own", encoder_rate=1e-3, head_rate=2e-3, steps=600),
+    "own": Recipe("own", encoder_rate=1e-3, head_rate=2e-3, steps=1500),
 }
 SHOW_EVERY = 4_000
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Bert:
         return cls(random_weights(config), config)
 
     def pooled(self, prompts: Sequence[str]) -> FloatMatrix:
-        """Pooled layers of prompts in int8, as the product pools those of its own encoder."""
+        """Pooled layers of prompts in int8, kept in the cache."""
         done = 0
 
         def show(number: int) -> None:
@@ -81,11 +78,8 @@ class Bert:
             if done // SHOW_EVERY != (done - number) // SHOW_EVERY:
                 print(f"  {done} of {len(prompts)} prompts pooled", flush=True)
 
-        with tempfile.TemporaryDirectory() as scratch:
-            network = Path(scratch) / "pooled.onnx"
-            quantize(build_pooled_encoder(self.weights, self.config), network)
-            pooled: FloatMatrix = _computed(prompts, network, WeightSource.find(), 1, show).astype(np.float32)
-        return pooled
+        model = build_pooled_encoder(self.weights, self.config)
+        return pooled_layers(prompts, cache_root() / "training", 1, show, model)
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ class Variant:
 
 def frozen(data: Data, fold: int) -> Variant:
     """What ships, without the fold."""
-    table = remembered("frozen-pooled", lambda: Bert.of("frozen").pooled(list(data.rows)))
+    table = Bert.of("frozen").pooled(list(data.rows))
     return Variant("frozen", table, remembered(f"frozen-{fold}", lambda: data.fitted(table, fold)))
 
 
@@ -172,7 +166,7 @@ def end_to_end(data: Data, fold: int, name: str, beside: Fitted, minutes: float)
     weights, trained = tuned(
         RECIPES[name], bert.weights, bert.config, start, course, watched, OPTIONS, place, minutes
     )
-    table = remembered(f"{name}-pooled-{fold}", lambda: Bert(weights, bert.config).pooled(list(data.rows)))
+    table = Bert(weights, bert.config).pooled(list(data.rows))
     chosen = np.random.default_rng(0).choice(len(course.prompts), NUM_DRAWN, p=course.drawing.shares)
     drawn = table[[data.rows[course.prompts[i]] for i in chosen]]
     trained = replace(trained, anchors=anchors_of(trained.embed(drawn)))
@@ -205,10 +199,10 @@ def folder() -> Path:
     return place
 
 
-def remembered(name: str, make: Callable[[], T]) -> T:
+def remembered(name: str, make: Callable[[], Fitted]) -> Fitted:
     """What was made before under this name, or now."""
     place = folder() / f"{name}.pickle"
     if not place.is_file():
         place.write_bytes(pickle.dumps(make()))
-    found: T = pickle.loads(place.read_bytes())
+    found: Fitted = pickle.loads(place.read_bytes())
     return found

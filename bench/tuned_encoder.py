@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from drawing import Drawing
 from jax_bert import Values, pooled_of, trainable
 
 from sagesched_predictor.training import network
+from sagesched_predictor.training.adam import moved, rate_at
+from sagesched_predictor.training.drawing import Drawing
 from sagesched_predictor.training.fitting import FitOptions, Fitted
 from sagesched_predictor.training.minilm_graph import BertShape, Weights
 
@@ -195,9 +196,8 @@ class _Functions:
         def step(values: Values, moments: Values, gradient: Values, number: Any) -> tuple[Values, Values]:
             after = {}
             for part, height in rates.items():
-                warm = jnp.minimum(number / WARM_UP_STEPS, 1.0)
-                rate = height * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * number / recipe.steps))
-                after[part] = _moved(values[part], moments[part], gradient[part], number, rate, options.decay)
+                rate = rate_at(number, height, recipe.steps, WARM_UP_STEPS)
+                after[part] = moved(values[part], moments[part], gradient[part], number, rate, options.decay)
             return {part: x for part, (x, _) in after.items()}, {part: m for part, (_, m) in after.items()}
 
         gradient_of = jax.jit(jax.value_and_grad(lambda v, f, b, k: loss(v, f, b, k, options.dropout)))
@@ -211,18 +211,6 @@ class _Functions:
     def looked(self, values: Values, batches: Sequence[Any]) -> float:
         """Mean loss of batches, without dropout."""
         return float(np.mean([float(self.loss_of(values, batch)) for batch in batches]))
-
-
-def _moved(values: Values, moments: Any, gradient: Values, number: Any, rate: Any, decay: float) -> Any:
-    """Values and moments after a step of Adam with decoupled decay, as in `training/fitting.py`."""
-    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, moments[0], gradient)
-    second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g * g, moments[1], gradient)
-
-    def step(x: Any, m: Any, v: Any) -> Any:
-        ahead = (m / (1 - 0.9**number)) / (jnp.sqrt(v / (1 - 0.99**number)) + 1e-8)
-        return x - rate * (ahead + (decay * x if x.ndim > 1 else 0.0))
-
-    return jax.tree.map(step, values, first, second), (first, second)
 
 
 def _found(place: Path, first: Any) -> tuple[int, Any]:

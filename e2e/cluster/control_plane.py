@@ -18,7 +18,7 @@ from kubernetes import config as kubernetes_config
 from cluster import audit, commands, credentials
 from cluster.daemon import Daemon
 from cluster.errors import ClusterError, StartError
-from cluster.kubectl import Kubectl
+from cluster.kubectl import Kubectl, captured
 from cluster.plane_files import write_plane_files
 from cluster.ports import free_ports
 from cluster.questions import answers_well
@@ -101,9 +101,7 @@ class ControlPlane(Kubectl):
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm as admin; a failure is for the caller to see."""
         command = [self.tools[program], *arguments, f"--kubeconfig={self.kubeconfig}"]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=KUBECTL_TIMEOUT_S, check=False
-        )
+        return captured(command, stdin, KUBECTL_TIMEOUT_S)
 
     def kubeconfig_of(self, namespace: str, service_account: str) -> Path:
         """A kubeconfig that acts as a service account, by a token of two hours; returns the file."""

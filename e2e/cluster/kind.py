@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cluster.errors import ClusterError
-from cluster.kubectl import Cluster
+from cluster.kubectl import Cluster, captured
 from cluster.tools import Tools, default_cache, ensure_tools
 
 NAME = "sagesched"
@@ -75,14 +75,8 @@ class KindCluster(Cluster):
         self, program: str, *arguments: str, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm as admin; a failure is for the caller to see."""
-        return subprocess.run(
-            [self._tools[program], f"--kubeconfig={self._kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        command = [self._tools[program], f"--kubeconfig={self._kubeconfig}", *arguments]
+        return captured(command, stdin, _TIMEOUT_S)
 
     def inside(self, *command: str) -> list[str]:
         """The command, run in the node's network: it reaches pods and Services by their addresses."""

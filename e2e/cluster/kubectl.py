@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.errors import ClusterError
+
+
+def captured(command: Sequence[str], stdin: str | None, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, whatever that is; what it printed is text."""
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
 
 
 class Kubectl(ABC):

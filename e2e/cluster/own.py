@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from cluster.errors import ClusterError
-from cluster.kubectl import Cluster
+from cluster.kubectl import Cluster, captured
 
 _TIMEOUT_S = 300
 _CONNECT_TIMEOUT_S = 5.0
@@ -45,14 +45,8 @@ class OwnCluster(Cluster):
         self, program: str, *arguments: str, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm in the context; a failure is for the caller to see."""
-        return subprocess.run(
-            [program, f"{_CONTEXT_FLAGS[program]}={self._context}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        command = [program, f"{_CONTEXT_FLAGS[program]}={self._context}", *arguments]
+        return captured(command, stdin, _TIMEOUT_S)
 
     def inside(self, *command: str) -> list[str]:
         """The command as it is: this machine is in that network."""

@@ -15,7 +15,7 @@ from typing import IO
 from cluster import commands
 from cluster.errors import ClusterError
 from cluster.families import FAMILIES, NODE_FAMILIES
-from cluster.kubectl import Cluster
+from cluster.kubectl import Cluster, captured
 from cluster.node import leavings, programs
 from cluster.node.base_images import base_archives, coredns_manifests
 from cluster.node.containers import Containers
@@ -107,14 +107,8 @@ class SingleNode(Cluster):
         self, program: str, *arguments: str, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl or helm as admin; a failure is for the caller to see."""
-        return subprocess.run(
-            [*self.inside(self.tools[program]), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_KUBECTL_TIMEOUT_S,
-            check=False,
-        )
+        command = [*self.inside(self.tools[program]), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return captured(command, stdin, _KUBECTL_TIMEOUT_S)
 
     def load(self, archives: Iterable[Path]) -> list[Path]:
         """Bring images to the node; returns those that were not there yet."""

@@ -1,12 +1,7 @@
-"""Fitting the network: which answers make a batch, and the steps of the optimiser.
-
-Every prompt is drawn by the square root of the size of its set, so that seven thousand exam questions do not
-outvote four hundred instructions. Of each drawn prompt a few answers are taken, whoever gave them.
-"""
+"""Fitting the network: from examples and their pooled layers to its parameters."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,19 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_predictor.request_features import request_vector
 from sagesched_predictor.training import network
+from sagesched_predictor.training.adam import moved, rate_at
+from sagesched_predictor.training.drawing import Drawing
 from sagesched_predictor.training.examples import TrainingExample
 from sagesched_predictor.training.familiarity import NUM_DRAWN, STRANGENESS, anchors_of, with_strangeness
-from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.network import FloatMatrix, Parameters
 from sagesched_predictor.training.shape import DIMENSION, FEATURE_LIMIT, PROJECTED
 
-WARM_UP_STEPS = 200
 # Share of the widest direction's variance below which a direction is not whitened further.
 SMALLEST_DIRECTION = 0.005
-# Of the answers of models that keep a name, those that count as the population's instead of their model's.
-POPULATION_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +101,6 @@ class Fitted:
         return with_strangeness(quantiles, embeddings, self.anchors, strangeness), np.asarray(representation)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One prompt with one setting of the caller; answers are rows of (model, log length, is cut)."""
-
-    member: int
-    vector: FloatMatrix
-    answers: FloatMatrix
-
-
 def fit(
     examples: Sequence[TrainingExample],
     table: FloatMatrix,
@@ -136,62 +119,29 @@ def fit(
     """
     options = options or FitOptions()
     rng = np.random.default_rng(options.seed)
-    models = tuple(sorted({example.model for example in examples}))
-    requests, shares = _requests(examples, models, options.set_power)
+    drawing = Drawing.of(examples, options.set_power)
+    requests = drawing.requests
     pooled = table[[rows[request.member] for request in requests]]
     vectors = np.stack([request.vector for request in requests])
     statistics = _statistics(pooled, vectors)
     standardised = (pooled - statistics["pooled_mean"]) * statistics["pooled_scale"]
     projected = standardised @ statistics["projection"]
-    first = network.initial(rng, pooled.shape[1], vectors.shape[1], len(models))
-    fitted = Fitted(first, models, **statistics, anchors=np.zeros((1, DIMENSION), dtype=np.float32))
+    first = network.initial(rng, pooled.shape[1], vectors.shape[1], len(drawing.models))
+    fitted = Fitted(first, drawing.models, **statistics, anchors=np.zeros((1, DIMENSION), dtype=np.float32))
     features = fitted.standardised(vectors)
-    named = _numbers_of_named(models)
 
     def batch() -> dict[str, Any]:
-        chosen = rng.choice(len(requests), options.batch, p=shares)
-        answers = np.stack([_drawn(requests[i].answers, options.answers, rng) for i in chosen])
-        for_all = (rng.random(answers.shape[:2]) < POPULATION_SHARE) & np.isin(answers[:, :, 0], named)
+        chosen, answers = drawing.batch(rng, options.batch, options.answers)
         return {
             "pooled": standardised[chosen],
             "projected": projected[chosen],
             "features": features[chosen],
-            "model": np.where(for_all, 0, answers[:, :, 0]).astype(np.int32),
-            "log_length": answers[:, :, 1],
-            "is_cut": answers[:, :, 2],
+            **answers,
         }
 
-    fitted = replace(fitted, parameters=_optimised(fitted.parameters, named, batch, options, on_step))
-    drawn = rng.choice(len(requests), NUM_DRAWN, p=shares)
+    fitted = replace(fitted, parameters=_optimised(fitted.parameters, drawing.named, batch, options, on_step))
+    drawn = rng.choice(len(requests), NUM_DRAWN, p=drawing.shares)
     return replace(fitted, anchors=anchors_of(fitted.embed(pooled[drawn])))
-
-
-def _numbers_of_named(models: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Numbers of the models that keep a name; of all where none does."""
-    kept = set(named_models(models).values()) or set(models)
-    return np.array([number for number, model in enumerate(models, start=1) if model in kept])
-
-
-def _requests(
-    examples: Sequence[TrainingExample], models: Sequence[str], power: float
-) -> tuple[list[_Request], np.ndarray]:
-    numbers = {model: number for number, model in enumerate(models, start=1)}
-    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for position, example in enumerate(examples):
-        groups[(example.dataset, replace(example.features(), prompt_tokens=0, model=""))].append(position)
-    requests, sets = [], []
-    for members in groups.values():
-        answers = [
-            (numbers[examples[i].model], np.log(length), float(examples[i].is_cut(length)))
-            for i in members
-            for length in examples[i].lengths
-        ]
-        vector = request_vector(examples[members[0]].features())
-        requests.append(_Request(members[0], vector, np.array(answers, dtype=np.float32)))
-        sets.append(examples[members[0]].dataset)
-    sizes = Counter(sets)
-    shares = np.array([sizes[name] ** (power - 1.0) for name in sets])
-    return requests, shares / shares.sum()
 
 
 def _statistics(pooled: FloatMatrix, vectors: FloatMatrix) -> dict[str, FloatMatrix]:
@@ -218,11 +168,6 @@ def _statistics(pooled: FloatMatrix, vectors: FloatMatrix) -> dict[str, FloatMat
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def _drawn(answers: FloatMatrix, num: int, rng: np.random.Generator) -> FloatMatrix:
-    drawn: FloatMatrix = answers[rng.integers(0, len(answers), num)]
-    return drawn
-
-
 def _optimised(
     parameters: Parameters,
     named: npt.NDArray[np.int64],
@@ -230,27 +175,17 @@ def _optimised(
     options: FitOptions,
     on_step: Callable[[int, float], object],
 ) -> Parameters:
-    """Adam with decoupled weight decay, a warm-up and a cosine's way down."""
-
     def step(number: Any, state: Any, key: Any, data: Any) -> Any:
-        values, first, second = state
+        values, moments = state
         value, gradient = jax.value_and_grad(network.loss)(
             values, named, data, key, options.dropout, options.shift_penalty
         )
-        warm = jnp.minimum(number / WARM_UP_STEPS, 1.0)
-        rate = options.rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * number / options.steps))
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
-        second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g * g, second, gradient)
-
-        def moved(x: Any, m: Any, v: Any) -> Any:
-            ahead = (m / (1 - 0.9**number)) / (jnp.sqrt(v / (1 - 0.99**number)) + 1e-8)
-            return x - rate * (ahead + (options.decay * x if x.ndim > 1 else 0.0))
-
-        return (jax.tree.map(moved, values, first, second), first, second), value
+        rate = rate_at(number, options.rate, options.steps)
+        return moved(values, moments, gradient, number, rate, options.decay), value
 
     compiled = jax.jit(step)
     zeros = jax.tree.map(jnp.zeros_like, parameters)
-    state = (jax.tree.map(jnp.asarray, parameters), zeros, zeros)
+    state = (jax.tree.map(jnp.asarray, parameters), (zeros, zeros))
     key = jax.random.PRNGKey(options.seed)
     for number in range(1, options.steps + 1):
         key, now = jax.random.split(key)

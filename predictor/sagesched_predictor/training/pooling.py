@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from sagesched_predictor.artifact import file_sha256
 from sagesched_predictor.encoder import FloatMatrix, batches
@@ -26,6 +27,7 @@ def pooled_layers(
     cache: Path,
     threads: int,
     on_done: Callable[[int], object] = lambda number: None,
+    encoder: onnx.ModelProto | None = None,
 ) -> FloatMatrix:
     """Pooled layers, float32 (len(prompts), width), by the int8 encoder that will be used afterwards.
 
@@ -34,6 +36,7 @@ def pooled_layers(
         cache: folder for the result, named by prompts and network.
         threads: of the encoder.
         on_done: called with the number of prompts done since the last call.
+        encoder: another than the product's, as `build_pooled_encoder` makes it.
 
     Raises:
         ArtifactError: the weights cannot be used.
@@ -43,7 +46,7 @@ def pooled_layers(
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".pooling-") as scratch:
         network = Path(scratch) / "pooled.onnx"
-        quantize(build_pooled_encoder(source.weights(), source.config()), network)
+        quantize(encoder or build_pooled_encoder(source.weights(), source.config()), network)
         place = cache / f"pooled-{_digest(prompts, network)}.npy"
         if not place.is_file():
             made = Path(scratch) / "made.npy"
