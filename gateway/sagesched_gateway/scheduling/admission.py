@@ -48,12 +48,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from enum import StrEnum
+from itertools import takewhile
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
 from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQueue
 from sagesched_gateway.scheduling.iteration_clock import IterationClock
 from sagesched_gateway.scheduling.learned_room import LearnedRoom
-from sagesched_gateway.scheduling.prefills import Prefills
+from sagesched_gateway.scheduling.prefills import HOLD_ITERATIONS, Prefills
 from sagesched_gateway.scheduling.reservation import Held, Need, Now, Reservation, blocks_of, held_blocks
 
 PREFILL_AHEAD = 1.5
@@ -250,6 +251,7 @@ class Ledger:
         self._clock.report(reservation.ticking, output_tokens, now)
         if reservation.heard_at is None:
             self._measure_wait(job_id, reservation, now)
+        self._notice_wait(now)
         self._inside.iteration_s = self._clock.shortest_s
         reservation.tokens = tokens
         reservation.heard_at = self._clock.at(now)
@@ -277,7 +279,12 @@ class Ledger:
 
     def assume_prefilled(self, now: float) -> None:
         """Count jobs as prefilled whose time for it is over."""
-        for job_id, reservation in self._prefills.assume(now):
+        while (due := self._prefills.first_due(now)) is not None:
+            job_id, reservation = due
+            if reservation.need.streams and self._streams_before(job_id):
+                reservation.due_at = now + HOLD_ITERATIONS * self._capacity.iteration_s
+                return
+            self._prefills.end(job_id, reservation)
             self._inside.forget(job_id)
             if reservation.heard_at is None:
                 reservation.heard_at = self._clock.at(reservation.due_at)
@@ -320,14 +327,29 @@ class Ledger:
 
     def _is_queue_inside(self, now: float) -> bool:
         """Whether somebody sent earlier must be waiting inside the engine, so that the next one would too."""
-        return self._inside.is_overdue(now, self._clock.confirmed)
+        return self._inside.overdue(now, self._clock.confirmed) is not None
+
+    def _streams_before(self, job_id: str) -> bool:
+        """Whether somebody sent before that job is still heard of, so that the job may wait for its room."""
+        before = takewhile(lambda item: item[0] != job_id, self._reservations.items())
+        return any(other.need.streams and other.ticking.reports for _, other in before)
+
+    def _notice_wait(self, now: float) -> None:
+        """Learn from somebody overdue at once: its first token may be hundreds of iterations away."""
+        job_id = self._inside.overdue(now, self._clock.confirmed)
+        if job_id is not None:
+            self._learn(self._reservations[job_id], True, now)
 
     def _measure_wait(self, job_id: str, reservation: Reservation, now: float) -> None:
-        """Learn from a first token; what was sent before the last wait was noticed is no further proof."""
+        """Learn from a first token."""
         waited = self._inside.first_token(job_id, now, self._clock.confirmed)
-        if waited is None or reservation.started_at < self._waited_at:
+        if waited is not None:
+            self._learn(reservation, waited > LATE_ITERATIONS, now)
+
+    def _learn(self, reservation: Reservation, has_waited: bool, now: float) -> None:
+        """What was sent before the last wait was noticed is no further proof."""
+        if reservation.started_at < self._waited_at:
             return
-        has_waited = waited > LATE_ITERATIONS
         self.room.measured(has_waited, reservation.taken_slots, reservation.taken_blocks)
         if has_waited:
             self._waited_at = now

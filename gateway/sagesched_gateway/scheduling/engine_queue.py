@@ -15,7 +15,8 @@ not measured.
 While somebody is overdue, nobody else is sent: the engine is first in, first out, so the next one would only
 wait behind.
 
-`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
+`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens, of
+those that did not wait.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class EngineQueue:
             return None
         wait = self._wait(sent, now, clock)
         tokens = self._sent_tokens - sent.tokens_before
-        if tokens >= _MEASURABLE_TOKENS:
+        if tokens >= _MEASURABLE_TOKENS and wait <= LATE_ITERATIONS:
             measured = (now - sent.at - USUAL_ITERATIONS * self.iteration_s) / tokens
             self.prefill_s *= 1 + _STEP if measured > self.prefill_s else 1 - _STEP
         return wait
@@ -83,11 +84,12 @@ class EngineQueue:
         """A request has left without a first token."""
         self._sent.pop(job_id, None)
 
-    def is_overdue(self, now: float, clock: float) -> bool:
-        """Whether the one sent first must be waiting inside."""
+    def overdue(self, now: float, clock: float) -> str | None:
+        """The one sent first, if it must be waiting inside."""
         if not self._sent:
-            return False
-        return self._wait(next(iter(self._sent.values())), now, clock) > LATE_ITERATIONS
+            return None
+        job_id, sent = next(iter(self._sent.items()))
+        return job_id if self._wait(sent, now, clock) > LATE_ITERATIONS else None
 
     def _wait(self, sent: Sent, now: float, clock: float) -> float:
         by_time = (now - self._due_at(sent)) / self.iteration_s
