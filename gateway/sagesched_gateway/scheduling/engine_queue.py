@@ -68,6 +68,10 @@ class EngineQueue:
         self._sent[job_id] = Sent(now, clock, self._sent_tokens - unprefilled)
         self._sent_tokens += tokens
 
+    def count_from(self, now: float, clock: float) -> None:
+        """The clock can be trusted from now on: what was sent before counts as sent now."""
+        self._sent = {job_id: sent._replace(at=now, clock=clock) for job_id, sent in self._sent.items()}
+
     def first_token(self, job_id: str, now: float, clock: float) -> float | None:
         """Iterations that a request has waited inside, 0 when none; None where it was not measured."""
         sent = self._sent.pop(job_id, None)

@@ -38,6 +38,9 @@ INCREASE = 1.005
 LEAP = 1.1
 NEAR = 0.9
 FADE = 0.9995
+TRIED = 0.99
+"""What takes more than this share of the most that was taken without a wait is still a trial."""
+
 FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
@@ -106,6 +109,13 @@ class Limit:
     def is_learned(self) -> bool:
         """Whether measured waits have set it below what is known, or nothing is known."""
         return math.isfinite(self.value) and self.value != self.known
+
+    def is_new(self, taken: float) -> bool:
+        """Whether hardly anybody took so much without a wait, and nothing else says that it fits."""
+        if self._value is None:
+            told = self.first if self.known is None else self.known
+            return taken > max(told, self._proven)
+        return taken > TRIED * self._proven
 
     def strain(self, taken: float) -> float:
         """How unusual so much of it is; 0 where it cannot be what was lacking."""
@@ -182,12 +192,16 @@ class LearnedRoom:
         """KV blocks that may be taken; None for any number."""
         return int(self.blocks.value) if math.isfinite(self.blocks.value) else None
 
+    def is_new(self, slots: float, blocks: float) -> bool:
+        """Whether to take so much is a trial."""
+        return self.slots.is_new(slots) or self.blocks.is_new(blocks)
+
     def measured(self, waited: bool, slots: float, blocks: float) -> None:
         """A request started with so much taken has its first token."""
         # What is known is not blamed wrongly for what is not: nothing to doubt beside it.
         beside_slots = blocks if self.blocks.known is None else math.inf
         beside_blocks = slots if self.slots.known is None else math.inf
-        taken = ((self.slots, slots, beside_slots), (self.blocks, blocks, beside_blocks))
+        taken = ((self.blocks, blocks, beside_blocks), (self.slots, slots, beside_slots))
         if not waited:
             self._in_a_row = 0
             for limit, amount, beside in taken:
