@@ -86,7 +86,8 @@ def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
     print(f"{arguments.requests} requests, seed {arguments.seed}, real tritonserver, time scale {scale:g}")
     for rule in arguments.rules:
         trace = _trace(arguments, records, profile(ENGINES[rule]))
-        bench = LiveBench(trace, folder, scale, not arguments.estimate, arguments.chunk)
+        has_tokenizer = not (arguments.data or arguments.estimate)
+        bench = LiveBench(trace, folder, scale, has_tokenizer, arguments.chunk)
         direct = bench.run(rule, "ensemble", None, "direct")
         print(f"\n{rule}: by itself the engine runs {direct.batch:.1f} at a time {direct.invalid}")
         print(_LIVE_HEAD)
@@ -169,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="the gateway has no tokenizer; in virtual time of no effect where the engine tells lengths",
+        help="the gateway has no tokenizer, as live with --data; in virtual time on the LLM API alone",
     )
     parser.add_argument("--live", action="store_true", help="a real tritonserver, in real time")
     parser.add_argument(

@@ -18,6 +18,10 @@ slots. Slots must stand out by more than `LESS_LIKELY`: where both are about as 
 runs out of first, and a step of one slot is a large one. What is known for certain is not blamed while
 something is not.
 
+Once `ENOUGH_FAILURES` are remembered beside the present one, the resource that fails at about the same amount
+each time is to blame, whatever of the other is taken then: slots that are all taken with now 3,000 and now 4,500
+blocks, or a pool that is full with now 30 and now 60 requests.
+
 Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
 
@@ -31,6 +35,7 @@ that level.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 DECREASE = 0.985
@@ -51,6 +56,11 @@ FEW = 4
 INSISTENT = 8
 TRUSTED = 6
 """So many times sooner a limit grows back towards a size that is known."""
+
+ENOUGH_FAILURES = 2
+REMEMBERED = 5
+STEADY = 0.5
+"""What failed at amounts spread by less than this share of the other's spread is to blame."""
 
 DISPROVED = 1.01
 DISPROVED_PATIENCE = 15
@@ -186,6 +196,7 @@ class LearnedRoom:
         self.blocks = Limit("kv", math.inf)
         self.num_waits = 0
         self._in_a_row = 0
+        self._failures: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
     @property
     def usable_blocks(self) -> int | None:
@@ -210,10 +221,21 @@ class LearnedRoom:
         self.num_waits += 1
         self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
-        limit, amount, beside = max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
+        limit, amount, beside = self._to_blame(suspects)
         is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
         if slots > FEW and is_plausible:
             limit.failed(amount, beside)
+            self._failures.append((blocks, slots))
+
+    def _to_blame(self, suspects: Sequence[tuple[Limit, float, float]]) -> tuple[Limit, float, float]:
+        """The one that was lacking, of blocks and slots in this order, or of one of them."""
+        amounts = tuple(amount for _, amount, _ in suspects)
+        if len(suspects) > 1 and len(self._failures) >= ENOUGH_FAILURES:
+            spreads = [1 - min(taken) / max(taken) for taken in zip(*self._failures, amounts, strict=True)]
+            for suspect, own, other in zip(suspects, spreads, reversed(spreads), strict=True):
+                if own < STEADY * other:
+                    return suspect
+        return max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
 
     def _suspicion(self, limit: Limit, amount: float) -> float:
         return limit.strain(amount) * (LESS_LIKELY if limit is self.slots else 1.0)
@@ -222,3 +244,4 @@ class LearnedRoom:
         """The engine is another one."""
         self.slots.forget()
         self.blocks.forget()
+        self._failures.clear()
