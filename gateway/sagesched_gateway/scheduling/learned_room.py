@@ -233,7 +233,7 @@ class LearnedRoom:
         if len(suspects) > 1 and len(self._failures) >= ENOUGH_FAILURES:
             spreads = [1 - min(taken) / max(taken) for taken in zip(*self._failures, amounts, strict=True)]
             for suspect, own, other in zip(suspects, spreads, reversed(spreads), strict=True):
-                if own < STEADY * other:
+                if own < STEADY * other and suspect[0].strain(suspect[1]):
                     return suspect
         return max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
 

@@ -128,6 +128,14 @@ def test_what_fails_at_the_same_amount_each_time_is_blamed_though_both_are_about
     assert loose.value > (256 * 18 if math.isinf(blocks) else 3000 / 12)
 
 
+def test_what_is_far_from_full_is_not_blamed_for_standing_still():
+    room = a_room(slots=1000, blocks=500.0)
+    for blocks in (480.0, 495.0, 455.0, 440.0):
+        room.measured(True, 100, blocks)
+    assert room.slots.value == 1000
+    assert room.blocks.value == pytest.approx(440.0 * DECREASE)
+
+
 def test_another_engine_is_learned_anew():
     room = a_room()
     serve(room, slots=1000, blocks=400.0)
