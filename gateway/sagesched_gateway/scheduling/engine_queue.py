@@ -26,7 +26,7 @@ from typing import NamedTuple
 DUE_ITERATIONS = 2.5
 USUAL_ITERATIONS = 1.5
 LATE_ITERATIONS = 2.0
-"""Later than due by more than this counts as having waited: less may be the way there and back."""
+"""Later than due by more than this may be waiting; less is the way there and back."""
 
 _MEASURABLE_TOKENS = 256
 _STEP = 0.03
@@ -88,12 +88,12 @@ class EngineQueue:
         """A request has left without a first token."""
         self._sent.pop(job_id, None)
 
-    def overdue(self, now: float, clock: float) -> str | None:
-        """The one sent first, if it must be waiting inside."""
+    def overdue(self, now: float, clock: float, late: float = LATE_ITERATIONS) -> str | None:
+        """The one sent first, if it is late by more than so many iterations."""
         if not self._sent:
             return None
         job_id, sent = next(iter(self._sent.items()))
-        return job_id if self._wait(sent, now, clock) > LATE_ITERATIONS else None
+        return job_id if self._wait(sent, now, clock) > late else None
 
     def _wait(self, sent: Sent, now: float, clock: float) -> float:
         by_time = (now - self._due_at(sent)) / self.iteration_s

@@ -159,6 +159,10 @@ class Limit:
         self._value = max(min(self.value, taken) * DECREASE, 1.0)
         self._proven = min(self._proven, self._value)
 
+    def hesitate(self) -> None:
+        """Somebody may have waited."""
+        self._since = 0
+
     def _pace(self, value: float) -> tuple[int, float]:
         """After how many starts to grow, and by which factor."""
         failed_at = self._failed_at
@@ -226,6 +230,11 @@ class LearnedRoom:
         if slots > FEW and is_plausible:
             limit.failed(amount, beside)
             self._failures.append((blocks, slots))
+
+    def hesitate(self) -> None:
+        """A request may have waited, or been held up on its way: nothing grows until as many again did not."""
+        self.slots.hesitate()
+        self.blocks.hesitate()
 
     def _to_blame(self, suspects: Sequence[tuple[Limit, float, float]]) -> tuple[Limit, float, float]:
         """The one that was lacking, of blocks and slots in this order, or of one of them."""

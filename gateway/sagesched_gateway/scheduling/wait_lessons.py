@@ -1,7 +1,8 @@
 """`WaitLessons`: what the engine's room is learned from: who was sent with how much taken, and who waited.
 
 One lesson per request that streams, when its first token comes or as soon as it is overdue, whichever is first:
-a wait may take hundreds of iterations. What was sent before the last wait was noticed is no further proof of
+a wait may take hundreds of iterations. One late by up to `SURE_ITERATIONS` alone takes no room, since a busy machine
+holds messages up for so long; but none is added either until as many as usual have come in time. What was sent before the last wait was noticed is no further proof of
 it. Nothing is believed before the clock is settled; who was sent before that can only be found waiting, counted
 from then on.
 
@@ -19,6 +20,7 @@ from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQue
 from sagesched_gateway.scheduling.iteration_clock import IterationClock
 from sagesched_gateway.scheduling.learned_room import LearnedRoom
 
+SURE_ITERATIONS = 4.0
 TRIED_AT_ONCE = 0.02
 
 
@@ -79,9 +81,11 @@ class WaitLessons:
         sent = self._forget(job_id)
         if sent is not None:
             waited = self._queue.first_token(job_id, now, self._clock.confirmed)
-            if waited is not None:
-                self._learn(sent, waited > LATE_ITERATIONS, now)
-        overdue = self._queue.overdue(now, self._clock.confirmed)
+            if waited is not None and LATE_ITERATIONS < waited <= SURE_ITERATIONS:
+                self.room.hesitate()
+            elif waited is not None:
+                self._learn(sent, waited > SURE_ITERATIONS, now)
+        overdue = self._queue.overdue(now, self._clock.confirmed, SURE_ITERATIONS)
         if overdue is not None:
             self._learn(self._sent[overdue], True, now)
         self._queue.iteration_s = self._clock.shortest_s
