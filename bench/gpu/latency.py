@@ -58,6 +58,7 @@ WORDS = (
     "city",
     "why",
 )
+DECAY = 0.6
 LOAD_SIZE = {"GPU": 8192, "CPU": 1024}
 ALONE_S = 3.0
 BESIDE_S = 10.0
@@ -75,9 +76,18 @@ class _Fixed:
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         if not self.filling:
             return self.encoder.embed(texts)
-        vectors = self._rng.normal(size=(len(texts), self.encoder.dimension)).astype(np.float32)
-        unit: FloatMatrix = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return unit
+        return like_prompts(self._rng, len(texts), self.encoder.dimension)
+
+
+def like_prompts(rng: np.random.Generator, num: int, dimension: int) -> FloatMatrix:
+    """Random unit vectors that are as unequal along their directions as embeddings of prompts are.
+
+    Of 128 numbers the leading 32 hold 0.84 of the squared length; with the shipped encoder, on the prompts of
+    CASTILLO, they hold 0.84 as well.
+    """
+    vectors = rng.normal(size=(num, dimension)) * (1 + np.arange(dimension)) ** -DECAY
+    unit: FloatMatrix = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor, Encoder, Ring]:

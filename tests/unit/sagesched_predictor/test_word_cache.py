@@ -20,8 +20,11 @@ from sagesched_predictor.word_cache import WordCache, cache_of
 ASCII = st.text(st.characters(max_codepoint=127))
 # Text such as the library treats in its own way: special tokens, long words, words cut by control characters.
 ODD = st.sampled_from(
-    ["[CLS]", "[SEP]", "[UNK]", "[MASK]", "[PAD]", "[cls]", "[", "##ing", "x" * 100, "y" * 101, "Z" * 300]
-    + ["\x0b", "\x0c", "\x1c", "\x7f", "\t", "\r\n", "don't", "3.14", "internationalisation", " "]
+    [
+        *("[CLS]", "[SEP]", "[UNK]", "[MASK]", "[PAD]", "[cls]", "[", "##ing"),
+        *("x" * 100, "y" * 101, "Z" * 300, "internationalisation", "don't", "3.14"),
+        *(" ", "\t", "\r\n", "\x0b", "\x0c", "\x1c", "\x7f"),
+    ]
 )
 WIDE = st.text(st.one_of(st.characters(max_codepoint=127), st.characters(exclude_categories=["Cs"])))
 
