@@ -20,7 +20,7 @@ from sagesched_predictor.sketch import Positions
 # Nearest records that are looked at: beyond these the kernel's weights are negligible.
 NEAREST = 512
 # Records that are compared in full where a sketch says which (`sketch.py`).
-NUM_COMPARED = 2 * NEAREST
+NUM_COMPARED = 768
 # Of a full series' 20 MB; callers name models, so their number must be bounded.
 MAX_SERIES = 32
 
