@@ -60,6 +60,7 @@ class WordCache:
         encoding = self._tokenizer.encode(b" ".join(unknown).decode("ascii"), add_special_tokens=False)
         fresh: list[list[int]] = [[] for _ in unknown]
         for number, token in zip(encoding.word_ids, encoding.ids, strict=True):
+            assert number is not None, "only special tokens belong to no word"
             fresh[number].append(token)
         learned = dict(zip(unknown, fresh, strict=True))
         if len(self._ids) + len(learned) > MAX_WORDS:
