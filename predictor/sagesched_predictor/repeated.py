@@ -1,14 +1,14 @@
 """What earlier answers to the very same prompt say of the next one. PURE.
 
-The sources of a prediction speak of prompts like this one. Answers to the same prompt have more in common than
-that: by how much they were off, in units of the predicted spread, goes together. Taken as a random effect of
-the prompt (a one-way random effects model; the best linear unbiased prediction of Henderson, 1975), with rho
-the correlation between two answers, k of them that were off by z on average move the next one by g z, and
+The sources of a prediction speak of prompts like this one. Answers to the same prompt have more in common
+than that: by how much they were off, in units of the predicted spread, goes together. Taken as a random
+effect of the prompt (a one-way random effects model; best linear unbiased prediction, Henderson, 1975), with
+rho the correlation between two answers, k of them that were off by z on average move the next one by g z, and
 leave 1 - g rho of its variance, where g = k rho / (1 + (k - 1) rho).
 
-Both are learned from the pool's own answers: rho by least squares of the next answer on those before it (a step
-of Gauss and Newton each, older answers fading), and the variance by how far off it is then. Where prompts
-taken for the same have nothing in common, rho goes to 0, and nothing is changed.
+Both are learned from the pool's own answers: rho by least squares of the next answer on those before it (a
+step of Gauss and Newton each, older answers fading), and the variance by how far off it is then. Where
+prompts taken for the same have nothing in common, rho goes to 0, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Repeats:
     """How much earlier answers to the same prompt count in one series."""
 
     def __init__(self, levels: tuple[float, ...]) -> None:
-        """Assume something until it is learned; `levels` are those of the quantiles, 0.1, 0.5 and 0.9 among them."""
+        """Assume something until it is learned; 0.1, 0.5 and 0.9 must be among the `levels` of quantiles."""
         self._low, self._middle, self._high = (levels.index(level) for level in (0.1, 0.5, 0.9))
         between = (np.array(levels[1:]) + levels[:-1]) / 2
         self._mass = np.diff(between, prepend=0.0, append=1.0)

@@ -33,8 +33,9 @@ REFIT_SHARE = 1 / 16
 REFIT_RECORDS = 8
 # A fit to so few takes some 15 ms and need not be done elsewhere; predictions then follow from what was told.
 FIT_AT_ONCE = 256
-# Prompts with as many tokens and at least this cosine are the same; int8 leaves no more of the same text's.
-SAME_COSINE = 0.98
+# Prompts with as many tokens and at least this cosine are the same: int8 rounds by what is encoded together,
+# and of 400 texts encoded alone and among 15 others, 1 in 100 had 0.972 or less.
+SAME_COSINE = 0.97
 # From this share on, the next answer's mean is more theirs than that of prompts like it.
 MOSTLY = 0.5
 _LEVELS = np.array(LEVELS)
@@ -169,7 +170,9 @@ class Series:
 
     def quantiles(self, opinions: Opinions) -> FloatArray:
         """What comes of the opinions, (levels,); at least one source must have spoken."""
-        return self.repeats.corrected(self.blend.combine(opinions.quantiles, opinions.sizes), opinions.earlier)
+        return self.repeats.corrected(
+            self.blend.combine(opinions.quantiles, opinions.sizes), opinions.earlier
+        )
 
     def main_source(self, opinions: Opinions) -> str:
         """The source that counts most, by name; `none` where all are silent."""
