@@ -27,11 +27,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from capacity_cells import METRICS, MODELS, RULES, Cell, cells
 from capacity_live import ENGINES, STREAM_INTERVAL, LiveBench, LiveSeen
-from capacity_virtual import Seen, engine_of, run_cell, run_direct
+from capacity_virtual import CellSettings, Seen, engine_of, run_cell, run_direct
 
 from sagesched_emulator.dataset import DatasetError, Record, read_dataset
 from sagesched_emulator.demo.errors import LoadError, StartError
@@ -71,7 +72,8 @@ def _virtual(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
         print(_HEAD)
         for cell in cells([rule], arguments.profiles, arguments.metrics):
             for policy in arguments.policies:
-                seen, fits = run_cell(trace, engine, cell, policy, arguments.kv_headroom)
+                settings = CellSettings(policy, arguments.kv_headroom, arguments.estimate)
+                seen, fits = run_cell(trace, engine, cell, settings)
                 num_bad += not _print(cell, policy, seen, fits, direct.mean_s)
     return num_bad
 
@@ -84,7 +86,8 @@ def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
     print(f"{arguments.requests} requests, seed {arguments.seed}, real tritonserver, time scale {scale:g}")
     for rule in arguments.rules:
         trace = _trace(arguments, records, profile(ENGINES[rule]))
-        bench = LiveBench(trace, folder, scale, not arguments.data, arguments.chunk)
+        has_tokenizer = not (arguments.data or arguments.estimate)
+        bench = LiveBench(trace, folder, scale, has_tokenizer, arguments.chunk)
         direct = bench.run(rule, "ensemble", None, "direct")
         print(f"\n{rule}: by itself the engine runs {direct.batch:.1f} at a time {direct.invalid}")
         print(_LIVE_HEAD)
@@ -95,9 +98,14 @@ def _live(arguments: argparse.Namespace, records: Sequence[Record]) -> int:
 
 
 def _trace(arguments: argparse.Namespace, records: Sequence[Record], engine: EngineProfile) -> Trace:
-    return draw_trace(
+    trace = draw_trace(
         records, profile=engine, rho=arguments.rho, num_requests=arguments.requests, seed=arguments.seed
     )
+    if arguments.within is None or arguments.live:
+        return trace
+    stretch = arguments.within / trace.requests[-1].arrival_s
+    requests = (replace(request, arrival_s=request.arrival_s * stretch) for request in trace.requests)
+    return replace(trace, requests=tuple(requests))
 
 
 _HEAD = (
@@ -151,7 +159,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rho", type=float, default=1.4, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--within",
+        type=float,
+        metavar="SECONDS",
+        help="virtual time: all is sent within so long, as live, where that is 20",
+    )
+    parser.add_argument(
         "--kv-headroom", type=float, help="iterations of growth kept free; default: the product's"
+    )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="the gateway has no tokenizer, as live with --data; in virtual time on the LLM API alone",
     )
     parser.add_argument("--live", action="store_true", help="a real tritonserver, in real time")
     parser.add_argument(

@@ -50,6 +50,11 @@ class Cell:
         """Whether the models export gauges at all."""
         return self.profile not in ("llmapi", "vllm")
 
+    @property
+    def tells_lengths(self) -> bool:
+        """Whether responses count the tokens of prompt and answer."""
+        return self.profile != "llmapi"
+
     def limits(self, engine: EngineProfile) -> EngineLimits:
         """What the configuration tells of that engine."""
         if self.profile == "llmapi":

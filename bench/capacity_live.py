@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from sagesched_emulator.demo.load_process import LoadProcess
 from sagesched_emulator.engine_report import EngineReport
 from sagesched_emulator.load import LoadRequest, LoadSpec
 from sagesched_emulator.load_messages import LLMAPI, TEXT, TOKENS, VLLM
-from sagesched_emulator.tokenizer import TOKENIZER_PATH
+from sagesched_emulator.tokenizer import TOKENIZER_PATH, EmulatorTokenizer
 from sagesched_emulator.trace import Trace
 from sagesched_emulator.triton_server import TritonServer
 
@@ -67,8 +67,9 @@ class LiveBench:
         trace: what is sent.
         folder: for logs; exists.
         time_scale: wall seconds per engine second.
-        own_prompts: they are generated, so that the emulated tokenizer counts them as the engine does; else
-            the gateway learns from the engine's counts, where it tells them.
+        has_tokenizer: the gateway counts prompts by the emulated engine's tokenizer, and the engine has no
+            other lengths of them than that; else the gateway estimates, and learns from the engine's counts
+            where it tells them.
         stream_interval: output tokens to a chunk.
         arrivals_s: engine seconds within which all is sent, so that nearly all the run is backlog.
     """
@@ -76,14 +77,14 @@ class LiveBench:
     trace: Trace
     folder: Path
     time_scale: float
-    own_prompts: bool
+    has_tokenizer: bool
     stream_interval: int = STREAM_INTERVAL
     arrivals_s: float = ARRIVALS_S
 
     def run(self, rule: str, profile: str, cell: Cell | None, policy: str) -> LiveSeen:
         """Send the trace, through the gateway for a cell, else straight to Triton."""
         answers = self.folder / "answers.jsonl"
-        write_answers(answers, self.trace)
+        write_answers(answers, _counted(self.trace) if self.has_tokenizer else self.trace)
         model, layout = MODELS[profile]
         with ExitStack() as stack:
             triton = stack.enter_context(
@@ -122,7 +123,7 @@ class LiveBench:
     def _gateway(self, stack: ExitStack, triton: TritonServer, cell: Cell, policy: str) -> GatewayProcess:
         proxy = stack.enter_context(MetricsProxy(triton.metrics_address, cell.metrics, self.time_scale))
         addresses = TritonAddresses(grpc=triton.grpc_address, http=triton.http_address, metrics=proxy.address)
-        prediction = Prediction(enabled=False, tokenizer=TOKENIZER_PATH if self.own_prompts else None)
+        prediction = Prediction(enabled=False, tokenizer=TOKENIZER_PATH if self.has_tokenizer else None)
         config = gateway_config(addresses, policy, prediction)
         if cell.kv_policy_to_set() is not None:
             config["engine"] = {"kvPolicy": RULES[cell.rule].value}
@@ -139,6 +140,13 @@ class LiveBench:
             )
             for request in self.trace.requests
         )
+
+
+def _counted(trace: Trace) -> Trace:
+    """PURE. The trace with its prompts as long as the tokenizer says: generated ones have lengths of their own."""
+    tokenizer = EmulatorTokenizer()
+    requests = (replace(r, prompt_tokens=len(tokenizer.encode(r.prompt))) for r in trace.requests)
+    return replace(trace, requests=tuple(requests))
 
 
 def _seen(report: EngineReport, is_direct: bool, num_requests: int, failed: int, log: str) -> LiveSeen:

@@ -24,8 +24,9 @@ engine pauses often in spite of it, more is kept (`EngineCapacity.kv_caution_ite
 (policy `fcfs`) leaves `LEAST_HEADROOM_ITERATIONS`: the least that keeps a new job from waiting inside the
 engine is the iteration under way, and those that run while tokens and starts are on their way.
 
-**What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`EngineQueue`).
-While somebody sent earlier must be waiting inside, nobody else is sent.
+**What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`WaitLessons`).
+While somebody sent earlier must be waiting inside, nobody else is sent, and more than was ever taken is tried by
+a few at a time.
 
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.
@@ -48,13 +49,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from enum import StrEnum
+from itertools import takewhile
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
-from sagesched_gateway.scheduling.engine_queue import LATE_ITERATIONS, EngineQueue
 from sagesched_gateway.scheduling.iteration_clock import IterationClock
-from sagesched_gateway.scheduling.learned_room import LearnedRoom
-from sagesched_gateway.scheduling.prefills import Prefills
+from sagesched_gateway.scheduling.prefills import HOLD_ITERATIONS, Prefills
 from sagesched_gateway.scheduling.reservation import Held, Need, Now, Reservation, blocks_of, held_blocks
+from sagesched_gateway.scheduling.wait_lessons import Taken, WaitLessons
 
 PREFILL_AHEAD = 1.5
 LOOKAHEAD = 0
@@ -92,9 +93,8 @@ class Ledger:
         self._counted_at = -math.inf
         self._counted_clock = math.inf
         self._most_blocks = 0
-        self.room = LearnedRoom()
-        self._waited_at = -math.inf
-        self._inside = EngineQueue(capacity.iteration_s, capacity.prefill_s_per_token)
+        self._lessons = WaitLessons(self._clock, capacity.prefill_s_per_token)
+        self.room = self._lessons.room
         self.resize(capacity, greedy)
 
     @property
@@ -186,12 +186,15 @@ class Ledger:
             return Obstacle.NEVER_FITS
         if not self.has_slot():
             return Obstacle.SLOTS
-        if self._is_queue_inside(now):
+        if self._lessons.is_queue_inside(now):
             return Obstacle.PREFILL
         prefill_tokens = self._prefills.tokens + need.prompt_tokens
         if prefill_tokens > PREFILL_AHEAD * self._capacity.max_num_tokens:
             return Obstacle.PREFILL
-        return None if self.has_blocks(self.blocks_to_start(need), now) else Obstacle.KV
+        blocks = self.blocks_to_start(need)
+        if not self.has_blocks(blocks, now):
+            return Obstacle.KV
+        return Obstacle.PREFILL if need.streams and self._is_trial_too_many(blocks, now) else None
 
     def never_fits(self, need: Need) -> str | None:
         """Why a job cannot run on this engine even alone, as a sentence; None when it can."""
@@ -223,20 +226,19 @@ class Ledger:
 
     def reserve(self, job_id: str, need: Need, now: float) -> None:
         """Count a job that is being started; its id must not be in flight."""
-        clock = self._clock.at(now)
-        if need.streams:
-            self._inside.started(job_id, need.prompt_tokens, self._prefills.tokens, now, clock)
+        unprefilled = self._prefills.tokens
         due_at = self._prefills.due_at(need, self._capacity, now)
         most_blocks = self._blocks(need.most_tokens)
         reservation = Reservation(need, need.prompt_tokens + 1, now, due_at, most_blocks)
         if not need.streams:
-            self._clock.assume_first(reservation.ticking, clock)
+            self._clock.assume_first(reservation.ticking, self._clock.at(now))
         self._most_blocks += most_blocks
         self._reservations[job_id] = reservation
         self._prefills.begin(job_id, reservation)
         self._count(reservation, now)
-        reservation.taken_slots = len(self._reservations)
-        reservation.taken_blocks = self.reserved_blocks(now)
+        if need.streams:
+            taken = Taken(len(self._reservations), self.reserved_blocks(now))
+            self._lessons.started(job_id, need.prompt_tokens, unprefilled, taken, now)
 
     def grow(self, job_id: str, output_tokens: int, now: float) -> None:
         """Take note that a job in flight has produced `output_tokens` in total, so its prefill is over."""
@@ -248,9 +250,7 @@ class Ledger:
         if reservation.heard_at is not None and tokens < reservation.tokens:
             return  # reports may overtake each other, progress does not run backwards
         self._clock.report(reservation.ticking, output_tokens, now)
-        if reservation.heard_at is None:
-            self._measure_wait(job_id, reservation, now)
-        self._inside.iteration_s = self._clock.shortest_s
+        self._lessons.reported(job_id, now)
         reservation.tokens = tokens
         reservation.heard_at = self._clock.at(now)
         if not self._reserves_ahead:
@@ -271,14 +271,19 @@ class Ledger:
         reservation = self._reservations.pop(job_id)
         self._prefills.end(job_id, reservation)
         self._clock.forget(reservation.ticking)
-        self._inside.forget(job_id)
+        self._lessons.forget(job_id)
         self._counted_blocks -= reservation.blocks
         self._most_blocks -= reservation.most_blocks
 
     def assume_prefilled(self, now: float) -> None:
         """Count jobs as prefilled whose time for it is over."""
-        for job_id, reservation in self._prefills.assume(now):
-            self._inside.forget(job_id)
+        while (due := self._prefills.first_due(now)) is not None:
+            job_id, reservation = due
+            if reservation.need.streams and self._streams_before(job_id):
+                reservation.due_at = now + HOLD_ITERATIONS * self._capacity.iteration_s
+                return
+            self._prefills.end(job_id, reservation)
+            self._lessons.forget(job_id)
             if reservation.heard_at is None:
                 reservation.heard_at = self._clock.at(reservation.due_at)
 
@@ -317,20 +322,19 @@ class Ledger:
                 by_now = self._blocks_ahead(reservation, moment)
                 assert 0 < reservation.blocks <= by_now, reservation
         self._prefills.check(reservations)
+        self._lessons.check()
 
-    def _is_queue_inside(self, now: float) -> bool:
-        """Whether somebody sent earlier must be waiting inside the engine, so that the next one would too."""
-        return self._inside.is_overdue(now, self._clock.confirmed)
+    def _is_trial_too_many(self, blocks: int, now: float) -> bool:
+        """Whether nobody has taken so much yet, and enough of those who try have no answer."""
+        num_in_flight = len(self._reservations)
+        if not self._lessons.has_enough_trials(num_in_flight):
+            return False
+        return self.room.is_new(num_in_flight + 1, self.reserved_blocks(now) + blocks)
 
-    def _measure_wait(self, job_id: str, reservation: Reservation, now: float) -> None:
-        """Learn from a first token; what was sent before the last wait was noticed is no further proof."""
-        waited = self._inside.first_token(job_id, now, self._clock.confirmed)
-        if waited is None or reservation.started_at < self._waited_at:
-            return
-        has_waited = waited > LATE_ITERATIONS
-        self.room.measured(has_waited, reservation.taken_slots, reservation.taken_blocks)
-        if has_waited:
-            self._waited_at = now
+    def _streams_before(self, job_id: str) -> bool:
+        """Whether somebody sent before that job is still heard of, so that the job may wait for its room."""
+        before = takewhile(lambda item: item[0] != job_id, self._reservations.items())
+        return any(other.need.streams and other.ticking.reports for _, other in before)
 
     def _blocks(self, tokens: int) -> int:
         return blocks_of(tokens, self._capacity.block_tokens)

@@ -15,7 +15,8 @@ not measured.
 While somebody is overdue, nobody else is sent: the engine is first in, first out, so the next one would only
 wait behind.
 
-`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens.
+`prefill_s` is measured: running median of (time to first token − `USUAL_ITERATIONS` · iteration) / tokens, of
+those that did not wait.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import NamedTuple
 DUE_ITERATIONS = 2.5
 USUAL_ITERATIONS = 1.5
 LATE_ITERATIONS = 2.0
-"""Later than due by more than this counts as having waited: less may be the way there and back."""
+"""Later than due by more than this may be waiting; less is the way there and back."""
 
 _MEASURABLE_TOKENS = 256
 _STEP = 0.03
@@ -67,6 +68,10 @@ class EngineQueue:
         self._sent[job_id] = Sent(now, clock, self._sent_tokens - unprefilled)
         self._sent_tokens += tokens
 
+    def count_from(self, now: float, clock: float) -> None:
+        """The clock can be trusted from now on: what was sent before counts as sent now."""
+        self._sent = {job_id: sent._replace(at=now, clock=clock) for job_id, sent in self._sent.items()}
+
     def first_token(self, job_id: str, now: float, clock: float) -> float | None:
         """Iterations that a request has waited inside, 0 when none; None where it was not measured."""
         sent = self._sent.pop(job_id, None)
@@ -74,7 +79,7 @@ class EngineQueue:
             return None
         wait = self._wait(sent, now, clock)
         tokens = self._sent_tokens - sent.tokens_before
-        if tokens >= _MEASURABLE_TOKENS:
+        if tokens >= _MEASURABLE_TOKENS and wait <= LATE_ITERATIONS:
             measured = (now - sent.at - USUAL_ITERATIONS * self.iteration_s) / tokens
             self.prefill_s *= 1 + _STEP if measured > self.prefill_s else 1 - _STEP
         return wait
@@ -83,11 +88,12 @@ class EngineQueue:
         """A request has left without a first token."""
         self._sent.pop(job_id, None)
 
-    def is_overdue(self, now: float, clock: float) -> bool:
-        """Whether the one sent first must be waiting inside."""
+    def overdue(self, now: float, clock: float, late: float = LATE_ITERATIONS) -> str | None:
+        """The one sent first, if it is late by more than so many iterations."""
         if not self._sent:
-            return False
-        return self._wait(next(iter(self._sent.values())), now, clock) > LATE_ITERATIONS
+            return None
+        job_id, sent = next(iter(self._sent.items()))
+        return job_id if self._wait(sent, now, clock) > late else None
 
     def _wait(self, sent: Sent, now: float, clock: float) -> float:
         by_time = (now - self._due_at(sent)) / self.iteration_s

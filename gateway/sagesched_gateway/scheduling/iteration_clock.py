@@ -17,10 +17,14 @@ than reports can be expected to stay away (`_SURE` mean distances between them):
 engine is busy with a prefill. An answer in one piece reports once, at its end, and its first token is assumed
 to have come at once. Where a step brings several tokens (speculation) the fastest job drives the clock, so
 the others are counted with too much, never too little.
-Only differences of ticks mean anything.
+Only differences of ticks mean anything, and those only once it `is_settled`: a first burst of prefills makes
+iterations several times as long as was guessed, while nobody has told of any yet.
 """
 
 from __future__ import annotations
+
+SETTLED = 32
+"""Durations heard of until the clock can be trusted: enough to correct a guess that was four times off."""
 
 _SURE = 5.0
 _SAME_ITERATION = 0.5
@@ -64,6 +68,7 @@ class IterationClock:
     __slots__ = (
         "_ahead",
         "_distance",
+        "_num_measured",
         "_num_ticking",
         "_shortest_s",
         "_tick",
@@ -78,10 +83,16 @@ class IterationClock:
         self._tick = 0
         self._ticked_at = 0.0
         self._shortest_s: float | None = None
+        self._num_measured = 0
         self._num_ticking = 0
         self._ahead = 0.0
         self.confirmed = 0
         self._distance = _FIRST_DISTANCE
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether enough was heard to tell iterations by it."""
+        return self._num_measured >= SETTLED
 
     @property
     def shortest_s(self) -> float:
@@ -133,6 +144,7 @@ class IterationClock:
             self._num_ticking -= 1
 
     def _measure(self, mean_s: float, tokens: int) -> None:
+        self._num_measured += 1
         self._distance += _WEIGHT * (tokens - self._distance)
         if self._shortest_s is None:
             self._shortest_s = mean_s

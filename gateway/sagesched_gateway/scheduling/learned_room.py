@@ -18,6 +18,10 @@ slots. Slots must stand out by more than `LESS_LIKELY`: where both are about as 
 runs out of first, and a step of one slot is a large one. What is known for certain is not blamed while
 something is not.
 
+Once `ENOUGH_FAILURES` are remembered beside the present one, the resource that fails at about the same amount
+each time is to blame, whatever of the other is taken then: slots that are all taken with now 3,000 and now 4,500
+blocks, or a pool that is full with now 30 and now 60 requests.
+
 Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
 
@@ -31,6 +35,7 @@ that level.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 DECREASE = 0.985
@@ -38,6 +43,9 @@ INCREASE = 1.005
 LEAP = 1.1
 NEAR = 0.9
 FADE = 0.9995
+TRIED = 0.99
+"""What takes more than this share of the most that was taken without a wait is still a trial."""
+
 FIRST_PATIENCE = 6
 PATIENCE = 60
 MOST_PATIENCE = 960
@@ -48,6 +56,11 @@ FEW = 4
 INSISTENT = 8
 TRUSTED = 6
 """So many times sooner a limit grows back towards a size that is known."""
+
+ENOUGH_FAILURES = 2
+REMEMBERED = 5
+STEADY = 0.5
+"""What failed at amounts spread by less than this share of the other's spread is to blame."""
 
 DISPROVED = 1.01
 DISPROVED_PATIENCE = 15
@@ -107,6 +120,13 @@ class Limit:
         """Whether measured waits have set it below what is known, or nothing is known."""
         return math.isfinite(self.value) and self.value != self.known
 
+    def is_new(self, taken: float) -> bool:
+        """Whether hardly anybody took so much without a wait, and nothing else says that it fits."""
+        if self._value is None:
+            told = self.first if self.known is None else self.known
+            return taken > max(told, self._proven)
+        return taken > TRIED * self._proven
+
     def strain(self, taken: float) -> float:
         """How unusual so much of it is; 0 where it cannot be what was lacking."""
         if self.known is not None and taken < (FULL if self.is_metered else UNUSUAL) * self.known:
@@ -138,6 +158,10 @@ class Limit:
         self._since = self._doubts = 0
         self._value = max(min(self.value, taken) * DECREASE, 1.0)
         self._proven = min(self._proven, self._value)
+
+    def hesitate(self) -> None:
+        """Somebody may have waited."""
+        self._since = 0
 
     def _pace(self, value: float) -> tuple[int, float]:
         """After how many starts to grow, and by which factor."""
@@ -176,18 +200,23 @@ class LearnedRoom:
         self.blocks = Limit("kv", math.inf)
         self.num_waits = 0
         self._in_a_row = 0
+        self._failures: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
     @property
     def usable_blocks(self) -> int | None:
         """KV blocks that may be taken; None for any number."""
         return int(self.blocks.value) if math.isfinite(self.blocks.value) else None
 
+    def is_new(self, slots: float, blocks: float) -> bool:
+        """Whether to take so much is a trial."""
+        return self.slots.is_new(slots) or self.blocks.is_new(blocks)
+
     def measured(self, waited: bool, slots: float, blocks: float) -> None:
         """A request started with so much taken has its first token."""
         # What is known is not blamed wrongly for what is not: nothing to doubt beside it.
         beside_slots = blocks if self.blocks.known is None else math.inf
         beside_blocks = slots if self.slots.known is None else math.inf
-        taken = ((self.slots, slots, beside_slots), (self.blocks, blocks, beside_blocks))
+        taken = ((self.blocks, blocks, beside_blocks), (self.slots, slots, beside_slots))
         if not waited:
             self._in_a_row = 0
             for limit, amount, beside in taken:
@@ -196,10 +225,26 @@ class LearnedRoom:
         self.num_waits += 1
         self._in_a_row += 1
         suspects: Sequence[tuple[Limit, float, float]] = [t for t in taken if t[0].known is None] or taken
-        limit, amount, beside = max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
+        limit, amount, beside = self._to_blame(suspects)
         is_plausible = limit.strain(amount) >= UNUSUAL or self._in_a_row >= INSISTENT
         if slots > FEW and is_plausible:
             limit.failed(amount, beside)
+            self._failures.append((blocks, slots))
+
+    def hesitate(self) -> None:
+        """A request may have waited, or been held up on its way: nothing grows until as many again did not."""
+        self.slots.hesitate()
+        self.blocks.hesitate()
+
+    def _to_blame(self, suspects: Sequence[tuple[Limit, float, float]]) -> tuple[Limit, float, float]:
+        """The one that was lacking, of blocks and slots in this order, or of one of them."""
+        amounts = tuple(amount for _, amount, _ in suspects)
+        if len(suspects) > 1 and len(self._failures) >= ENOUGH_FAILURES:
+            spreads = [1 - min(taken) / max(taken) for taken in zip(*self._failures, amounts, strict=True)]
+            for suspect, own, other in zip(suspects, spreads, reversed(spreads), strict=True):
+                if own < STEADY * other and suspect[0].strain(suspect[1]):
+                    return suspect
+        return max(suspects, key=lambda suspect: self._suspicion(*suspect[:2]))
 
     def _suspicion(self, limit: Limit, amount: float) -> float:
         return limit.strain(amount) * (LESS_LIKELY if limit is self.slots else 1.0)
@@ -208,3 +253,4 @@ class LearnedRoom:
         """The engine is another one."""
         self.slots.forget()
         self.blocks.forget()
+        self._failures.clear()

@@ -5,12 +5,11 @@ token, so a job is assumed prefilled at
 
     due = start + 2 · prefill_s · (prompt tokens unprefilled then, its own included) + grace · iteration
 
-with `PREFILL_GRACE_ITERATIONS`, or `HOLD_ITERATIONS` for one that streams and must have been forgotten.
+with `PREFILL_GRACE_ITERATIONS`, or `HOLD_ITERATIONS` for one that streams. Without a first token by then it
+must have been forgotten, unless somebody sent before it still streams: then it may as well be waiting.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from sagesched_gateway.scheduling.capacity import EngineCapacity
 from sagesched_gateway.scheduling.reservation import Need, Reservation
@@ -53,14 +52,12 @@ class Prefills:
             self.tokens -= reservation.need.prompt_tokens
             del self._unprefilled[job_id]
 
-    def assume(self, now: float) -> Iterator[tuple[str, Reservation]]:
-        """End those that are due, one after the other."""
-        while self._unprefilled:
-            job_id, reservation = next(iter(self._unprefilled.items()))
-            if reservation.due_at > now:
-                return
-            self.end(job_id, reservation)
-            yield job_id, reservation
+    def first_due(self, now: float) -> tuple[str, Reservation] | None:
+        """The one sent first, if it is due."""
+        if not self._unprefilled:
+            return None
+        job_id, reservation = next(iter(self._unprefilled.items()))
+        return (job_id, reservation) if reservation.due_at <= now else None
 
     def check(self, reservations: dict[str, Reservation]) -> None:
         """Raise AssertionError where this differs from what is in flight."""

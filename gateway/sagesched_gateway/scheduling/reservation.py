@@ -78,8 +78,6 @@ class Reservation:
         ticking: its reports, for the clock.
         blocks: KV blocks counted for it, headroom included.
         prefilled: whether its prefill is known or assumed to be over.
-        taken_slots: slots taken at its start, itself included.
-        taken_blocks: KV blocks held then, itself included.
     """
 
     need: Need
@@ -91,8 +89,6 @@ class Reservation:
     ticking: Ticking = field(default_factory=Ticking)
     blocks: int = 0
     prefilled: bool = False
-    taken_slots: int = 0
-    taken_blocks: int = 0
 
     def tokens_by(self, moment: Now) -> float:
         """Tokens that it holds, silence counted as steady progress."""

@@ -1,6 +1,7 @@
 """What fits beside what is in flight, under each of the three limits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from sagesched_gateway.scheduling.admission import (
     Obstacle,
 )
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.prefills import HOLD_ITERATIONS
 from sagesched_gateway.scheduling.reservation import Need
 
 RESERVING = EngineCapacity(
@@ -80,6 +82,52 @@ class TestPrefill:
         assert ledger.unprefilled_tokens == 1
         ledger.assume_prefilled(0.0603)
         assert ledger.unprefilled_tokens == 0
+
+
+def run_beside(ledger: Ledger, others: Sequence[str], iterations: range, duration_s: float = 0.01) -> None:
+    """So many iterations in which those jobs get a token each."""
+    for iteration in iterations:
+        ledger.assume_prefilled(iteration * duration_s)
+        for job_id in others:
+            ledger.grow(job_id, iteration, iteration * duration_s)
+
+
+class TestSomebodyWaitsInside:
+    """A job streams, another one has been sent behind it, and the engine does not take it up."""
+
+    BLIND = replace(GROWING, slots=32, kv_blocks=None, knows_slots=False)
+
+    def a_ledger(self) -> Ledger:
+        ledger = Ledger(self.BLIND)
+        for number in range(8):
+            ledger.reserve(f"runs{number}", Need(50, 5000, streams=True), 0.0)
+        run_beside(ledger, self.running, range(1, 4))
+        ledger.reserve("waits", Need(50, 500, streams=True), 0.03)
+        return ledger
+
+    running = tuple(f"runs{number}" for number in range(8))
+
+    def test_that_teaches_before_its_first_token(self):
+        ledger = self.a_ledger()
+        run_beside(ledger, self.running, range(4, 20))
+        assert ledger.room.num_waits == 1
+        assert ledger.room.usable_blocks is not None
+        run_beside(ledger, self.running, range(20, 100))
+        ledger.grow("waits", 1, 1.0)
+        assert ledger.room.num_waits == 1  # the same one, whose first token tells nothing new
+
+    def test_nobody_is_sent_behind_it_however_long_that_takes(self):
+        ledger = self.a_ledger()
+        run_beside(ledger, self.running, range(4, 1500))
+        assert ledger.unprefilled_tokens == 50
+        assert ledger.obstacle(Need(1, 1), 15.0) is Obstacle.PREFILL
+        for job_id in self.running:
+            ledger.release(job_id)
+        ledger.assume_prefilled(15.0)
+        assert ledger.obstacle(Need(1, 1), 15.0) is Obstacle.PREFILL
+        ledger.assume_prefilled(15.0 + HOLD_ITERATIONS * 0.011)  # alone in the engine it has been forgotten
+        assert ledger.unprefilled_tokens == 0
+        assert ledger.fits(Need(1, 1), 18.0)
 
 
 class TestKvReservedAhead:

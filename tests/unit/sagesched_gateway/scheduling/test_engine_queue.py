@@ -39,17 +39,17 @@ def test_what_the_engine_prefills_unseen_is_not_waiting(queue):
 
 def test_somebody_overdue_is_noticed_before_the_first_token(queue):
     queue.started("a", 10, 0, 0.0, 0.0)
-    assert not queue.is_overdue(2 * IT, 2.0)
+    assert queue.overdue(2 * IT, 2.0) is None
     late = (LATE_ITERATIONS + 3.0) * IT + 10 * PREFILL
-    assert queue.is_overdue(late, 5.0)
+    assert queue.overdue(late, 5.0) == "a"
     queue.first_token("a", late, 5.0)
-    assert not queue.is_overdue(late, 5.0)
+    assert queue.overdue(late, 5.0) is None
 
 
 def test_one_that_leaves_without_a_token_is_not_awaited(queue):
     queue.started("a", 10, 0, 0.0, 0.0)
     queue.forget("a")
-    assert not queue.is_overdue(100.0, 1e4)
+    assert queue.overdue(100.0, 1e4) is None
     assert queue.first_token("a", 100.0, 1e4) is None
 
 
@@ -59,3 +59,10 @@ def test_the_speed_of_prefill_is_learned(queue, true_s):
         queue.started(str(number), 1000, 0, float(number), 100.0 * number)
         queue.first_token(str(number), number + 1.5 * IT + 1000 * true_s, 100.0 * number + 2)
     assert queue.prefill_s == pytest.approx(true_s, rel=0.1)
+
+
+def test_waiting_is_not_taken_for_slow_prefill(queue):
+    for number in range(200):
+        queue.started(str(number), 1000, 0, float(number), 100.0 * number)
+        queue.first_token(str(number), number + 50 * IT, 100.0 * number + 50)
+    assert queue.prefill_s == PREFILL

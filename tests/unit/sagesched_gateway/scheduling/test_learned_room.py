@@ -114,6 +114,28 @@ def test_slots_that_fail_with_kv_to_spare_are_doubted_no_more():
     assert np.mean(waited[500:]) < 0.02
 
 
+@pytest.mark.parametrize(("slots", "blocks"), [(256, math.inf), (1000, 3000.0)])
+def test_what_fails_at_the_same_amount_each_time_is_blamed_though_both_are_about_as_full(slots, blocks):
+    room = a_room(first_slots=250.0)
+    rng = np.random.default_rng(0)
+    for usual in (12.0, 14.0, 16.0, 18.0):  # blocks of a request, on average
+        for _ in range(1000):
+            size = usual * rng.uniform(0.98, 1.02)
+            taken = max(int(min(room.blocks.value / size, room.slots.value)), 1)
+            room.measured(taken > slots or taken * size > blocks, taken, taken * size)
+    tight, loose = (room.slots, room.blocks) if math.isinf(blocks) else (room.blocks, room.slots)
+    assert tight.value == pytest.approx(min(slots if math.isinf(blocks) else blocks, 1e9), rel=0.06)
+    assert loose.value > (256 * 18 if math.isinf(blocks) else 3000 / 12)
+
+
+def test_what_is_far_from_full_is_not_blamed_for_standing_still():
+    room = a_room(slots=1000, blocks=500.0)
+    for blocks in (480.0, 495.0, 455.0, 440.0):
+        room.measured(True, 100, blocks)
+    assert room.slots.value == 1000
+    assert room.blocks.value == pytest.approx(440.0 * DECREASE)
+
+
 def test_another_engine_is_learned_anew():
     room = a_room()
     serve(room, slots=1000, blocks=400.0)
