@@ -22,7 +22,7 @@ from dataclasses import dataclass
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker does, and before numpy looks
 
 import numpy as np
-from gpu.latency import BATCHES, WORDS
+from gpu.latency import BATCHES, WORDS, like_prompts
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
@@ -56,7 +56,7 @@ class Embedded:
     """Stands in for the encoder where only what follows it is timed: a new direction for every prompt."""
 
     def __init__(self, dimension: int) -> None:
-        self._vectors = random_unit_vectors(np.random.default_rng(1), READY, dimension)
+        self._vectors = like_prompts(np.random.default_rng(1), READY, dimension)
         self._num_given = 0
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
@@ -74,12 +74,6 @@ class Switched(Embedded):
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         """Unit vectors."""
         return super().embed(texts) if self.encoder is None else self.encoder.embed(texts)
-
-
-def random_unit_vectors(rng: np.random.Generator, num: int, dimension: int) -> FloatMatrix:
-    vectors = rng.normal(size=(num, dimension)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
 
 
 def timed(run: Callable[[], object], num_prompts: int, rounds: int) -> Timing:
@@ -145,7 +139,7 @@ def time_pieces(artifact: EncoderArtifact, num_records: int, rounds: int) -> Non
     ring = History(artifact.dimension, size=num_records).ring(SeriesKey(""))
     texts = [" ".join(rng.choice(WORDS, size=20)) for _ in range(num_records)]
     vectors = request_vectors([PromptFeatures(prompt=text, prompt_tokens=20) for text in texts])
-    embeddings = random_unit_vectors(rng, num_records, artifact.dimension)
+    embeddings = like_prompts(rng, num_records, artifact.dimension)
     lengths = np.maximum(rng.lognormal(5.5, 0.9, size=num_records), 1.0)
     for embedding, vector, length in zip(embeddings, vectors, lengths, strict=True):
         ring.append(embedding, vector, output_tokens=int(length), prompt_tokens=20, censored=False)

@@ -1,7 +1,7 @@
 """What prediction buys, in virtual time, on prompts that nothing was trained on (CASTILLO).
 
     python bench/predictor_replay.py --jobs 2
-    python bench/predictor_replay.py --adapt 2000 --frozen
+    python bench/predictor_replay.py --adapt 2000 --frozen --models google--gemma-3-4b-it
 
 The replayed prompts are those of folds 0 and 1 (`training/held_out.py`); the prior is fitted without them,
 and without Alpaca's and ShareGPT's. `--adapt` other prompts, one answer each, drawn by the seed, are observed
@@ -69,6 +69,7 @@ class Frozen(Learned):
 
 def one_seed(
     options: argparse.Namespace,
+    model: str,
     records: Sequence[Record],
     fitted: Fitted,
     pooled: dict[str, FloatMatrix],
@@ -84,8 +85,8 @@ def one_seed(
 
     def adapted() -> Knowledge:
         predictor = predictor_of(fitted, pooled)
-        observe_records(predictor, observed, seed=seed, model=options.model)
-        return (Frozen if options.frozen else Learned)(predictor, options.model)
+        observe_records(predictor, observed, seed=seed, model=model)
+        return (Frozen if options.frozen else Learned)(predictor, model)
 
     frozen = adapted() if options.frozen else None
     runs = []
@@ -101,7 +102,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=default_data_folder(), help="the data pack")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--models", nargs="+", default=[DEFAULT_MODEL])
     parser.add_argument("--engine", default="kv-bound")
     parser.add_argument("--rho", type=float, default=1.05)
     parser.add_argument("--requests", type=int, default=3000)
@@ -111,23 +112,31 @@ def main() -> None:
     parser.add_argument("--policy", action="append", help=f"repeatable; default: {' '.join(POLICIES)}")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
     options = parser.parse_args()
-    began_at = time.perf_counter()
-    records = castillo_records(read_castillo(options.data, options.model), options.model, seed=0)
-    bench = Bench.make(options.data, [record.prompt for record in records], threads=2)
+    records = {
+        model: castillo_records(read_castillo(options.data, model), model, seed=0) for model in options.models
+    }
+    bench = Bench.make(options.data, [r.prompt for of_model in records.values() for r in of_model], threads=2)
     fitted = bench.fit(*REPLAYED_FOLDS)
-    one = partial(one_seed, options, records, fitted, bench.pooled)
-    results = []
     # Not forked: this process has JAX's threads.
     with get_context("spawn").Pool(options.jobs) as pool:
-        for seed, runs in enumerate(pool.imap(one, range(options.seeds))):
-            results.append(runs)
-            found = ", ".join(f"{run.policy} {run.mean_ttlt_s:.2f} s" for run in runs)
-            print(f"seed {seed}: {found}", flush=True)
-    learning = ", nothing learned after" if options.frozen else ""
-    print(
-        f"{options.requests} requests on {options.engine}, rho {options.rho}, {options.adapt} prompts "
-        f"observed before{learning}, {options.seeds} seeds, {time.perf_counter() - began_at:.0f} s"
-    )
+        for model, of_model in records.items():
+            began_at, results = time.perf_counter(), []
+            one = partial(one_seed, options, model, of_model, fitted, bench.pooled)
+            for seed, runs in enumerate(pool.imap(one, range(options.seeds))):
+                results.append(runs)
+                found = ", ".join(f"{run.policy} {run.mean_ttlt_s:.2f} s" for run in runs)
+                print(f"seed {seed}: {found}", flush=True)
+            learning = ", nothing learned after" if options.frozen else ""
+            print(
+                f"{model}, {options.requests} requests on {options.engine}, rho {options.rho}, "
+                f"{options.adapt} prompts observed before{learning}, {options.seeds} seeds, "
+                f"{time.perf_counter() - began_at:.0f} s"
+            )
+            show(results)
+
+
+def show(results: Sequence[Sequence[RunFigures]]) -> None:
+    """The table, and the policies of interest in pairs."""
     print(table(results, "fcfs"))
     names = [run.policy for run in results[0]]
     mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
@@ -136,7 +145,7 @@ def main() -> None:
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):
                 gap = ratios[:, names.index(better)] - ratios[:, names.index(other)]
-                print(f"{better} - {other}, paired: {interval(gap.tolist())}")
+                print(f"{better} - {other}, paired: {interval(gap.tolist())}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 #   bench/gpu/collect.sh build/gpu [PIECE_MB [PYTHON_VERSION]]
 #
 # CUDA's own libraries are most of it, 2 GB. Where the other machine's Python brings NVIDIA's packages for CUDA 13,
-# as one with torch does, leave them out: `CUDA=there bench/gpu/collect.sh …`.
+# as one with torch does, leave them out: `CUDA=there bench/gpu/collect.sh …`. `PRECISIONS=fp16` leaves out the
+# artifact for the CPU, to which the GPU's is compared.
 set -eu
 out=$1
 piece_mb=${2:-40}
@@ -21,14 +22,16 @@ mkdir -p "$out/wheels"
 "$bin/python" -m pip download --quiet --only-binary :all: --python-version "$version" --dest "$out/wheels" \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
     -c "$here/constraints.txt" "$runtime" onnx tokenizers numpy
-for precision in fp16 int8; do
+precisions=${PRECISIONS:-fp16 int8}
+for precision in $precisions; do
     rm -rf "${out:?}/$precision"
     cp -r "$("$bin/sagesched-predictor" export --precision "$precision")" "$out/$precision"
 done
 cp "$here/bench/gpu/latency.py" "$here/bench/gpu/engine.py" "$here/bench/gpu/run.sh" "$out/"
 (
     cd "$out"
-    tar cf - wheels fp16 int8 latency.py engine.py | split -b "${piece_mb}m" - predictor.tar.
+    # shellcheck disable=SC2086  # one word each
+    tar cf - wheels $precisions latency.py engine.py | split -b "${piece_mb}m" - predictor.tar.
     sha256sum predictor.tar.* > SHA256SUMS
 )
 rm -rf "$out/wheels" "$out/fp16" "$out/int8" "$out/latency.py" "$out/engine.py"

@@ -15,6 +15,7 @@ engine. See `run.sh` for a machine that has only its own Python.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -58,6 +59,7 @@ WORDS = (
     "city",
     "why",
 )
+DECAY = 0.6
 LOAD_SIZE = {"GPU": 8192, "CPU": 1024}
 ALONE_S = 3.0
 BESIDE_S = 10.0
@@ -75,9 +77,18 @@ class _Fixed:
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         if not self.filling:
             return self.encoder.embed(texts)
-        vectors = self._rng.normal(size=(len(texts), self.encoder.dimension)).astype(np.float32)
-        unit: FloatMatrix = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return unit
+        return like_prompts(self._rng, len(texts), self.encoder.dimension)
+
+
+def like_prompts(rng: np.random.Generator, num: int, dimension: int) -> FloatMatrix:
+    """Random unit vectors that are as unequal along their directions as embeddings of prompts are.
+
+    Of 128 numbers the leading 32 hold 0.84 of the squared length; with the shipped encoder, on the prompts of
+    CASTILLO, they hold 0.84 as well.
+    """
+    vectors = rng.normal(size=(num, dimension)) * (1 + np.arange(dimension)) ** -DECAY
+    unit: FloatMatrix = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor, Encoder, Ring]:
@@ -112,7 +123,7 @@ def timed(run: Callable[[list[PromptFeatures]], object], batch: int, rounds: int
 
 
 def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
-    """Median of each piece of one prediction, run by itself."""
+    """Median of each piece of one prediction by itself, and of those together that the paper times."""
     answers = Answers(
         embeddings=ring.embeddings,
         vectors=ring.vectors,
@@ -120,12 +131,20 @@ def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
         censored=ring.censored,
         offsets=ring.offsets,
     )
-    head, some, nothing = OnlineHead(answers, LEVELS), ring.embeddings[:1], np.zeros(1)
+    head, vector, nothing = OnlineHead(answers, LEVELS), ring.vectors[:1], np.zeros(1)
+    others = itertools.cycle(like_prompts(np.random.default_rng(2), 1000, encoder.dimension))
+
+    def paper(prompts: list[PromptFeatures]) -> None:
+        embedding = encoder.embed([prompts[0].prompt])
+        nearest(ring, embedding, 0.8)
+        head.predict(embedding, vector, nothing)
+
     pieces: dict[str, Callable[[list[PromptFeatures]], object]] = {
         "tokenizing": lambda prompts: encoder.tokenizer.encode([prompts[0].prompt]),
         "tokenizing and network": lambda prompts: encoder.embed([prompts[0].prompt]),
-        "search": lambda _: nearest(ring, some, 0.8),
-        "head": lambda _: head.predict(some, ring.vectors[:1], nothing),
+        "search": lambda _: nearest(ring, next(others)[None], 0.8),
+        "head": lambda _: head.predict(next(others)[None], vector, nothing),
+        "all of these, one after the other": paper,
         "features": request_vectors,
     }
     medians = {name: float(np.median(timed(run, 1, rounds, 2))) for name, run in pieces.items()}

@@ -23,8 +23,10 @@ else
     ln -s "$(packages "$python")/nvidia" "$(packages "$work/venv/bin/python")/nvidia"
 fi
 engine=
+cpu=
+if [ -d "$work/int8" ]; then cpu="--cpu $work/int8"; fi
 if "$python" -c 'import torch' 2> /dev/null; then engine="--engine-python $python"; fi
 nvidia-smi --query-gpu=name,driver_version,utilization.gpu --format=csv,noheader || echo "no nvidia-smi here"
-# $engine is one option and its value, or nothing.
+# Each is one option and its value, or nothing.
 # shellcheck disable=SC2086
-"$work/venv/bin/python" "$work/latency.py" --gpu "$work/fp16" --cpu "$work/int8" $engine
+"$work/venv/bin/python" "$work/latency.py" --gpu "$work/fp16" $cpu $engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -12,7 +11,6 @@ from bed.pool import KIND, MakePool, emulated
 from bed.record import Record
 from bed.traffic import Traffic
 from sagesched_emulator.answers import Answers
-from sagesched_operator.control.aggregate import PERIOD_S
 
 _LONG_TOKENS = 2000
 """So many that they are still being answered when the pod that goes has been picked."""
@@ -32,7 +30,6 @@ def test_scale_down_picks_idle_pod(make_pool: MakePool, record: Record) -> None:
             traffic.append(clients.enter_context(Traffic(pool.cluster, load)))
         for pod in busy:
             pool.wait(lambda pod=pod: pool.gateway_status(pod)["queue"]["in_flight"] == _STREAMS, "busy", 60)
-        time.sleep(PERIOD_S + 1.0)  # what the operator last read may be that old
         pool.kubectl("scale", KIND, pool.name, "--replicas=2")
         pool.wait(lambda: len(pool.ready_pods()) == 2, "shrunk", 60)
         left = {pod["metadata"]["name"] for pod in pool.ready_pods()}

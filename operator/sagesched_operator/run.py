@@ -96,7 +96,7 @@ class Operator:
             period_s=options.reports_each_s,
         )
         self._metrics.serve_signals(aggregator.signals)
-        applier = Applier(api, children, self._metrics)
+        applier = Applier(api, children, self._metrics, aggregator.ask_now)
         reconciler = Reconciler(api, self._pools, children, applier, aggregator.reports, options.installation)
         workers = Workers(self._queue, reconciler, self._metrics)
         parts = [

@@ -16,14 +16,13 @@ from typing import Protocol
 
 import numpy as np
 
-from sagesched_predictor.blend import Blend
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.pool import PoolLengths
-from sagesched_predictor.prior import LEVELS, to_distribution
-from sagesched_predictor.request_features import request_vectors
-from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.prior import to_distribution
+from sagesched_predictor.request_features import NUM_FEATURES, request_vectors
+from sagesched_predictor.ring import FloatMatrix, Ring
 from sagesched_predictor.series import (
     MIDDLE,
     FittedHere,
@@ -32,13 +31,11 @@ from sagesched_predictor.series import (
     Series,
     StartFit,
     first_opinions,
-    main_source,
 )
 from sagesched_predictor.series_key import SeriesKey
 
 # Embeddings of prompts that were predicted and not yet observed; 1.5 kB each.
 REMEMBERED_PROMPTS = 8192
-_EQUAL = Blend(LEVELS)
 
 
 class Embedder(Protocol):
@@ -98,6 +95,8 @@ class Predictor:
         self._clock = clock
         self._embeddings: OrderedDict[bytes, FloatMatrix] = OrderedDict()
         self._series: dict[SeriesKey, Series] = {}
+        # Weighs what is said of a series without records.
+        self._unheard = Series(Ring(1, history.dimension, NUM_FEATURES), history.min_similarity)
         self._pools: dict[str, PoolLengths] = {}
         for key in history.keys:
             self._restore(key)
@@ -201,12 +200,9 @@ class Predictor:
             self.pool(key.model).observe(int(tokens), bool(censored))
 
     def _predicted(self, key: SeriesKey, opinions: Opinions, features: PromptFeatures) -> Prediction:
-        series = self._series.get(key)
-        blend = _EQUAL if series is None else series.blend
-        source = main_source(opinions, blend.merits)
-        distribution = None
-        if source != "none":
-            distribution = to_distribution(blend.combine(opinions.quantiles, opinions.sizes))
+        series = self._series.get(key, self._unheard)
+        source = series.main_source(opinions)
+        distribution = None if source == "none" else to_distribution(series.quantiles(opinions))
         return _cut(distribution, source, opinions.neighbours, features)
 
     def _embed(self, texts: Sequence[str]) -> FloatMatrix:

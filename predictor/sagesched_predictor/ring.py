@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sagesched_predictor.sketch import Sketch, sketch_of
+
 FloatMatrix = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 FIRST_CAPACITY = 256
+# The sketch is made anew when this share of a full ring is new: what prompts differ in changes with them.
+RESKETCH_SHARE = 1 / 4
 
 
 class Ring:
@@ -21,6 +25,7 @@ class Ring:
     Attributes:
         size: most records kept.
         num_appended: records ever added; grows by one with each.
+        sketch: of the embeddings; None while they are few or where it would tell too little.
     """
 
     def __init__(self, size: int, dimension: int, num_features: int) -> None:
@@ -29,6 +34,8 @@ class Ring:
             raise ValueError(f"size and dimension must be at least 1, got {size} and {dimension}")
         self.size = size
         self.num_appended = 0
+        self.sketch: Sketch | None = None
+        self._sketched_at = 0
         self._count = 0
         self._next = 0
         capacity = min(FIRST_CAPACITY, size)
@@ -106,6 +113,7 @@ class Ring:
         self._next = at + 1
         self._count = max(self._count, at + 1)
         self.num_appended += 1
+        self._keep_sketch(at)
 
     def by_age(self) -> IntArray:
         """Positions of all records, oldest first."""
@@ -124,7 +132,18 @@ class Ring:
                 fresh[: len(kept)] = column[kept]
                 self._columns[name] = fresh
             self._count = self._next = len(kept)
+            self._make_sketch()
         return dropped
+
+    def _keep_sketch(self, appended: int) -> None:
+        if self.num_appended - self._sketched_at >= RESKETCH_SHARE * self.size:
+            self._make_sketch()
+        elif self.sketch is not None:
+            self.sketch.put(appended, self.embeddings[appended])
+
+    def _make_sketch(self) -> None:
+        self.sketch = sketch_of(self.embeddings, self.size)
+        self._sketched_at = self.num_appended
 
     @property
     def _capacity(self) -> int:

@@ -16,6 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Tokenizer
 
 from sagesched_predictor.errors import ArtifactError
+from sagesched_predictor.word_cache import cache_of
 
 # Characters looked at per kept token and end. English has four or five to a token, so this never decides what
 # is kept in ordinary text, but a prompt of a megabyte costs no more than one of a few thousand characters.
@@ -48,11 +49,22 @@ class PromptTokenizer:
             raise ArtifactError(f"{path}: no [CLS] and [SEP] tokens; this encoder needs a BERT tokenizer")
         self._opening, self._closing = opening, closing
         self._max_body = max_prompt_tokens - 2
+        self._words = cache_of(self._tokenizer)
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of each prompt, unpadded."""
-        bodies = self._tokenizer.encode_batch([self._shortened(p) for p in prompts], add_special_tokens=False)
-        return [[self._opening, *self._head_and_tail(body.ids), self._closing] for body in bodies]
+        bodies = [self._body(self._shortened(prompt)) for prompt in prompts]
+        return [[self._opening, *self._head_and_tail(body), self._closing] for body in bodies]
+
+    def _body(self, text: str) -> list[int]:
+        ids = None if self._words is None else self._words.encode(text)
+        if ids is None:
+            # JSON can carry lone surrogates, which the library refuses; they go as control characters do.
+            sound = text.encode("utf-8", "ignore").decode("utf-8")
+            # Of the library's ways of encoding the one that leaves out where in the text tokens stand.
+            (encoding,) = self._tokenizer.encode_batch_fast([sound], add_special_tokens=False)
+            ids = encoding.ids
+        return ids
 
     def _shortened(self, prompt: str) -> str:
         span = CHARACTERS_PER_TOKEN * self._max_body

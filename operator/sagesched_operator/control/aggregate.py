@@ -1,4 +1,4 @@
-"""`Aggregator`: one loop that reads every gateway's `/status`, a bounded number at a time.
+"""`Aggregator`: one loop that reads every gateway's `/status`, a bounded number at a time; some on request.
 
 Status of a pool is looked at again only when what its gateways say together has changed in words.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import aiohttp
 
@@ -31,6 +33,7 @@ PERIOD_S = 5.0
 _AT_ONCE = 64
 _POOLS_AT_ONCE = 50
 _TIMEOUT_S = 3.0
+_SOON_S = 1.0
 _MOST_BYTES = 1 << 20
 
 
@@ -67,6 +70,7 @@ class Aggregator:
         self._reports: dict[str, Report] = {}
         self._said: dict[PoolKey, Hashable] = {}
         self._targets: dict[PoolKey, tuple[int, ScalingSpec]] = {}
+        self._session: aiohttp.ClientSession | None = None
         self.has_asked = asyncio.Event()
 
     def reports(self) -> Reports:
@@ -92,22 +96,26 @@ class Aggregator:
     async def run(self, pods_are_known: Callable[[], Awaitable[None]]) -> None:
         """Ask in rounds until cancelled; the first begins when it is known which pods there are."""
         await pods_are_known()
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        connector = aiohttp.TCPConnector(limit=_AT_ONCE)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        async with self.asking():
             while True:
                 began_at = asyncio.get_running_loop().time()
-                await self.ask_all(session)
+                await self.ask_all()
                 self.has_asked.set()
                 took_s = asyncio.get_running_loop().time() - began_at
                 await asyncio.sleep(max(self._period_s - took_s, 0.1))
 
-    async def ask_all(self, session: aiohttp.ClientSession) -> None:
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Gateways can be asked inside; outside of it nobody is."""
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        connector = aiohttp.TCPConnector(limit=_AT_ONCE)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as self._session:
+            yield
+
+    async def ask_all(self) -> None:
         """One round."""
         by_pool = {key: self._pods_of(key) for key in self._pods.pools()}
-        asked = [pod for pods in by_pool.values() for pod in pods if pod.ip]
-        permits = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(self._ask(session, pod, permits) for pod in asked))
+        await self._ask([pod for pods in by_pool.values() for pod in pods])
         there = {pod.uid for pods in by_pool.values() for pod in pods}
         now = asyncio.get_running_loop().time()
         self._reports = {
@@ -125,7 +133,21 @@ class Aggregator:
         self._said = {key: said for key, said in self._said.items() if key in by_pool}
         self._targets = {key: target for key, target in self._targets.items() if key in by_pool}
 
-    async def _ask(self, session: aiohttp.ClientSession, pod: PodView, permits: asyncio.Semaphore) -> None:
+    async def ask_now(self, pods: Sequence[PodView]) -> Reports:
+        """The latest, these pods asked anew; who does not answer soon keeps what it said last."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SOON_S):
+                await self._ask(pods)
+        return self._reports
+
+    async def _ask(self, pods: Sequence[PodView]) -> None:
+        if self._session is not None:
+            asking = partial(self._ask_one, self._session, asyncio.Semaphore(_AT_ONCE))
+            await asyncio.gather(*(asking(pod) for pod in pods if pod.ip))
+
+    async def _ask_one(
+        self, session: aiohttp.ClientSession, permits: asyncio.Semaphore, pod: PodView
+    ) -> None:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with permits:
             try:

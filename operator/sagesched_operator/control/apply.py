@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +71,25 @@ class Outcome:
 class Applier:
     """Makes the children what they should be."""
 
-    def __init__(self, api: Api, children: Children, metrics: OperatorMetrics) -> None:
-        """Take the parts it works with."""
+    def __init__(
+        self,
+        api: Api,
+        children: Children,
+        metrics: OperatorMetrics,
+        ask_now: Callable[[Sequence[PodView]], Awaitable[Reports]],
+    ) -> None:
+        """Take the parts it works with.
+
+        Args:
+            api: to write with.
+            children: as they are.
+            metrics: counts what was put right.
+            ask_now: asks the gateways of some pods anew; returns the latest of all.
+        """
         self._api = api
         self._children = children
         self._metrics = metrics
+        self._ask_now = ask_now
         self._fights = Fights()
 
     def is_missing_some(self, pool: Pool, desired: Desired) -> bool:
@@ -103,7 +117,7 @@ class Applier:
         for wanted in desired.objects:
             live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
             if wanted["kind"] == DEPLOYMENT.name and live is not None:
-                await self._mark_victims(wanted, live.body, pods, reports)
+                await self._mark_victims(wanted, live.body, pods)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
@@ -228,12 +242,12 @@ class Applier:
         newest = sorted(revisions, key=lambda seen: -int(seen.body["revision"]))
         return {seen.name for seen in newest[: pool.spec.rollout.revision_history + 1]}
 
-    async def _mark_victims(
-        self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView], reports: Reports
-    ) -> None:
+    async def _mark_victims(self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView]) -> None:
         num_going = max(int(live["spec"].get("replicas", 0)) - int(wanted["spec"]["replicas"]), 0)
         if not num_going:
             return
+        # What was read in the last round may be seconds old, and an idle pod busy by now.
+        reports = await self._ask_now(pods)
         for name, cost in deletion_costs(pods, reports, num_going).items():
             await self._annotate(wanted["metadata"]["namespace"], name, DELETION_COST, cost)
 

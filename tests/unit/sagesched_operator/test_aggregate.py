@@ -8,7 +8,6 @@ import json
 import sys
 from pathlib import Path
 
-import aiohttp
 from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,6 +20,7 @@ from sagesched_operator.cluster.cache import Cache
 from sagesched_operator.control import aggregate
 from sagesched_operator.control.aggregate import Aggregator
 from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.pods import view
 from sagesched_operator.control.reports import FRESH_S
 from sagesched_operator.control.store import PoolStore
 
@@ -73,8 +73,8 @@ async def test_a_report_in_two_parts_is_one_report(monkeypatch):
     assert aggregate.METRICS == paths.METRICS
     text = json.dumps(to_mapping(a_report(policy="sagesched").status)).encode()
     aggregator = an_aggregator()
-    async with a_gateway(monkeypatch, text[:700], text[700:]), aiohttp.ClientSession() as session:
-        await aggregator.ask_all(session)
+    async with a_gateway(monkeypatch, text[:700], text[700:]), aggregator.asking():
+        await aggregator.ask_all()
     (report,) = aggregator.reports().values()
     assert report.status.policy == "sagesched"
 
@@ -82,13 +82,35 @@ async def test_a_report_in_two_parts_is_one_report(monkeypatch):
 async def test_what_was_said_long_ago_is_forgotten(monkeypatch):
     text = json.dumps(to_mapping(a_report().status)).encode()
     aggregator = an_aggregator()
-    async with aiohttp.ClientSession() as session:
+    async with aggregator.asking():
         async with a_gateway(monkeypatch, text):
-            await aggregator.ask_all(session)
-        await aggregator.ask_all(session)  # it is away; what it said still counts
+            await aggregator.ask_all()
+        await aggregator.ask_all()  # it is away; what it said still counts
         assert len(aggregator.reports()) == 1
         loop = asyncio.get_running_loop()
         later = loop.time() + FRESH_S + 1
         monkeypatch.setattr(loop, "time", lambda: later)
-        await aggregator.ask_all(session)
+        await aggregator.ask_all()
     assert not aggregator.reports()
+
+
+async def test_who_is_asked_now_has_said_so_just_now(monkeypatch):
+    aggregator, (pod, *_) = an_aggregator(), [view(a_pod("127.0.0.1"))]
+    async with aggregator.asking():
+        for policy in ("ssjf", "sagesched"):
+            async with a_gateway(
+                monkeypatch, json.dumps(to_mapping(a_report(policy=policy).status)).encode()
+            ):
+                assert (await aggregator.ask_now([pod]))[pod.uid].status.policy == policy
+        # It is away: what it said last still counts.
+        assert (await aggregator.ask_now([pod]))[pod.uid].status.policy == "sagesched"
+
+
+async def test_who_is_slow_to_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(aggregate, "_SOON_S", 0.05)
+    text = json.dumps(to_mapping(a_report().status)).encode()
+    aggregator = an_aggregator()
+    async with aggregator.asking(), a_gateway(monkeypatch, *[text[at : at + 1] for at in range(len(text))]):
+        began_at = asyncio.get_running_loop().time()
+        assert await aggregator.ask_now([view(a_pod("127.0.0.1"))]) == {}
+        assert asyncio.get_running_loop().time() - began_at < 2

@@ -55,13 +55,13 @@ def test_similar_prompts_speak_before_there_is_a_head(predictor: Predictor, a_pr
 
 
 def test_the_head_speaks_once_it_has_learned(predictor: Predictor, a_prompt: APrompt) -> None:
-    for angle in (10, 30, 50, 70) * 10:
+    for angle in (10, 40, 70, 100) * 10:
         seen(predictor, a_prompt(angle), 10 * angle)
-    predictions = predictor.predict([a_prompt(angle) for angle in (15, 35, 55)])
+    predictions = predictor.predict([a_prompt(angle) for angle in (25, 55, 85)])
     assert [prediction.source for prediction in predictions] == ["head"] * 3
     medians = [p.distribution.quantile(0.5) for p in predictions if p.distribution is not None]
     assert medians == sorted(medians)
-    assert 90 < medians[0] < 350 < medians[-1] < 710
+    assert 90 < medians[0] < 450 < medians[-1] < 1010
 
 
 def test_predictions_come_in_the_order_of_the_prompts(predictor: Predictor, a_prompt: APrompt) -> None:
@@ -162,7 +162,7 @@ def test_the_prior_speaks_first_and_yields_to_the_pool(a_prompt: APrompt, direct
     assert cold.distribution.quantile(0.5) == pytest.approx(400, rel=0.05)
     for _ in range(50):
         seen(predictor, a_prompt(0), 40, 50, 60)
-    (warm,) = predictor.predict([a_prompt(0)])
+    (warm,) = predictor.predict([a_prompt(0, tokens=19)])
     assert warm.source == "head"
     assert warm.distribution is not None
     assert 35 < warm.distribution.quantile(0.5) < 80
@@ -208,9 +208,10 @@ def test_a_fit_elsewhere_is_taken_over_when_it_is_done(
     for angle in range(40):
         seen(predictor, a_prompt(angle), 100 + angle)
     assert len(waiting) == 1
-    assert predictor.predict([a_prompt(0)])[0].source == "history"
+    new = a_prompt(0, tokens=19)
+    assert predictor.predict([new])[0].source == "history"
     waiting[0].is_done = True
-    assert predictor.predict([a_prompt(0)])[0].source == "head"
+    assert predictor.predict([new])[0].source == "head"
 
 
 class LateFit(FittedHere):
@@ -220,3 +221,24 @@ class LateFit(FittedHere):
 
     def done(self) -> bool:
         return self.is_done
+
+
+def test_a_prompt_that_came_before_goes_by_its_own_answers(predictor: Predictor, a_prompt: APrompt) -> None:
+    rng = np.random.default_rng(0)
+    of_its_own = np.exp(rng.normal(5, 1, size=180))
+    for number in rng.integers(180, size=400):
+        seen(predictor, a_prompt(0, tokens=10 + int(number)), round(of_its_own[number]))
+    most, least = int(np.argmax(of_its_own)), int(np.argmin(of_its_own))
+    long, short, new = predictor.predict([a_prompt(0, tokens=10 + n) for n in (most, least, 500)])
+    assert long.distribution is not None
+    assert short.distribution is not None
+    assert new.distribution is not None
+    assert long.source == short.source == "history"
+    assert long.distribution.quantile(0.5) == pytest.approx(of_its_own[most], rel=0.5)
+    assert short.distribution.quantile(0.5) == pytest.approx(of_its_own[least], rel=0.5)
+    widths = [
+        one.distribution.quantile(0.9) / one.distribution.quantile(0.1)
+        for one in (long, short, new)
+        if one.distribution
+    ]
+    assert 2 * max(widths[:2]) < widths[2]

@@ -41,6 +41,11 @@ def test_an_empty_prompt_has_the_special_tokens(path: Path) -> None:
     assert PromptTokenizer(path, 8).encode([]) == []
 
 
+def test_a_lone_surrogate_goes_as_control_characters_do(path: Path) -> None:
+    tokenizer = PromptTokenizer(path, 8)
+    assert tokenizer.encode(["hel\ud800lo wor\x00ld"]) == tokenizer.encode(["hello world"])
+
+
 def test_refuses_a_limit_without_room(path: Path) -> None:
     with pytest.raises(ValueError, match="at least 4"):
         PromptTokenizer(path, 3)
