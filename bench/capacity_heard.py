@@ -1,8 +1,8 @@
-"""What a live gateway hears of an engine, for `capacity_virtual.py`: chunks that come late, with tokens or text.
+"""What a live gateway hears of an engine, for `capacity_virtual.py`: late chunks, with tokens or text.
 
-Messages come in order, each a little late. Progress is told by the pump's own threshold, seconds per token come
-from the gaps between a stream's chunks, and where the model counts no tokens (the LLM API) they are told from
-the emulated answer's text, as `ChunkSize` does it.
+Messages come in order, each a little late. Progress is told by the pump's own threshold, seconds per token
+come from the gaps between a stream's chunks, and where the model counts no tokens (the LLM API) they are told
+from the emulated answer's text, as `ChunkSize` does it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class ChunkTexts:
 
     def of(self, request: TraceRequest, begin: int, end: int) -> str:
         """Of so many tokens of the answer."""
-        return self._tokenizer.decode(self._text.tokens(self._text.offset(request.prompt), begin, end).tolist())
+        tokens = self._text.tokens(self._text.offset(request.prompt), begin, end)
+        return self._tokenizer.decode(tokens.tolist())
 
 
 class Hearing:

@@ -143,7 +143,7 @@ class LiveBench:
 
 
 def _counted(trace: Trace) -> Trace:
-    """PURE. The trace with its prompts as long as the tokenizer says: generated ones have lengths of their own."""
+    """PURE. The trace with prompts as long as the tokenizer says: generated ones have their own lengths."""
     tokenizer = EmulatorTokenizer()
     requests = (replace(r, prompt_tokens=len(tokenizer.encode(r.prompt))) for r in trace.requests)
     return replace(trace, requests=tuple(requests))

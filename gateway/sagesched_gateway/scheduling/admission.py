@@ -25,8 +25,8 @@ engine pauses often in spite of it, more is kept (`EngineCapacity.kv_caution_ite
 engine is the iteration under way, and those that run while tokens and starts are on their way.
 
 **What nobody tells**, or tells wrongly: `LearnedRoom` sets both limits from measured waits (`WaitLessons`).
-While somebody sent earlier must be waiting inside, nobody else is sent, and more than was ever taken is tried by
-a few at a time.
+While somebody sent earlier must be waiting inside, nobody else is sent, and more than was ever taken is tried
+by a few at a time.
 
 **Slots.** No lookahead unless set: one request sent beyond the slots hides one hop per completion (under one
 iteration of hundreds), and waits dozens of iterations inside the engine whenever slots are what is scarce.

@@ -19,8 +19,8 @@ runs out of first, and a step of one slot is a large one. What is known for cert
 something is not.
 
 Once `ENOUGH_FAILURES` are remembered beside the present one, the resource that fails at about the same amount
-each time is to blame, whatever of the other is taken then: slots that are all taken with now 3,000 and now 4,500
-blocks, or a pool that is full with now 30 and now 60 requests.
+each time is to blame, whatever of the other is taken then: slots that are all taken with now 3,000 and now
+4,500 blocks, or a pool that is full with now 30 and now 60 requests.
 
 Until something has failed, a limit grows by `LEAP` after few starts; near a level that has failed before,
 patience doubles each time, so that in the long run one request in hundreds pays for the probing.
@@ -232,7 +232,7 @@ class LearnedRoom:
             self._failures.append((blocks, slots))
 
     def hesitate(self) -> None:
-        """A request may have waited, or been held up on its way: nothing grows until as many again did not."""
+        """A request may have waited, or been held up: nothing grows until as many again did not."""
         self.slots.hesitate()
         self.blocks.hesitate()
 

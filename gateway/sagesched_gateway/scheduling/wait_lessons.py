@@ -1,14 +1,14 @@
 """`WaitLessons`: what the engine's room is learned from: who was sent with how much taken, and who waited.
 
-One lesson per request that streams, when its first token comes or as soon as it is overdue, whichever is first:
-a wait may take hundreds of iterations. One late by up to `SURE_ITERATIONS` alone takes no room, since a busy machine
-holds messages up for so long; but none is added either until as many as usual have come in time. What was sent before the last wait was noticed is no further proof of
-it. Nothing is believed before the clock is settled; who was sent before that can only be found waiting, counted
-from then on.
+One lesson per request that streams, when its first token comes or as soon as it is overdue, whichever is
+first: a wait may take hundreds of iterations. One late by up to `SURE_ITERATIONS` alone takes no room, since
+a busy machine holds messages up for so long; but none is added either until as many as usual came in time.
+What was sent before the last wait was noticed is no further proof of it. Nothing is believed before the
+clock is settled; who was sent before that can only be found waiting, counted from then on.
 
 **Trials.** Whoever takes more than anybody did without a wait may wait, and all that are sent with it wait
-behind it. So of such requests only `TRIED_AT_ONCE` of those in flight, one at least, are without an answer at a
-time. An engine of fifty places is tried one by one, one of a thousand twenty at a time.
+behind it. So of such requests only `TRIED_AT_ONCE` of those in flight, one at least, are without an answer at
+a time. An engine of fifty places is tried one by one, one of a thousand twenty at a time.
 """
 
 from __future__ import annotations

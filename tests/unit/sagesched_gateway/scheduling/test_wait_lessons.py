@@ -99,16 +99,26 @@ def test_a_wait_is_noticed_long_before_its_end():
     assert world.lessons.is_queue_inside(world.now)
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(4, 60), st.floats(0.2, 4.0), st.integers(1, 32))
+@pytest.mark.parametrize("places", [6, 20, 40])
+@pytest.mark.parametrize(("factor", "every"), [(0.3, 16), (1.0, 16), (4.0, 8)])
 def test_whatever_the_engine_its_room_is_found(places, factor, every):
     world = World(places, guessed_s=IT * factor)
-    for _ in range(5000):
+    for _ in range(4000):
         world.send_what_may_go()
         world.iterate(every=every)
     assert world.found == pytest.approx(places, rel=0.1, abs=1.5)
     later = np.array(world.waits[len(world.waits) // 2 :])
     assert np.mean(later > SURE_ITERATIONS) < 0.05
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 60), st.floats(0.2, 4.0), st.integers(1, 32))
+def test_trials_never_keep_everybody_out(places, factor, every):
+    world = World(places, guessed_s=IT * factor)
+    for _ in range(300):
+        world.send_what_may_go()
+        assert world.inside
+        world.iterate(every=every)
 
 
 def test_a_large_engine_is_found_fast():
