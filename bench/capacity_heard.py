@@ -33,7 +33,9 @@ class ChunkTexts:
 
     def of(self, request: TraceRequest, begin: int, end: int) -> str:
         """Of so many tokens of the answer."""
-        return self._tokenizer.decode(self._text.tokens(self._text.offset(request.prompt), begin, end).tolist())
+        return self._tokenizer.decode(
+            self._text.tokens(self._text.offset(request.prompt), begin, end).tolist()
+        )
 
 
 class Hearing:
