@@ -16,8 +16,10 @@ run bench/predictor_latency.py
 run bench/predictor_beside_stream.py
 run bench/drift.py
 run bench/predictor_replay.py --jobs 2
-run bench/predictor_replay.py --jobs 2 --frozen --models meta-llama--Llama-3.1-8B-Instruct google--gemma-3-4b-it
+run bench/predictor_replay.py --jobs 2 --frozen --models meta-llama--Llama-3.1-8B-Instruct google--gemma-3-4b-it \
+    Qwen--Qwen2.5-7B-Instruct-1M
 run bench/repeated_prompts.py
+run bench/sketch_search.py
 run bench/where_the_cost_is.py
 run bench/where_the_cost_is.py --strange
 run bench/unfamiliar_prompts.py
