@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from sagesched_gateway.tracing.spans import Tracing
 
 _OFF = TracesConfig()
-_LAST_S = 2.0
 
 
 class LiveTracing:
@@ -57,7 +56,7 @@ class LiveTracing:
         await self.started()
         tracing, self._tracing = self._tracing, None
         if tracing is not None:
-            await asyncio.to_thread(tracing.close().join, _LAST_S)
+            await asyncio.to_thread(tracing.close().join)
 
     async def _open(self, config: TracesConfig) -> None:
         tracing = await asyncio.to_thread(_load, config)

@@ -40,6 +40,8 @@ _CONTEXT = TraceContextTextMapPropagator()
 _PARENT = "traceparent"
 _STATE = "tracestate"
 _FINE = frozenset({"completed", "cancelled"})
+_LAST_S = 2.0
+"""For what is left when tracing ends; the exporter itself would go on asking a collector that is away."""
 
 
 class Tracing:
@@ -62,10 +64,10 @@ class Tracing:
         )
         sampler = ParentBased(TraceIdRatioBased(config.sample_ratio))
         self._provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(
+        self._exporter = OTLPSpanExporter(
             endpoint=config.endpoint, insecure=config.endpoint.startswith("http://"), timeout=5
         )
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("sagesched_gateway")
 
     def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
@@ -91,10 +93,17 @@ class Tracing:
         return _Trace(self._tracer, span, began_ns, request)
 
     def close(self) -> threading.Thread:
-        """Send what there is, in a thread that need not be waited for: the collector may be away."""
-        ending = threading.Thread(target=self._provider.shutdown, name="traces-end", daemon=True)
+        """Send what there is, in a thread that ends soon: where the collector is away that is given up."""
+        ending = threading.Thread(target=self._end, name="traces-end", daemon=True)
         ending.start()
         return ending
+
+    def _end(self) -> None:
+        giving_up = threading.Timer(_LAST_S, self._exporter.shutdown)
+        giving_up.daemon = True
+        giving_up.start()
+        self._provider.shutdown()
+        giving_up.cancel()
 
 
 class _Trace:

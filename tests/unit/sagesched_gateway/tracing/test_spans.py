@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,8 @@ async def test_settings_that_change_at_once_leave_the_last_ones(receiver):
     assert not tracing.is_on
 
 
-async def test_a_collector_that_is_away_holds_up_nothing():
+async def test_a_collector_that_is_away_holds_up_nothing_and_is_given_up():
+    others = set(threading.enumerate())
     tracing = await is_on(LiveTracing(TracesConfig(endpoint="http://127.0.0.1:1", sample_ratio=1.0)))
     b = Bench(slots=8, tracing=tracing)
     for number in range(50):
@@ -170,6 +172,7 @@ async def test_a_collector_that_is_away_holds_up_nothing():
     began_at = time.monotonic()
     await tracing.close()
     assert time.monotonic() - began_at < 4
+    assert not [one for one in threading.enumerate() if one not in others and "Otel" in one.name]
 
 
 @pytest.mark.parametrize(
