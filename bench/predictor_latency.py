@@ -149,6 +149,7 @@ def time_pieces(artifact: EncoderArtifact, num_records: int, rounds: int) -> Non
         log_tokens=np.log(lengths),
         censored=np.zeros(num_records, dtype=np.bool_),
         offsets=np.zeros(num_records),
+        prompts=np.arange(num_records),
     )
     head, prior = OnlineHead(answers, LEVELS), load_prior(artifact)
     assert prior is not None, "the shipped predictor has one"

@@ -8,7 +8,8 @@ and without Alpaca's and ShareGPT's. `--adapt` other prompts, one answer each, d
 first. While the replay runs the predictor goes on learning from answers as they finish, as a gateway's does;
 with `--frozen` it does not, so that a prompt that comes twice is as new as the first time. All policies of a
 seed get the same trace: ratios are taken within a seed, the interval (Student's t) is over seeds. `wspt` is
-shortest prompt first and predicts nothing.
+shortest prompt first and predicts nothing. `--told` adds what no predictor can be much better than: mean cost
+first where the nine other recorded answers to each prompt are known.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,12 +37,13 @@ from sagesched_predictor.training.fitting import Fitted
 from sagesched_predictor.training.held_out import fold_of
 from sagesched_predictor.training.network import FloatMatrix
 from sagesched_replay.adaptation import set_apart
-from sagesched_replay.knowledge import Ignorance, Knowledge, Learned, observe_records
+from sagesched_replay.knowledge import Ignorance, Knowledge, Learned, OtherAnswers, observe_records
 from sagesched_replay.replay import BLIND, ReplaySettings, replay
 from sagesched_replay.report import RunFigures, run_figures
 
 REPLAYED_FOLDS = (0, 1)
 POLICIES = ("fcfs", "wspt", "ssjf", "sagesched", "mean-service", "gittins-boost")
+TOLD = "answers told"
 
 
 class Frozen(Learned):
@@ -94,6 +97,9 @@ def one_seed(
         knowledge = Ignorance() if name in BLIND else frozen or adapted()
         settings = ReplaySettings(policy=PolicySettings(name=name))
         runs.append(run_figures(replay(trace, engine, settings, knowledge)))
+    if options.told:
+        settings = ReplaySettings(policy=PolicySettings(name="mean-cost"))
+        runs.append(replace(run_figures(replay(trace, engine, settings, OtherAnswers())), policy=TOLD))
     return runs
 
 
@@ -109,6 +115,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--adapt", type=int, default=1500, metavar="N", help="prompts observed before")
     parser.add_argument("--frozen", action="store_true", help="learn nothing while it runs")
+    parser.add_argument("--told", action="store_true", help="also with other answers known")
     parser.add_argument("--policy", action="append", help=f"repeatable; default: {' '.join(POLICIES)}")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
     options = parser.parse_args()
@@ -141,7 +148,7 @@ def show(results: Sequence[Sequence[RunFigures]]) -> None:
     names = [run.policy for run in results[0]]
     mean_ttlt_s = np.array([[run.mean_ttlt_s for run in runs] for runs in results])
     ratios = mean_ttlt_s / mean_ttlt_s[:, names.index("fcfs"), None]
-    for better in ("sagesched", "mean-cost", "mean-service", "gittins-boost"):
+    for better in ("sagesched", "mean-cost", "mean-service", "gittins-boost", TOLD):
         for other in ("ssjf", "wspt"):
             if {better, other} <= set(names):
                 gap = ratios[:, names.index(better)] - ratios[:, names.index(other)]

@@ -130,6 +130,7 @@ def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
         log_tokens=np.log(ring.output_tokens),
         censored=ring.censored,
         offsets=ring.offsets,
+        prompts=np.arange(len(ring)),
     )
     head, vector, nothing = OnlineHead(answers, LEVELS), ring.vectors[:1], np.zeros(1)
     others = itertools.cycle(like_prompts(np.random.default_rng(2), 1000, encoder.dimension))

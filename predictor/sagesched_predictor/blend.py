@@ -48,10 +48,10 @@ class Blend:
         merits: logarithm of each source's factor, shape (sources,).
     """
 
-    def __init__(self, levels: Sequence[float], num_sources: int = len(SOURCES)) -> None:
-        """Start with all sources equal in merit."""
+    def __init__(self, levels: Sequence[float], merits: FloatArray | None = None) -> None:
+        """Go on from these merits, changing them in place; with all sources equal when left out."""
         self._levels = np.array(levels)
-        self.merits = np.zeros(num_sources)
+        self.merits = np.zeros(len(SOURCES)) if merits is None else merits
 
     def combine(self, quantiles: FloatArray, sizes: FloatArray) -> FloatArray:
         """Blended quantiles (levels,) from those of each source, (sources, levels)."""

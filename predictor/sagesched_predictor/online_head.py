@@ -5,10 +5,10 @@ own answers is worth more than any prior. The head regresses ln(output tokens) o
 (`regression.py`), as a difference to the learned prior's median where there is a prior: a line in that median
 corrects its scale, kernels correct the rest.
 
-The distribution around the mean comes from the residuals that each record has when it is left out, so it is
-as wide as predictions of new prompts are wrong, not as the fit is. A second regression, on the logarithm of
-their size, tells wide prompts from narrow ones. Recent residuals count more, which is how the head's
-calibration follows its pool.
+The distribution around the mean comes from the residuals that each record has when all of its prompt are left
+out, so it is as wide as predictions of new prompts are wrong, not as the fit is. A second regression, on the
+logarithm of their size, tells wide prompts from narrow ones. Recent residuals count more, which is how the
+head's calibration follows its pool.
 
 Cut-off answers are targets at the length that they are expected to have come to, given that it is beyond the
 cut (an EM step each round), and cut-off residuals to the product-limit estimator.
@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_predictor.regression import MAX_LANDMARKS, RIDGE, KernelFeatures, Solver, Standard
+from sagesched_predictor.regression import MAX_LANDMARKS, RIDGE, KernelFeatures, Solver, Standard, Together
 from sagesched_predictor.survival import expected_above, product_limit, quantiles
 
 FloatMatrix = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 # Fewer records say nothing that the pool-wide distribution does not.
@@ -53,6 +54,7 @@ class Answers:
         log_tokens: ln of the output tokens, shape (n,).
         censored: where the answer was cut off there, shape (n,).
         offsets: the prior's median of ln(output tokens), shape (n,); zeros where there is no prior.
+        prompts: a number for each that answers to the same prompt share, shape (n,).
     """
 
     embeddings: FloatMatrix
@@ -60,6 +62,7 @@ class Answers:
     log_tokens: FloatArray
     censored: BoolArray
     offsets: FloatArray
+    prompts: IntArray
 
     def part(self, rows: slice | BoolArray | npt.NDArray[np.intp]) -> Answers:
         """Some of them."""
@@ -69,6 +72,7 @@ class Answers:
             log_tokens=self.log_tokens[rows],
             censored=self.censored[rows],
             offsets=self.offsets[rows],
+            prompts=self.prompts[rows],
         )
 
 
@@ -91,18 +95,21 @@ class OnlineHead:
         self.num_records = n = len(answers.log_tokens)
         judged = slice(max(0, n - MAX_JUDGED), n)
         num_judged, weights = n - judged.start, _recency(n, HALF_LIFE)
-        landmarks = np.random.default_rng(seed).permutation(n)[:MAX_LANDMARKS]
+        _, first_of_prompts = np.unique(answers.prompts, return_index=True)
+        landmarks = np.random.default_rng(seed).permutation(first_of_prompts)[:MAX_LANDMARKS]
         some = answers.part(landmarks)
         self._features = KernelFeatures(
             Standard.of(answers.vectors), some.embeddings, some.vectors, some.offsets
         )
         seen = self._features(answers.embeddings, answers.vectors, answers.offsets)
         between = seen[landmarks, :-2]
-        solver = Solver(seen, between, weights, RIDGE, num_judged)
+        together = Together(answers.prompts, weights)
+        solver = Solver(seen, between, together, RIDGE, num_judged)
         # The first landmarks, and what is no landmark.
         few = np.r_[: min(len(landmarks), MAX_SCALE_LANDMARKS), seen.shape[1] - 2, seen.shape[1] - 1]
         rough = between[np.ix_(few[:-2], few[:-2])]
-        scale_solver = Solver(seen[judged][:, few], rough, weights[judged], SCALE_RIDGE, num_judged)
+        judged_together = Together(answers.prompts[judged], weights[judged])
+        scale_solver = Solver(seen[judged][:, few], rough, judged_together, SCALE_RIDGE, num_judged)
         # Columns: the mean, the logarithm of the residuals' size.
         self._coefficients = np.zeros((seen.shape[1], 2))
         recency = _recency(num_judged, RESIDUAL_HALF_LIFE)

@@ -9,7 +9,7 @@ that each kind can explain its own part:
 with x the standardised request vector of d numbers. Sums did better than products or either part alone, and
 widths matter little around the chosen ones (docs/decisions/0024-regression-over-the-whole-history.md).
 
-Up to `MAX_LANDMARKS` records the solution is exact; beyond, records are seen through their kernels with so
+Up to `MAX_LANDMARKS` prompts the solution is exact; beyond, records are seen through their kernels with so
 many of them drawn at random (Nystroem's method, the subset of regressors), so the cost of a prediction is
 bounded and that of a fit grows with the records only in proportion.
 """
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 FloatMatrix = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 MAX_LANDMARKS = 1024
 EMBEDDING_WIDTH = 0.6
@@ -109,6 +110,35 @@ class KernelFeatures:
         return features
 
 
+class Together:
+    """Which records are left out together, and how much each counts: answers to one prompt tell of the next.
+
+    Attributes:
+        weights: of the records, > 0, shape (n,).
+        sums: weight of all that go with a record, itself included, shape (n,).
+    """
+
+    def __init__(self, numbers: IntArray, weights: FloatArray) -> None:
+        """Those of one number go together.
+
+        Args:
+            numbers: shape (n,).
+            weights: > 0, shape (n,).
+        """
+        _, self._group = np.unique(numbers, return_inverse=True)
+        self.weights = weights
+        self._of_groups = self._summed(weights)
+        self.sums: FloatArray = self._of_groups[self._group]
+
+    def means(self, targets: FloatArray) -> FloatArray:
+        """Of the targets of all that go with a record, shape (n,)."""
+        means: FloatArray = self._summed(self.weights * targets) / self._of_groups
+        return means[self._group]
+
+    def _summed(self, values: FloatArray) -> FloatArray:
+        return np.bincount(self._group, values).astype(np.float64, copy=False)
+
+
 class Solver:
     """A ridge problem made ready: afterwards each column of targets costs little."""
 
@@ -116,7 +146,7 @@ class Solver:
         self,
         features: FloatMatrix,
         between: FloatMatrix,
-        weights: FloatArray,
+        together: Together,
         ridge: float,
         num_judged: int,
     ) -> None:
@@ -125,25 +155,25 @@ class Solver:
         Args:
             features: of `KernelFeatures`, (n, p).
             between: kernels of the landmarks with one another, (p - 2, p - 2).
-            weights: of the records, > 0, shape (n,).
+            together: weights of the records, and which are left out together.
             ridge: noise of a record in units of a kernel's variance.
             num_judged: so many of the last rows can be left out.
         """
         self._features = features
-        self._weights = weights
+        self._together, weights = together, together.weights
         normal = self._summed(lambda rows, part: part.T @ (part * weights[rows, None].astype(np.float32)))
         normal[:-2, :-2] += ridge * between.astype(np.float64)
         normal[np.diag_indices_from(normal)] += JITTER * len(features)
         normal[-1, -1] += LINE_RIDGE
         self._inverse = np.linalg.inv((normal + normal.T) / 2)
         judged = features[-num_judged:].astype(np.float64)
-        pulls = np.einsum("ij,ij->i", judged @ self._inverse, judged) * weights[-num_judged:]
-        # How much each judged record pulls its own fit.
+        pulls = np.einsum("ij,ij->i", judged @ self._inverse, judged) * together.sums[-num_judged:]
+        # How much each judged record, and what goes with it, pulls its own fit.
         self._leverages = np.clip(pulls, 0.0, HIGHEST_LEVERAGE)
 
     def solve(self, targets: FloatArray) -> FloatArray:
         """Coefficients (p,) for targets (n,)."""
-        pulled = (self._weights * targets).astype(np.float32)
+        pulled = (self._together.weights * targets).astype(np.float32)
         coefficients: FloatArray = self._inverse @ self._summed(lambda rows, part: part.T @ pulled[rows])
         return coefficients
 
@@ -152,11 +182,15 @@ class Solver:
         return (self._features @ coefficients.astype(np.float32)).astype(np.float64)
 
     def left_out(self, targets: FloatArray, coefficients: FloatArray) -> FloatArray:
-        """What each record is fitted to, the judged ones by all the others, shape (n,)."""
+        """What each record is fitted to, the judged ones by those that do not go with it, shape (n,).
+
+        Records that go together are fitted to the same, so leaving them out is leaving out one of their mean
+        and all their weight.
+        """
         fitted = self.fitted(coefficients)
         judged = slice(-len(self._leverages), None)
-        errors = (targets[judged] - fitted[judged]) / (1 - self._leverages)
-        fitted[judged] = targets[judged] - errors
+        means = self._together.means(targets)[judged]
+        fitted[judged] = means - (means - fitted[judged]) / (1 - self._leverages)
         return fitted
 
     def _summed(self, product: Callable[[slice, FloatMatrix], FloatMatrix]) -> FloatArray:

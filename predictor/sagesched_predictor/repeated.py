@@ -51,24 +51,37 @@ class Earlier:
 
 NONE_EARLIER = Earlier(np.zeros(0), np.zeros(0, dtype=np.bool_))
 
+_PRODUCT, _SQUARE, _LEFT, _WORTH = range(4)
+
+
+def first_sums() -> FloatArray:
+    """What is assumed before anything is learned, shape (4,).
+
+    Two sums of the normal equation for rho; the squares of what was left, in units of what should have been;
+    and of how many answers these are.
+    """
+    return FIRST_WORTH * np.array([FIRST_CORRELATION, 1.0, 1.0, 1.0])
+
 
 class Repeats:
     """How much earlier answers to the same prompt count in one series."""
 
-    def __init__(self, levels: tuple[float, ...]) -> None:
-        """Assume something until it is learned; 0.1, 0.5 and 0.9 must be among the `levels` of quantiles."""
+    def __init__(self, levels: tuple[float, ...], sums: FloatArray | None = None) -> None:
+        """Go on from what was learned.
+
+        Args:
+            levels: of quantiles; 0.1, 0.5 and 0.9 must be among them.
+            sums: as `first_sums`, changed in place; these when left out.
+        """
         self._low, self._middle, self._high = (levels.index(level) for level in (0.1, 0.5, 0.9))
         between = (np.array(levels[1:]) + levels[:-1]) / 2
         self._mass = np.diff(between, prepend=0.0, append=1.0)
-        # Sums of the normal equation for rho.
-        self._product, self._square = FIRST_WORTH * FIRST_CORRELATION, FIRST_WORTH
-        # Squares of what was left, in units of what should have been, and how many.
-        self._left, self._worth = FIRST_WORTH, FIRST_WORTH
+        self._sums = first_sums() if sums is None else sums
 
     @property
     def correlation(self) -> float:
         """Between two answers to the same prompt, of by how much they are off; 0 to `LARGEST_CORRELATION`."""
-        return min(max(self._product / self._square, 0.0), LARGEST_CORRELATION)
+        return min(max(float(self._sums[_PRODUCT] / self._sums[_SQUARE]), 0.0), LARGEST_CORRELATION)
 
     def gain(self, num_earlier: int) -> float:
         """What share of its mean residual so many earlier answers pass on to the next, 0 to 1."""
@@ -81,7 +94,7 @@ class Repeats:
         middle, spread = quantiles[self._middle], self._spread(quantiles)
         gain = self.gain(earlier.log_tokens.size)
         mean = float(self._residuals(quantiles, earlier).mean())
-        narrower = np.sqrt((1 - gain * self.correlation) * self._left / self._worth)
+        narrower = np.sqrt((1 - gain * self.correlation) * self._sums[_LEFT] / self._sums[_WORTH])
         moved: FloatArray = middle + gain * mean * spread + narrower * (quantiles - middle)
         return moved
 
@@ -94,10 +107,11 @@ class Repeats:
         gain = self.gain(before.size)
         slope = mean * before.size / (1 + (before.size - 1) * rho) ** 2  # of gain * mean, by rho
         left = now - gain * mean
-        self._product = KEPT * self._product + slope * (left + slope * rho)
-        self._square = KEPT * self._square + slope**2
-        self._left = KEPT * self._left + min(left**2 / (1 - gain * rho), LARGEST_RESIDUAL**2)
-        self._worth = KEPT * self._worth + 1
+        self._sums *= KEPT
+        self._sums[_PRODUCT] += slope * (left + slope * rho)
+        self._sums[_SQUARE] += slope**2
+        self._sums[_LEFT] += min(left**2 / (1 - gain * rho), LARGEST_RESIDUAL**2)
+        self._sums[_WORTH] += 1
 
     def _spread(self, quantiles: FloatArray) -> float:
         return max(float(quantiles[self._high] - quantiles[self._low]) / _TENTHS_APART, SMALLEST_SPREAD)

@@ -1,4 +1,4 @@
-"""The last records of one model, in arrays that a search can run over without copying."""
+"""The last records of one series, in arrays that a search can run over without copying."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sagesched_predictor.lessons import Lessons
 from sagesched_predictor.sketch import Sketch, sketch_of
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -26,6 +27,7 @@ class Ring:
         size: most records kept.
         num_appended: records ever added; grows by one with each.
         sketch: of the embeddings; None while they are few or where it would tell too little.
+        lessons: what was learned beside the records.
     """
 
     def __init__(self, size: int, dimension: int, num_features: int) -> None:
@@ -35,6 +37,7 @@ class Ring:
         self.size = size
         self.num_appended = 0
         self.sketch: Sketch | None = None
+        self.lessons = Lessons()
         self._sketched_at = 0
         self._count = 0
         self._next = 0

@@ -23,6 +23,7 @@ from sagesched_predictor.pool import MIN_LENGTHS, PoolLengths
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.repeated import NONE_EARLIER, Earlier, Repeats
 from sagesched_predictor.ring import Ring
+from sagesched_predictor.same_prompt import are_same, prompt_numbers
 from sagesched_predictor.survival import product_limit, quantiles
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -33,9 +34,6 @@ REFIT_SHARE = 1 / 16
 REFIT_RECORDS = 8
 # A fit to so few takes some 15 ms and need not be done elsewhere; predictions then follow from what was told.
 FIT_AT_ONCE = 256
-# Prompts with as many tokens and at least this cosine are the same: int8 rounds by what is encoded together,
-# and of 400 texts encoded alone and among 15 others, 1 in 100 had 0.972 or less.
-SAME_COSINE = 0.97
 # From this share on, the next answer's mean is more theirs than that of prompts like it.
 MOSTLY = 0.5
 _LEVELS = np.array(LEVELS)
@@ -130,14 +128,15 @@ class Series:
     """
 
     def __init__(self, ring: Ring, min_similarity: float, start_fit: StartFit = FittedHere) -> None:
-        """Go on from the records in `ring`."""
+        """Go on from the records and lessons in `ring`."""
         self.ring = ring
         self._min_similarity = min_similarity
         self._start_fit = start_fit
         self._head: OnlineHead | None = None
         self._fit: Fit | None = None
         self._fitted_at = 0
-        self.blend, self.repeats = Blend(LEVELS), Repeats(LEVELS)
+        self.blend = Blend(LEVELS, ring.lessons.merits)
+        self.repeats = Repeats(LEVELS, ring.lessons.repeats)
         self.pool = PoolLengths()
         order = ring.by_age()
         for tokens, censored in zip(ring.output_tokens[order], ring.censored[order], strict=True):
@@ -190,7 +189,8 @@ class Series:
             blended = self.blend.combine(opinions.quantiles, opinions.sizes)
             answer = Earlier(np.array([log_tokens]), np.array([outcome.censored]))
             self.repeats.learn(blended, opinions.earlier, answer)
-            self.blend.learn(opinions.quantiles, opinions.sizes, log_tokens, outcome.censored)
+            if not opinions.earlier.log_tokens.size:
+                self.blend.learn(opinions.quantiles, opinions.sizes, log_tokens, outcome.censored)
         self.ring.append(
             prompts.embeddings[0],
             prompts.vectors[0],
@@ -223,6 +223,7 @@ class Series:
             log_tokens=np.log(np.maximum(self.ring.output_tokens[order], 1)),
             censored=censored,
             offsets=self.ring.offsets[order],
+            prompts=prompt_numbers(self.ring.embeddings[order], self.ring.prompt_tokens[order]),
         )
         self._fitted_at = self.ring.num_appended
         start = FittedHere if len(self.ring) <= FIT_AT_ONCE else self._start_fit
@@ -258,7 +259,7 @@ def _of_prior_and_pool(prompts: Prompts, pool: PoolLengths) -> tuple[FloatArray,
 
 def _of_the_same(found: Neighbourhood, prompt_tokens: int) -> Earlier:
     """Answers to the same prompt."""
-    rows = (found.similarities >= SAME_COSINE) & (found.prompt_tokens == prompt_tokens)
+    rows = are_same(found.similarities, found.prompt_tokens, prompt_tokens)
     if not rows.any():
         return NONE_EARLIER
     return Earlier(np.log(np.maximum(found.output_tokens[rows], 1)), found.censored[rows])

@@ -1,4 +1,4 @@
-"""A history in one file, so that a predictor can start warm.
+"""A history in one file, with what was learned beside it, so that a predictor can start warm.
 
 Embeddings can be inverted to something like the prompt, so the file is as private as prompts are: mode 0600.
 It is written beside its place and renamed into it; a reader never sees half of one. Plain arrays only, so
@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
+from sagesched_predictor.lessons import Lessons
 from sagesched_predictor.request_features import NAMES
 from sagesched_predictor.ring import BoolArray, FloatArray, FloatMatrix, IntArray
 from sagesched_predictor.series_key import SeriesKey
 
 FORMAT = 2
 COLUMNS = ("embeddings", "vectors", "output_tokens", "prompt_tokens", "censored", "recorded_at")
+LESSONS = ("merits", "repeats")
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -60,11 +62,13 @@ class Snapshot:
         fingerprint: identity of the encoder that made the embeddings.
         features: names of the numbers in a request vector.
         series: records by series.
+        lessons: what was learned beside them; without the series of files from before there were any.
     """
 
     fingerprint: str
     features: tuple[str, ...]
     series: dict[SeriesKey, Records]
+    lessons: dict[SeriesKey, Lessons]
 
 
 def save_history(history: History, path: Path, fingerprint: str) -> None:
@@ -84,6 +88,7 @@ def save_history(history: History, path: Path, fingerprint: str) -> None:
         ring = history.ring(key)
         order = ring.by_age()
         arrays |= {f"{name}_{number}": getattr(ring, name)[order] for name in COLUMNS}
+        arrays |= {f"{name}_{number}": getattr(ring.lessons, name) for name in LESSONS}
     try:
         _write(arrays, path)
     except OSError as error:
@@ -102,11 +107,17 @@ def read_snapshot(path: Path) -> Snapshot:
             raise SnapshotError(
                 f"{path}: history format {arrays['format']}, expected {FORMAT}; make it again"
             )
+        keys = [SeriesKey(*map(str, key)) for key in arrays["series"]]
         series = {
-            SeriesKey(*map(str, key)): Records(**{name: arrays[f"{name}_{number}"] for name in COLUMNS})
-            for number, key in enumerate(arrays["series"])
+            key: Records(**{name: arrays[f"{name}_{number}"] for name in COLUMNS})
+            for number, key in enumerate(keys)
         }
-        return Snapshot(str(arrays["fingerprint"]), tuple(map(str, arrays["features"])), series)
+        lessons = {
+            key: Lessons(**{name: arrays[f"{name}_{number}"] for name in LESSONS})
+            for number, key in enumerate(keys)
+            if f"{LESSONS[0]}_{number}" in arrays
+        }
+        return Snapshot(str(arrays["fingerprint"]), tuple(map(str, arrays["features"])), series, lessons)
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error
 
@@ -131,6 +142,8 @@ def load_history(history: History, path: Path, fingerprint: str) -> int:
         raise SnapshotError(f"{path}: made by another version, for other inputs; make it again")
     for key, records in snapshot.series.items():
         _append(history, key, records)
+    for key, lessons in snapshot.lessons.items():
+        history.ring(key).lessons.take_over(lessons)
     return sum(len(records) for records in snapshot.series.values())
 
 

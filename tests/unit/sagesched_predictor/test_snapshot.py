@@ -10,7 +10,7 @@ from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.series_key import SeriesKey
-from sagesched_predictor.snapshot import COLUMNS, load_history, read_snapshot, save_history
+from sagesched_predictor.snapshot import COLUMNS, LESSONS, load_history, read_snapshot, save_history
 
 ONE, TWO = SeriesKey("one"), SeriesKey("two", "greedy", "acme")
 
@@ -46,6 +46,28 @@ def test_comes_back_as_it_was(saved: Path) -> None:
     for key in original.keys:
         for column in COLUMNS:
             assert np.array_equal(getattr(loaded.ring(key), column), getattr(original.ring(key), column))
+
+
+def test_what_was_learned_beside_the_records_comes_back(tmp_path: Path) -> None:
+    history, loaded, path = a_history(5), History(3), tmp_path / "h.npz"
+    history.ring(TWO).lessons.merits[:] = [0.5, 0.0, -1.0, 0.25]
+    history.ring(TWO).lessons.repeats[:] = [9.0, 11.0, 12.0, 13.0]
+    save_history(history, path, "print")
+    load_history(loaded, path, "print")
+    for key in (ONE, TWO):
+        for name in LESSONS:
+            assert np.array_equal(
+                getattr(loaded.ring(key).lessons, name), getattr(history.ring(key).lessons, name)
+            )
+
+
+def test_a_file_from_before_there_were_lessons_is_read(saved: Path) -> None:
+    with np.load(saved) as file:
+        arrays = {name: file[name] for name in file.files if name.rsplit("_", 1)[0] not in LESSONS}
+    np.savez(saved, **arrays)
+    loaded = History(3)
+    assert load_history(loaded, saved, "print") == 10
+    assert not loaded.ring(ONE).lessons.merits.any()
 
 
 def test_only_the_owner_may_read_it_and_nothing_else_is_left(saved: Path) -> None:
@@ -121,14 +143,20 @@ def test_runs_no_code_of_a_foreign_file(tmp_path: Path) -> None:
         read_snapshot(path)
 
 
-@pytest.mark.parametrize("broken", ["short", "infinite"])
+@pytest.mark.parametrize("broken", ["short", "infinite", "few merits", "no merit", "nothing repeated"])
 def test_columns_that_do_not_fit_are_refused(saved: Path, broken: str) -> None:
     with np.load(saved) as file:
         arrays = dict(file)
     if broken == "short":
         arrays["output_tokens_0"] = arrays["output_tokens_0"][:-1]
-    else:
+    elif broken == "infinite":
         arrays["embeddings_0"][0, 0] = np.inf
+    elif broken == "few merits":
+        arrays["merits_0"] = arrays["merits_0"][:-1]
+    elif broken == "no merit":
+        arrays["merits_0"][0] = np.nan
+    else:
+        arrays["repeats_0"][:] = 0
     np.savez(saved, **arrays)
     with pytest.raises(SnapshotError, match="damaged"):
         read_snapshot(saved)

@@ -1,0 +1,39 @@
+"""`Lessons`: the few numbers that a series learns beside its records, kept with them over a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sagesched_predictor.blend import SOURCES
+from sagesched_predictor.repeated import first_sums
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Arrays that those who learn change in place.
+
+    Attributes:
+        merits: of the sources, as `Blend` has them.
+        repeats: sums over answers to the same prompts, as `Repeats` has them.
+    """
+
+    merits: FloatArray = field(default_factory=lambda: np.zeros(len(SOURCES)))
+    repeats: FloatArray = field(default_factory=first_sums)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for arrays of another shape, or numbers that cannot be."""
+        for name, fresh in (("merits", np.zeros(len(SOURCES))), ("repeats", first_sums())):
+            found = getattr(self, name)
+            if found.shape != fresh.shape or not np.isfinite(found).all():
+                raise ValueError(f"{name} that are not {fresh.size} finite numbers")
+        if (self.repeats[1:] <= 0).any():
+            raise ValueError("repeats that are not positive")
+
+    def take_over(self, others: Lessons) -> None:
+        """Go on from other ones."""
+        self.merits[:], self.repeats[:] = others.merits, others.repeats
