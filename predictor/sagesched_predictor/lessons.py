@@ -18,21 +18,22 @@ class Lessons:
     """Arrays that those who learn change in place.
 
     Attributes:
-        merits: of the sources, as `Blend` has them.
+        merits: of the sources, as `Blend` has them, of new prompts and of those that came before, (2, sources).
         repeats: sums over answers to the same prompts, as `Repeats` has them.
     """
 
-    merits: FloatArray = field(default_factory=lambda: np.zeros(len(SOURCES)))
+    merits: FloatArray = field(default_factory=lambda: np.zeros((2, len(SOURCES))))
     repeats: FloatArray = field(default_factory=first_sums)
 
     def __post_init__(self) -> None:
         """Raise ValueError for arrays of another shape, or numbers that cannot be."""
-        for name, fresh in (("merits", np.zeros(len(SOURCES))), ("repeats", first_sums())):
+        shapes = {"merits": (2, len(SOURCES)), "repeats": first_sums().shape}
+        for name, shape in shapes.items():
             found = getattr(self, name)
-            if found.shape != fresh.shape or not np.isfinite(found).all():
-                raise ValueError(f"{name} that are not {fresh.size} finite numbers")
+            if found.shape != shape or not np.isfinite(found).all():
+                raise ValueError(f"{name}: needs finite numbers of shape {shape}")
         if (self.repeats[1:] <= 0).any():
-            raise ValueError("repeats that are not positive")
+            raise ValueError("repeats: needs positive numbers")
 
     def take_over(self, others: Lessons) -> None:
         """Go on from other ones."""

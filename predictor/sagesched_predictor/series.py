@@ -1,8 +1,9 @@
 """`Series`: all that is known of one model and sampling regime, and what it makes of a prompt.
 
 Up to four sources speak for a prompt, each in quantiles of ln(output tokens) at `LEVELS`: the learned prior,
-the online head, the nearest past prompts, and the lengths of all answers. `blend.py` weighs them. Where the
-very same prompt came before, its earlier answers correct what comes of that (`repeated.py`).
+the online head, the nearest past prompts, and the lengths of all answers. `blend.py` weighs them, prompts
+that are new apart from those that came before, whose own answers are among the nearest. Where the very same
+prompt came before, its earlier answers correct what comes of that (`repeated.py`).
 """
 
 from __future__ import annotations
@@ -118,11 +119,10 @@ class Opinions:
 
 
 class Series:
-    """Records, head, pool and blend of one series.
+    """Records, head, pool and blends of one series.
 
     Attributes:
         ring: the records.
-        blend: weighs the sources.
         repeats: weighs earlier answers to the same prompt.
         pool: lengths of all answers.
     """
@@ -135,7 +135,7 @@ class Series:
         self._head: OnlineHead | None = None
         self._fit: Fit | None = None
         self._fitted_at = 0
-        self.blend = Blend(LEVELS, ring.lessons.merits)
+        self._of_new, self._of_known = (Blend(LEVELS, merits) for merits in ring.lessons.merits)
         self.repeats = Repeats(LEVELS, ring.lessons.repeats)
         self.pool = PoolLengths()
         order = ring.by_age()
@@ -169,9 +169,8 @@ class Series:
 
     def quantiles(self, opinions: Opinions) -> FloatArray:
         """What comes of the opinions, (levels,); at least one source must have spoken."""
-        return self.repeats.corrected(
-            self.blend.combine(opinions.quantiles, opinions.sizes), opinions.earlier
-        )
+        blended = self._blend(opinions).combine(opinions.quantiles, opinions.sizes)
+        return self.repeats.corrected(blended, opinions.earlier)
 
     def main_source(self, opinions: Opinions) -> str:
         """The source that counts most, by name; `none` where all are silent."""
@@ -179,18 +178,18 @@ class Series:
             return "none"
         if self.repeats.gain(opinions.earlier.log_tokens.size) > MOSTLY:
             return SOURCES[_HISTORY]
-        return SOURCES[int(np.argmax(weights_of(opinions.sizes, self.blend.merits)))]
+        return SOURCES[int(np.argmax(weights_of(opinions.sizes, self._blend(opinions).merits)))]
 
     def observe(self, prompts: Prompts, outcome: Outcome, recorded_at: float) -> None:
         """Learn from one answer, `prompts` being its one prompt; judged before it is added."""
         log_tokens = float(np.log(max(outcome.output_tokens, 1)))
         (opinions,) = self.opinions(prompts)
         if opinions.sizes.any():
-            blended = self.blend.combine(opinions.quantiles, opinions.sizes)
+            blend = self._blend(opinions)
+            blended = blend.combine(opinions.quantiles, opinions.sizes)
             answer = Earlier(np.array([log_tokens]), np.array([outcome.censored]))
             self.repeats.learn(blended, opinions.earlier, answer)
-            if not opinions.earlier.log_tokens.size:
-                self.blend.learn(opinions.quantiles, opinions.sizes, log_tokens, outcome.censored)
+            blend.learn(opinions.quantiles, opinions.sizes, log_tokens, outcome.censored)
         self.ring.append(
             prompts.embeddings[0],
             prompts.vectors[0],
@@ -206,6 +205,9 @@ class Series:
     def observe_length(self, outcome: Outcome) -> None:
         """Record the length for the pool only, without the prompt."""
         self.pool.observe(outcome.output_tokens, outcome.censored)
+
+    def _blend(self, opinions: Opinions) -> Blend:
+        return self._of_known if opinions.earlier.log_tokens.size else self._of_new
 
     def _refit(self) -> None:
         """Fit the head again if it is time and no fit is under way."""

@@ -244,19 +244,25 @@ def test_a_prompt_that_came_before_goes_by_its_own_answers(predictor: Predictor,
     assert 2 * max(widths[:2]) < widths[2]
 
 
-def test_sources_are_weighed_by_prompts_that_are_new(a_prompt: APrompt, direction_encoder) -> None:  # type: ignore[no-untyped-def]
+def test_new_prompts_and_those_that_came_before_weigh_the_sources_apart(
+    a_prompt: APrompt,
+    direction_encoder,  # type: ignore[no-untyped-def]
+) -> None:
     history = History(2)
     predictor = Predictor(direction_encoder, history)
     rng = np.random.default_rng(0)
     for length in rng.integers(10, 1000, size=60):
         seen(predictor, a_prompt(0), int(length))
-    lessons = history.ring(history.keys[0]).lessons
-    assert not lessons.merits.any()
+    of_new, of_known = history.ring(history.keys[0]).lessons.merits
+    assert not of_new.any()
+    assert of_known.any()
+    learned = of_known.copy()
     for number, length in enumerate(rng.integers(10, 1000, size=60)):
         seen(predictor, a_prompt(90 + number, tokens=20 + number), int(length))
-    learned, of_repeats = lessons.merits.copy(), lessons.repeats.copy()
-    assert learned.any()
+    assert of_new.any()
+    assert np.array_equal(of_known, learned)
+    new = of_new.copy()
     again = Predictor(direction_encoder, history)  # as after a restart: it goes on from them
     seen(again, a_prompt(0), 100)
-    assert np.array_equal(lessons.merits, learned)
-    assert not np.array_equal(lessons.repeats, of_repeats)
+    assert np.array_equal(of_new, new)
+    assert not np.array_equal(of_known, learned)

@@ -50,7 +50,7 @@ def test_comes_back_as_it_was(saved: Path) -> None:
 
 def test_what_was_learned_beside_the_records_comes_back(tmp_path: Path) -> None:
     history, loaded, path = a_history(5), History(3), tmp_path / "h.npz"
-    history.ring(TWO).lessons.merits[:] = [0.5, 0.0, -1.0, 0.25]
+    history.ring(TWO).lessons.merits[:] = [[0.5, 0.0, -1.0, 0.25], [0.0, 1.0, 0.0, 0.0]]
     history.ring(TWO).lessons.repeats[:] = [9.0, 11.0, 12.0, 13.0]
     save_history(history, path, "print")
     load_history(loaded, path, "print")
@@ -154,7 +154,7 @@ def test_columns_that_do_not_fit_are_refused(saved: Path, broken: str) -> None:
     elif broken == "few merits":
         arrays["merits_0"] = arrays["merits_0"][:-1]
     elif broken == "no merit":
-        arrays["merits_0"][0] = np.nan
+        arrays["merits_0"][0, 0] = np.nan
     else:
         arrays["repeats_0"][:] = 0
     np.savez(saved, **arrays)
