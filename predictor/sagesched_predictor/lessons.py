@@ -18,7 +18,7 @@ class Lessons:
     """Arrays that those who learn change in place.
 
     Attributes:
-        merits: of the sources, as `Blend` has them, of new prompts and of those that came before, (2, sources).
+        merits: as `Blend` has them, for new prompts and for those that came before, shape (2, sources).
         repeats: sums over answers to the same prompts, as `Repeats` has them.
     """
 
