@@ -15,9 +15,9 @@ run bench/predictor_elsewhere.py
 run bench/predictor_latency.py
 run bench/predictor_beside_stream.py
 run bench/drift.py
-run bench/predictor_replay.py --jobs 2
-run bench/predictor_replay.py --jobs 2 --frozen --models meta-llama--Llama-3.1-8B-Instruct google--gemma-3-4b-it \
-    Qwen--Qwen2.5-7B-Instruct-1M
+run bench/predictor_replay.py --jobs 2 --told
+run bench/predictor_replay.py --jobs 2 --frozen --told --models meta-llama--Llama-3.1-8B-Instruct \
+    google--gemma-3-4b-it Qwen--Qwen2.5-7B-Instruct-1M mistralai--Ministral-8B-Instruct-2410
 run bench/repeated_prompts.py
 run bench/sketch_search.py
 run bench/where_the_cost_is.py
