@@ -11,6 +11,8 @@ from cluster.control_plane import ControlPlane
 from cluster.tools import Tools, ensure_tools
 
 _HERE = Path(__file__).parent
+# Characters of a failure: its end says most.
+_SAID = 4000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what went wrong in first tries, or nobody would know what to mend."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_sep("_", f"first try of {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-_SAID:])
 
 
 @pytest.fixture(scope="session")
