@@ -22,16 +22,14 @@ from dataclasses import dataclass
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker does, and before numpy looks
 
 import numpy as np
-from gpu.latency import BATCHES, WORDS, like_prompts
+from gpu.latency import BATCHES, WORDS, a_head, like_prompts
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History, nearest
-from sagesched_predictor.online_head import Answers, OnlineHead
 from sagesched_predictor.predictor import Predictor
-from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series_key import SeriesKey
@@ -143,15 +141,7 @@ def time_pieces(artifact: EncoderArtifact, num_records: int, rounds: int) -> Non
     lengths = np.maximum(rng.lognormal(5.5, 0.9, size=num_records), 1.0)
     for embedding, vector, length in zip(embeddings, vectors, lengths, strict=True):
         ring.append(embedding, vector, output_tokens=int(length), prompt_tokens=20, censored=False)
-    answers = Answers(
-        embeddings=embeddings,
-        vectors=vectors,
-        log_tokens=np.log(lengths),
-        censored=np.zeros(num_records, dtype=np.bool_),
-        offsets=np.zeros(num_records),
-        prompts=np.arange(num_records),
-    )
-    head, prior = OnlineHead(answers, LEVELS), load_prior(artifact)
+    head, prior = a_head(ring), load_prior(artifact)
     assert prior is not None, "the shipped predictor has one"
     one, vector, nothing = embeddings[:1], vectors[:1], np.zeros(1)
     for name, run in {

@@ -122,17 +122,22 @@ def timed(run: Callable[[list[PromptFeatures]], object], batch: int, rounds: int
     return taken[5:]
 
 
-def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
-    """Median of each piece of one prediction by itself, and of those together that the paper times."""
+def a_head(ring: Ring) -> OnlineHead:
+    """Fitted to all records."""
     answers = Answers(
         embeddings=ring.embeddings,
         vectors=ring.vectors,
         log_tokens=np.log(ring.output_tokens),
         censored=ring.censored,
         offsets=ring.offsets,
-        prompts=np.arange(len(ring)),
+        prompt_tokens=ring.prompt_tokens,
     )
-    head, vector, nothing = OnlineHead(answers, LEVELS), ring.vectors[:1], np.zeros(1)
+    return OnlineHead(answers, LEVELS)
+
+
+def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
+    """Median of each piece of one prediction by itself, and of those together that the paper times."""
+    head, vector, nothing = a_head(ring), ring.vectors[:1], np.zeros(1)
     others = itertools.cycle(like_prompts(np.random.default_rng(2), 1000, encoder.dimension))
 
     def paper(prompts: list[PromptFeatures]) -> None:

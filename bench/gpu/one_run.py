@@ -25,12 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from latency import a_full_predictor, new_prompts  # type: ignore[import-not-found]
+from latency import a_full_predictor, a_head, new_prompts  # type: ignore[import-not-found]
 from onnx import TensorProto, helper, numpy_helper
 
 from sagesched_predictor.history import NEAREST, nearest
-from sagesched_predictor.online_head import Answers, OnlineHead, _scales
-from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.online_head import OnlineHead, _scales
 from sagesched_predictor.regression import EMBEDDING_WIDTH, VECTOR_WIDTH
 from sagesched_predictor.runtime import is_recorded, start_session
 
@@ -200,36 +199,27 @@ def main() -> None:
         parser.error("name an artifact")
     _, encoder, ring = a_full_predictor(artifact, device, RECORDS)
     print(encoder.fallback or f"{encoder.provider}, {RECORDS} records, one prompt of 128 tokens, p50 in ms")
-    answers = Answers(
-        embeddings=ring.embeddings,
-        vectors=ring.vectors,
-        log_tokens=np.log(ring.output_tokens),
-        censored=ring.censored,
-        offsets=ring.offsets,
-        prompts=np.arange(len(ring)),
-    )
-    head, vector = OnlineHead(answers, LEVELS), ring.vectors[:1]
+    head, vector = a_head(ring), ring.vectors[:1]
 
-    def product(ids: list[int]) -> Answer:
+    def product(ids: list[int]) -> tuple[Floats, Floats]:
         embedding = encoder._run([ids])
-        (found,) = nearest(ring, embedding, 0.8)
-        return embedding, found.output_tokens, head.predict(embedding, vector, np.zeros(1))[0]
+        nearest(ring, embedding, 0.8)
+        return embedding, head.predict(embedding, vector, np.zeros(1))[0]
 
-    def in_one(run: OneRun) -> Callable[[list[int]], Answer]:
-        def way(ids: list[int]) -> Answer:
-            embedding, rows, said = run(ids, vector)
-            lengths = ring.output_tokens[rows], ring.prompt_tokens[rows], ring.censored[rows]
-            return embedding, lengths[0], said
+    def in_one(run: OneRun) -> Callable[[list[int]], object]:
+        def way(ids: list[int]) -> object:
+            _, rows, said = run(ids, vector)
+            return ring.output_tokens[rows], ring.prompt_tokens[rows], ring.censored[rows], said
 
         return way
 
-    ways: dict[str, Callable[[list[int]], Answer]] = {"as it is": product}
+    ways: dict[str, Callable[[list[int]], object]] = {"as it is": product}
     for kind in KINDS:
         run = OneRun(artifact, kind, device, ring.embeddings, head)
         ways[kind] = in_one(run)
         for (prompt,) in new_prompts(1, 3, 7):
             (ids,) = encoder.tokenizer.encode([prompt.prompt])
-            (embedding, _, said), (same, rows, again) = product(ids), run(ids, vector)
+            (embedding, said), (same, rows, again) = product(ids), run(ids, vector)
             exact = np.argsort(ring.embeddings @ embedding[0])[-NEAREST:]
             print(
                 f"{kind}{', kernels replayed' if run.is_recorded else ''}: cosine of the embeddings "

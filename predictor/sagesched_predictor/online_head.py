@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagesched_predictor.regression import MAX_LANDMARKS, RIDGE, KernelFeatures, Solver, Standard, Together
+from sagesched_predictor.same_prompt import prompt_numbers
 from sagesched_predictor.survival import expected_above, product_limit, quantiles
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -54,7 +55,7 @@ class Answers:
         log_tokens: ln of the output tokens, shape (n,).
         censored: where the answer was cut off there, shape (n,).
         offsets: the prior's median of ln(output tokens), shape (n,); zeros where there is no prior.
-        prompts: a number for each that answers to the same prompt share, shape (n,).
+        prompt_tokens: of each prompt, shape (n,); with the embedding it tells answers to the same prompt.
     """
 
     embeddings: FloatMatrix
@@ -62,7 +63,7 @@ class Answers:
     log_tokens: FloatArray
     censored: BoolArray
     offsets: FloatArray
-    prompts: IntArray
+    prompt_tokens: IntArray
 
     def part(self, rows: slice | BoolArray | npt.NDArray[np.intp]) -> Answers:
         """Some of them."""
@@ -72,7 +73,7 @@ class Answers:
             log_tokens=self.log_tokens[rows],
             censored=self.censored[rows],
             offsets=self.offsets[rows],
-            prompts=self.prompts[rows],
+            prompt_tokens=self.prompt_tokens[rows],
         )
 
 
@@ -95,7 +96,8 @@ class OnlineHead:
         self.num_records = n = len(answers.log_tokens)
         judged = slice(max(0, n - MAX_JUDGED), n)
         num_judged, weights = n - judged.start, _recency(n, HALF_LIFE)
-        _, first_of_prompts = np.unique(answers.prompts, return_index=True)
+        prompts = prompt_numbers(answers.embeddings, answers.prompt_tokens)
+        _, first_of_prompts = np.unique(prompts, return_index=True)
         landmarks = np.random.default_rng(seed).permutation(first_of_prompts)[:MAX_LANDMARKS]
         some = answers.part(landmarks)
         self._features = KernelFeatures(
@@ -103,12 +105,12 @@ class OnlineHead:
         )
         seen = self._features(answers.embeddings, answers.vectors, answers.offsets)
         between = seen[landmarks, :-2]
-        together = Together(answers.prompts, weights)
+        together = Together(prompts, weights)
         solver = Solver(seen, between, together, RIDGE, num_judged)
         # The first landmarks, and what is no landmark.
         few = np.r_[: min(len(landmarks), MAX_SCALE_LANDMARKS), seen.shape[1] - 2, seen.shape[1] - 1]
         rough = between[np.ix_(few[:-2], few[:-2])]
-        judged_together = Together(answers.prompts[judged], weights[judged])
+        judged_together = Together(prompts[judged], weights[judged])
         scale_solver = Solver(seen[judged][:, few], rough, judged_together, SCALE_RIDGE, num_judged)
         # Columns: the mean, the logarithm of the residuals' size.
         self._coefficients = np.zeros((seen.shape[1], 2))

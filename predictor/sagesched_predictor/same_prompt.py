@@ -39,10 +39,15 @@ def prompt_numbers(embeddings: FloatMatrix, prompt_tokens: IntArray) -> IntArray
     order = np.argsort(prompt_tokens, kind="stable")
     borders = np.flatnonzero(np.diff(prompt_tokens[order])) + 1
     for alike in np.split(order, borders):
-        vectors = embeddings[alike]
-        for start in range(0, len(alike) if len(alike) > 1 else 0, _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            # Each is the same as itself, so there is a first.
-            first = np.argmax(vectors[rows] @ vectors[: rows.stop].T >= SAME_COSINE, axis=1)
-            numbers[alike[rows]] = alike[first]
+        if len(alike) > 1:
+            numbers[alike] = alike[_first_same(embeddings[alike])]
     return numbers
+
+
+def _first_same(embeddings: FloatMatrix) -> IntArray:
+    """For each row the first that is the same by its cosine; each is the same as itself, so there is one."""
+    blocks = [
+        np.argmax(embeddings[start : start + _BLOCK] @ embeddings.T >= SAME_COSINE, axis=1)
+        for start in range(0, len(embeddings), _BLOCK)
+    ]
+    return np.concatenate(blocks)

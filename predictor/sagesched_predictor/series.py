@@ -24,7 +24,7 @@ from sagesched_predictor.pool import MIN_LENGTHS, PoolLengths
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.repeated import NONE_EARLIER, Earlier, Repeats
 from sagesched_predictor.ring import Ring
-from sagesched_predictor.same_prompt import are_same, prompt_numbers
+from sagesched_predictor.same_prompt import are_same
 from sagesched_predictor.survival import product_limit, quantiles
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -225,7 +225,7 @@ class Series:
             log_tokens=np.log(np.maximum(self.ring.output_tokens[order], 1)),
             censored=censored,
             offsets=self.ring.offsets[order],
-            prompts=prompt_numbers(self.ring.embeddings[order], self.ring.prompt_tokens[order]),
+            prompt_tokens=self.ring.prompt_tokens[order],
         )
         self._fitted_at = self.ring.num_appended
         start = FittedHere if len(self.ring) <= FIT_AT_ONCE else self._start_fit

@@ -31,7 +31,7 @@ class Traffic:
             log_tokens=np.minimum(self.log_tokens, caps),
             censored=self.log_tokens > caps,
             offsets=np.full(n, offsets),
-            prompts=np.arange(n),
+            prompt_tokens=np.arange(n),
         )
 
     def predicted(self, head: OnlineHead, offsets: float = 0.0) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_a_cap_on_answers_does_not_make_predictions_short() -> None:
         log_tokens=answers.log_tokens,
         censored=np.zeros_like(answers.censored),
         offsets=answers.offsets,
-        prompts=answers.prompts,
+        prompt_tokens=answers.prompt_tokens,
     )
     naive = ASKED.predicted(OnlineHead(as_lengths, LEVELS))
     bias_aware = float(np.mean(aware[:, MIDDLE] - ASKED.middles))
@@ -91,7 +91,7 @@ def test_recent_residuals_set_the_level() -> None:
         log_tokens=shifted,
         censored=answers.censored,
         offsets=answers.offsets,
-        prompts=answers.prompts,
+        prompt_tokens=answers.prompt_tokens,
     )
     quantiles = ASKED.predicted(OnlineHead(moved, LEVELS))
     assert np.median(quantiles[:, MIDDLE] - ASKED.middles) == pytest.approx(np.log(2), abs=0.2)
@@ -114,11 +114,11 @@ def test_a_prompt_that_came_often_makes_nobody_sure_of_others() -> None:
         log_tokens=np.tile(prompts.middles, times) + own + rng.normal(scale=0.1, size=160 * times),
         censored=np.zeros(160 * times, dtype=np.bool_),
         offsets=np.zeros(160 * times),
-        prompts=np.tile(np.arange(160), times),
+        prompt_tokens=np.tile(np.arange(160), times),
     )
     others.log_tokens += rng.normal(scale=0.5, size=400)
     assert coverage(others.predicted(OnlineHead(often, LEVELS)), others) == pytest.approx(0.9, abs=0.05)
-    one_by_one = OnlineHead(replace(often, prompts=np.arange(160 * times)), LEVELS)
+    one_by_one = OnlineHead(replace(often, prompt_tokens=np.arange(160 * times)), LEVELS)
     assert coverage(others.predicted(one_by_one), others) < 0.7
 
 
@@ -135,7 +135,7 @@ def test_one_prompt_over_and_over_does_no_harm(length: int) -> None:
         log_tokens=np.full(50, np.log(length)),
         censored=np.arange(50) % 3 == 0,
         offsets=np.zeros(50),
-        prompts=np.zeros(50, dtype=np.int64),
+        prompt_tokens=np.zeros(50, dtype=np.int64),
     )
     quantiles = OnlineHead(same, LEVELS).predict(SEEN.embeddings[:1], SEEN.vectors[:1], np.zeros(1))
     assert np.isfinite(quantiles).all()
