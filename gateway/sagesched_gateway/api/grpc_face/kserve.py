@@ -156,17 +156,20 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             attributes=attributes,
         )
         try:
-            async for response in generation:
-                # A mark of streams, which a unary answer does not carry.
-                if FINAL_PARAMETER in response.parameters:
-                    del response.parameters[FINAL_PARAMETER]
-                if attributes.wants_report:
-                    call.report(generation, response)
-                encoded: bytes = response.SerializeToString()
-                return encoded
+            # To its end: to leave with the response would be to cancel what has not been noted as ended yet.
+            responses = [response async for response in generation]
         finally:
             generation.close()
-        raise UpstreamError("the model ended the request without a response", code="INTERNAL")
+        if not responses:
+            raise UpstreamError("the model ended the request without a response", code="INTERNAL")
+        response = responses[0]
+        # A mark of streams, which a unary answer does not carry.
+        if FINAL_PARAMETER in response.parameters:
+            del response.parameters[FINAL_PARAMETER]
+        if attributes.wants_report:
+            call.report(generation, response)
+        encoded: bytes = response.SerializeToString()
+        return encoded
 
     async def _server_live(self, _: bytes, context: CallContext) -> bytes:
         """Our own life: were Triton's included, kubelet would restart the gateway for it."""

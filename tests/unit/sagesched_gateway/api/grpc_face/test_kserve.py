@@ -49,6 +49,8 @@ async def test_a_model_that_answers_once_is_queued(face):
     assert got.id == "mine"
     assert FINAL_PARAMETER not in got.parameters
     assert not face.raw.calls
+    assert face.bench.telemetry.finished == [("completed", 5)]
+    assert running.num_cancels == 0
 
 
 async def test_its_failure_is_a_status(face):
