@@ -143,10 +143,7 @@ class StreamSession:
             self._is_over = True
             if reader is not None:
                 reader.cancel()
-            for generation in list(self._live):
-                generation.close()
-            if self._passed is not None and self._is_passing:
-                self._passed.close()
+            self._close()
 
     # --- Dispatch's side: see `Listener` ---
 
@@ -203,11 +200,16 @@ class StreamSession:
         self._failure = error
         self._is_cut = True
         self._outbox.clear()
+        # Not at once: it may be a refusal that was too much, and the core is about to refuse others of them.
+        self._loop.call_soon(self._close)
+        self._wake()
+
+    def _close(self) -> None:
+        """Nobody is there for what still runs."""
         for generation in list(self._live):
             generation.close()
         if self._passed is not None and self._is_passing:
             self._passed.close()
-        self._wake()
 
     # --- The caller's side ---
 
