@@ -60,10 +60,13 @@ class Overload:
         if sheddable:
             self._sheddable[job_id] = None
 
+    def forget(self, job_id: str) -> None:
+        """A job is over."""
+        self._sheddable.pop(job_id, None)
+
     def choose(self, jobs: Mapping[str, Job], now: float) -> Job | None:
         """The one to refuse next; None where nobody may be."""
         self._forget_old(now)
-        self._sheddable = {job_id: None for job_id in self._sheddable if job_id in jobs}
         sheddable = [jobs[job_id] for job_id in self._sheddable if _waits(jobs[job_id])]
         if sheddable:
             return min(sheddable, key=lambda job: (job.band, -job.mean_steps, -job.arrival_at, job.job_id))

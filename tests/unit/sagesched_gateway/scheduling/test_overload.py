@@ -63,6 +63,14 @@ def test_the_sheddable_go_before_any_newcomer(a_core):
     assert first.job_id == "less still"
 
 
+def test_what_is_over_is_not_remembered(a_core):
+    core = limited(a_core, 1e6)
+    for number in range(100):
+        submit(core, f"batch {number}", 10, priority=-1)
+        core.handle(events.Cancelled(job_id=f"batch {number}"))
+    assert not core.scheduler.books.pressure._overload._sheddable
+
+
 def test_as_many_go_as_it_takes(a_core):
     core = limited(a_core)
     submit(core, "batch", 100, priority=-1)
