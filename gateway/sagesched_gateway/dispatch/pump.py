@@ -163,6 +163,7 @@ def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
     return (
         isinstance(error, UpstreamUnavailableError)
         and live.noted_at is None
+        and live.generation.num_responses == 0  # one may have come without a token
         and live.retries < MAX_RETRIES
         and live.outcome is None
     )

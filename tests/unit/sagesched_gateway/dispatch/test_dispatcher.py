@@ -239,6 +239,17 @@ async def test_after_the_first_token_nothing_is_tried_again(bench):
     assert len(b.upstream.calls) == 1
 
 
+async def test_after_the_first_response_nothing_is_tried_again_though_it_brought_no_token(bench):
+    b = bench()
+    generation = b.dispatcher.generate(a_message())
+    b.upstream.calls[0].token(0)
+    assert await anext(generation)
+    b.upstream.calls[0].fail(AWAY)
+    with pytest.raises(UpstreamUnavailableError):
+        await anext(generation)
+    assert len(b.upstream.calls) == 1
+
+
 async def test_other_errors_of_the_engine_are_not_tried_again(bench):
     b = bench()
     generation = b.dispatcher.generate(a_message())
