@@ -10,9 +10,9 @@ not started; who has waited longer than that has been promised service by it. On
 request's own work counted, and the work of all others who were told to come back. So a burst is spread over
 the time that it takes. The promise is kept: what those due within `HOLD_S` need, less what drains until they
 are, is not given to others, and
-who comes back in time, recognised by tenant, band and size, is let in. Who does not come within `GRACE_S` has
-lost it, so that promises nobody takes up cost a few seconds of room, not more. Beyond `MOST_PROMISES`, as when
-callers try again each second whatever they are told, times are told and no more room is kept.
+who comes back in time, recognised by tenant, band and size, is let in. Who does not come within `GRACE_S`
+has lost it, so that promises nobody takes up cost a few seconds of room, not more. Beyond `MOST_PROMISES`, as
+when callers try again each second whatever they are told, times are told and no more room is kept.
 """
 
 from __future__ import annotations

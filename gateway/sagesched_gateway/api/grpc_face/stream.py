@@ -53,7 +53,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Attributes
 from sagesched_gateway.settings.config import GatewayConfig
-from sagesched_gateway.text_tensors import refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -271,6 +271,7 @@ class StreamSession:
             if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
                 self._generate(message, body, attributes)
                 return
+            refuse_classes_of_texts(message, self._dispatcher.text_outputs(model))
         except GatewayError as error:
             if not is_for_triton(error):
                 self._report(error, client_id, model)

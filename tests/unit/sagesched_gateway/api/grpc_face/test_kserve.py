@@ -97,6 +97,25 @@ async def test_what_would_harm_triton_is_not_left_to_it(face, monkeypatch):
     assert not face.raw.streams
 
 
+async def test_nor_are_the_classes_of_a_text_of_any_model(face):
+    message = a_message(model="adder")
+    message.outputs.add(name="numbers").parameters["classification"].int64_param = 1
+    body = message.SerializeToString()
+    assert await face.unary("ModelInfer", body) == b"raw:" + body
+    face.raw.calls.clear()
+    message.outputs.add(name="words").parameters["classification"].int64_param = 1
+    code, details = await code_of(infer(face, message))
+    assert (code, details) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "output 'words' is text and has no classification",
+    )
+    call = face.stream()
+    await call.write(message)
+    assert (await call.read()).error_message == details
+    assert not face.raw.calls
+    assert not face.raw.streams
+
+
 async def test_bytes_that_are_no_request_are_tritons_to_judge(face):
     assert await face.unary("ModelInfer", b"\xff\xff") == b"raw:\xff\xff"
 
