@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import BoolArray, FloatMatrix, IntArray, Ring
 from sagesched_predictor.series_key import SeriesKey
 from sagesched_predictor.sketch import Positions
 
-# Nearest records that are looked at: beyond these the kernel's weights are negligible.
-NEAREST = 512
 # Records that are compared in full where a sketch says which (`sketch.py`).
 NUM_COMPARED = 768
 # Of a full series' 20 MB; callers name models, so their number must be bounded.
@@ -105,7 +104,13 @@ def _nearest(ring: Ring, embedding: FloatMatrix, min_similarity: float) -> Neigh
     chosen: slice | Positions = slice(None)
     if ring.sketch is not None and len(ring) > NUM_COMPARED:
         chosen = ring.sketch.likely_nearest(embedding, len(ring), NUM_COMPARED)
-    similarities = ring.embeddings[chosen] @ embedding
+    return neighbourhood(ring, chosen, ring.embeddings[chosen] @ embedding, min_similarity)
+
+
+def neighbourhood(
+    ring: Ring, chosen: slice | Positions, similarities: FloatMatrix, min_similarity: float
+) -> Neighbourhood:
+    """The nearest of some records of a ring, given their cosines with a prompt, float32 (chosen,)."""
     if len(similarities) > NEAREST:
         among = np.argpartition(similarities, len(similarities) - NEAREST)[-NEAREST:]
         similarities = similarities[among]

@@ -1,4 +1,4 @@
-"""Three ways of running a network with one output: plainly, through a kept binding, replayed on a GPU."""
+"""Three ways of running an encoder's network: plainly, through a kept binding, replayed on a GPU."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+
+from sagesched_predictor.comparison import COMPARED, LANDMARKS, RECORDS, TOLD, width
+from sagesched_predictor.device_copy import DeviceCopy
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -22,33 +25,37 @@ class NetworkRun(Protocol):
     """Runs a network."""
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
-        """The output for these inputs, by name."""
+        """The embeddings for these inputs, by name."""
 
 
 class PlainRun:
     """Runs it as it is."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, dimension: int) -> None:
         """Run this session."""
         self._session = session
+        self._output = session.get_outputs()[0].name
+        self._nothing = _nothing_to_compare_with(session, dimension)
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
-        """The output for these inputs, by name."""
-        (output,) = self._session.run(None, inputs)
+        """The embeddings for these inputs, by name."""
+        (output,) = self._session.run([self._output], {**inputs, **self._nothing})
         return np.asarray(output)
 
 
 class BoundRun:
     """The same through a binding that is kept: one copy to the device and one back, nothing else."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, dimension: int) -> None:
         """Run this session."""
         self._session = session
         self._binding = session.io_binding()
         self._output = session.get_outputs()[0].name
+        for name, value in _nothing_to_compare_with(session, dimension).items():
+            self._binding.bind_cpu_input(name, value)
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
-        """The output for these inputs, by name."""
+        """The embeddings for these inputs, by name."""
         for name, value in inputs.items():
             self._binding.bind_cpu_input(name, value)
         self._binding.bind_output(self._output)
@@ -63,6 +70,9 @@ class ReplayedRun:
     The kernels of a small encoder run for less time than the host takes to start them one by one. Inputs are
     two matrices of one shape, (batch, width), that may be padded with zeros; of the output, (batch,
     dimension), the rows of the padding are left out.
+
+    Attributes:
+        compares: whether the network tells how prompts compare with past ones (`comparison.py`).
     """
 
     def __init__(self, session: Any, dimension: int, widest: int, device: str = "cuda") -> None:
@@ -74,57 +84,97 @@ class ReplayedRun:
             widest: inputs are never padded to more than this, which may be all that the network takes.
             device: as OrtValue names it.
         """
+        self.compares = _compares(session)
         self._session = session
         self._dimension = dimension
         self._widest = widest
         self._device = device
-        self._recordings: dict[tuple[int, int], _Recording] = {}
+        self._nothing = DeviceCopy(device, TOLD, 1, dimension) if self.compares else None
+        self._recordings: dict[tuple[int, int, DeviceCopy | None], _Recording] = {}
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
-        """The output for these inputs, by name. The first run of a shape makes its recording."""
-        num_rows, width = next(iter(inputs.values())).shape
-        shape = (1 << (num_rows - 1).bit_length(), max(min(_wider(width), self._widest), width))
-        recording = self._recordings.get(shape)
+        """The embeddings for these inputs, by name. The first run of a shape makes its recording."""
+        return self._replay(inputs, self._nothing, self._session.get_outputs()[0], self._dimension)
+
+    def compare(self, inputs: Inputs, copy: DeviceCopy) -> npt.NDArray[Any]:
+        """`compared` for these inputs, with what is in this copy; see `comparison.py`."""
+        size = width(self._dimension, copy.num_landmarks)
+        return self._replay(inputs, copy, self._session.get_outputs()[1], size)
+
+    def new_copy(self, num_records: int, num_landmarks: int) -> DeviceCopy:
+        """Room to compare with, on the device; there should be few, since recordings are of one copy."""
+        return DeviceCopy(self._device, num_records, num_landmarks, self._dimension)
+
+    def _replay(self, inputs: Inputs, copy: DeviceCopy | None, output: Any, size: int) -> npt.NDArray[Any]:
+        num_rows, num_columns = next(iter(inputs.values())).shape
+        padded = max(min(_wider(num_columns), self._widest), num_columns)
+        shape = (1 << (num_rows - 1).bit_length(), padded)
+        recording = self._recordings.get((*shape, copy))
         if recording is None:
             number = len(self._recordings) + 1
-            recording = _Recording(self._session, shape, self._dimension, self._device, number)
-            self._recordings[shape] = recording
-        return recording.replay(inputs, num_rows, width)
+            recording = _Recording(self._session, inputs, shape, (output, size), copy, self._device, number)
+            self._recordings[(*shape, copy)] = recording
+        return recording.replay(inputs, num_rows, num_columns)
 
 
 class _Recording:
     """Memory that stays where it is, on host and device, for one shape."""
 
     def __init__(
-        self, session: Any, shape: tuple[int, int], dimension: int, device: str, number: int
+        self,
+        session: Any,
+        names: Inputs,
+        shape: tuple[int, int],
+        told: tuple[Any, int],
+        copy: DeviceCopy | None,
+        device: str,
+        number: int,
     ) -> None:
         self._session = session
         self._binding = session.io_binding()
         # All inputs lie in one piece of memory, since each copy to a device waits for itself.
-        tensors, size = session.get_inputs(), shape[0] * shape[1]
+        size = shape[0] * shape[1]
         stride = -(-size // ALIGNED) * ALIGNED
-        self._host = np.zeros(len(tensors) * stride, dtype=np.int64)
+        self._host = np.zeros(len(names) * stride, dtype=np.int64)
         self._inputs = onnxruntime.OrtValue.ortvalue_from_numpy(self._host, device, 0)
         self._parts: dict[str, npt.NDArray[np.int64]] = {}
-        for start, tensor in zip(range(0, len(self._host), stride), tensors, strict=True):
-            self._parts[tensor.name] = self._host[start : start + size].reshape(shape)
+        for start, name in zip(range(0, len(self._host), stride), names, strict=True):
+            self._parts[name] = self._host[start : start + size].reshape(shape)
             place = self._inputs.data_ptr() + start * self._host.itemsize
-            self._binding.bind_input(tensor.name, device, 0, np.int64, shape, place)
-        (told,) = session.get_outputs()
-        kind = np.float16 if told.type == "tensor(float16)" else np.float32
-        output = np.zeros((shape[0], dimension), dtype=kind)
+            self._binding.bind_input(name, device, 0, np.int64, shape, place)
+        if copy is not None:
+            self._binding.bind_ortvalue_input(RECORDS, copy.records)
+            self._binding.bind_ortvalue_input(LANDMARKS, copy.landmarks)
+        tensor, num_columns = told
+        kind = np.float16 if tensor.type == "tensor(float16)" else np.float32
+        output = np.zeros((shape[0], num_columns), dtype=kind)
         self._output = onnxruntime.OrtValue.ortvalue_from_numpy(output, device, 0)
-        self._binding.bind_ortvalue_output(told.name, self._output)
+        self._binding.bind_ortvalue_output(tensor.name, self._output)
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry("gpu_graph_id", str(number))
 
-    def replay(self, inputs: Inputs, num_rows: int, width: int) -> npt.NDArray[Any]:
+    def replay(self, inputs: Inputs, num_rows: int, num_columns: int) -> npt.NDArray[Any]:
         self._host[:] = 0
         for name, value in inputs.items():
-            self._parts[name][:num_rows, :width] = value
+            self._parts[name][:num_rows, :num_columns] = value
         self._inputs.update_inplace(self._host)
         self._session.run_with_iobinding(self._binding, self._options)
-        return np.asarray(self._output.numpy())[:num_rows]
+        # On a CPU this is the memory that the next run writes to, hence a copy.
+        return np.array(self._output.numpy()[:num_rows])
+
+
+def _compares(session: Any) -> bool:
+    return [tensor.name for tensor in session.get_outputs()[1:]] == [COMPARED]
+
+
+def _nothing_to_compare_with(session: Any, dimension: int) -> dict[str, npt.NDArray[np.float32]]:
+    """What a network that compares is given where nobody asks how prompts compare."""
+    if not _compares(session):
+        return {}
+    return {
+        RECORDS: np.zeros((TOLD, dimension), dtype=np.float32),
+        LANDMARKS: np.zeros((1, dimension), dtype=np.float32),
+    }
 
 
 def _wider(width: int) -> int:

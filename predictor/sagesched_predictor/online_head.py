@@ -133,15 +133,27 @@ class OnlineHead:
         self._coefficients[:, 0], self._coefficients[few, 1] = mean, size
         self.standard_quantiles = quantiles(residuals, mass, levels)
 
-    def predict(self, embeddings: FloatMatrix, vectors: FloatMatrix, offsets: FloatArray) -> FloatArray:
+    @property
+    def landmarks(self) -> FloatMatrix:
+        """Embeddings of the records that prompts are compared with, float32 (landmarks, dimension)."""
+        return self._features.landmarks
+
+    def predict(
+        self,
+        embeddings: FloatMatrix,
+        vectors: FloatMatrix,
+        offsets: FloatArray,
+        cosines: FloatMatrix | None = None,
+    ) -> FloatArray:
         """Quantiles of ln(output tokens) at the levels, shape (n, levels).
 
         Args:
             embeddings: unit vectors, float32 (n, dimension).
             vectors: request vectors, float32 (n, d).
             offsets: the prior's median, shape (n,); zeros where there is no prior.
+            cosines: with the landmarks, float32 (n, landmarks), where they are known already.
         """
-        said = self._features(embeddings, vectors, offsets) @ self._coefficients
+        said = self._features(embeddings, vectors, offsets, cosines) @ self._coefficients
         scales = _scales(said[:, 1] + self._middle_size)
         return (said[:, 0] + offsets)[:, None] + scales[:, None] * self.standard_quantiles
 

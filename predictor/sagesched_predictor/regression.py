@@ -81,21 +81,30 @@ class KernelFeatures:
         self._line_mean = float(line.mean())
 
     @property
-    def num_landmarks(self) -> int:
-        """Landmarks."""
-        return len(self._embeddings)
+    def landmarks(self) -> FloatMatrix:
+        """Their embeddings, float32 (landmarks, dimension)."""
+        return self._embeddings
 
-    def __call__(self, embeddings: FloatMatrix, vectors: FloatMatrix, line: FloatArray) -> FloatMatrix:
+    def __call__(
+        self,
+        embeddings: FloatMatrix,
+        vectors: FloatMatrix,
+        line: FloatArray,
+        cosines: FloatMatrix | None = None,
+    ) -> FloatMatrix:
         """Features, float32 (n, landmarks + 2).
 
         Args:
             embeddings: unit vectors, float32 (n, dimension).
             vectors: request vectors, float32 (n, d).
             line: the prior's location, shape (n,); zeros where there is no prior.
+            cosines: of the embeddings with the landmarks, (n, landmarks), where they are known already.
         """
         standard = self._standard(vectors)
-        # Products this way round run over the landmarks' memory once.
-        kernel = (self._embeddings @ embeddings.T).T - np.float32(1)
+        if cosines is None:
+            # Products this way round run over the landmarks' memory once.
+            cosines = (self._embeddings @ embeddings.T).T
+        kernel = cosines - np.float32(1)
         kernel *= np.float32(1 / EMBEDDING_WIDTH)
         np.exp(kernel, out=kernel)
         squares = np.einsum("ij,ij->i", standard, standard)
@@ -103,7 +112,7 @@ class KernelFeatures:
         gaps *= np.float32(-0.5 / (VECTOR_WIDTH * standard.shape[1]))
         np.minimum(gaps, np.float32(0), out=gaps)
         kernel += np.exp(gaps, out=gaps)
-        features = np.empty((len(kernel), self.num_landmarks + 2), dtype=np.float32)
+        features = np.empty((len(kernel), kernel.shape[1] + 2), dtype=np.float32)
         features[:, :-2] = kernel
         features[:, -2] = 1
         features[:, -1] = line - self._line_mean

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sagesched_predictor import network_run, runtime
 from sagesched_predictor.artifact import EncoderArtifact, file_sha256
+from sagesched_predictor.comparison import TOLD
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
 from sagesched_predictor.runtime import fallback_reason
@@ -120,7 +121,7 @@ def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
 
 def test_a_kept_binding_gives_the_same_as_a_plain_run(encoder_folder: Path) -> None:
     plain, bound = (Encoder(EncoderArtifact.load(encoder_folder)) for _ in range(2))
-    bound._run_network = network_run.BoundRun(bound.session)
+    bound._run_network = network_run.BoundRun(bound.session, bound.dimension)
     for texts in (["a short one"], ["one", "two words and more of them", "three"], ["again"]):
         assert np.array_equal(bound.embed(texts), plain.embed(texts))
 
@@ -140,7 +141,44 @@ def test_a_replayed_run_never_pads_to_more_than_the_network_takes(float_encoder_
     for width in (10, 99, 100):
         ids = np.full((3, width), 1000, dtype=np.int64)
         assert run({"input_ids": ids, "attention_mask": np.ones_like(ids)}).shape == (3, encoder.dimension)
-    assert sorted(run._recordings) == [(4, 32), (4, 100)]
+    assert sorted(shape for *shape, _ in run._recordings) == [[4, 32], [4, 100]]
+
+
+def test_a_network_that_compares_tells_the_nearest_with_the_embedding(replaying_encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    records = rng.normal(size=(2_000, replaying_encoder.dimension)).astype(np.float32)
+    records /= np.linalg.norm(records, axis=1, keepdims=True)
+    copy = replaying_encoder.new_copy(num_records=len(records), num_landmarks=40)
+    for sent in (records, records[::-1]):
+        copy.send_records(sent)
+        copy.send_landmarks(sent[:30])
+        for text in ("a short one", "word " * 200):
+            said = replaying_encoder.compare(text, copy)
+            (embedding,) = replaying_encoder.embed([text])
+            assert said.embedding == pytest.approx(embedding, abs=1e-6)
+            cosines = sent @ embedding
+            assert np.sort(said.similarities) == pytest.approx(np.sort(cosines)[-TOLD:], abs=1e-5)
+            assert said.similarities == pytest.approx(cosines[said.positions], abs=1e-5)
+            assert len(set(said.positions.tolist())) == TOLD
+            assert said.landmarks == pytest.approx(np.append(sent[:30] @ embedding, [0] * 10), abs=1e-5)
+
+
+def test_a_network_that_compares_embeds_as_any_other(
+    replaying_encoder: Encoder, half_encoder_folder: Path
+) -> None:
+    texts = ["one", "two words", "three"]
+    plain, bound = (Encoder(EncoderArtifact.load(half_encoder_folder)) for _ in range(2))
+    bound._run_network = network_run.BoundRun(bound.session, bound.dimension)
+    assert np.array_equal(bound.embed(texts), plain.embed(texts))
+    assert np.allclose(replaying_encoder.embed(texts), plain.embed(texts), atol=1e-5)
+
+
+def test_only_where_the_device_has_the_records_is_anything_compared(
+    encoder: Encoder, replaying_encoder: Encoder, half_encoder_folder: Path
+) -> None:
+    assert replaying_encoder.compares
+    assert not encoder.compares
+    assert not Encoder(EncoderArtifact.load(half_encoder_folder)).compares
 
 
 def test_a_network_that_cannot_be_recorded_is_run_all_the_same(

@@ -1,0 +1,200 @@
+"""The network for GPUs, all bound as there but run on the CPU, against a search of the records here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sagesched_predictor import device_search
+from sagesched_predictor.device_copy import DeviceCopy
+from sagesched_predictor.device_search import RESEND, DeviceSearch, search_on_device
+from sagesched_predictor.encoder import Encoder
+from sagesched_predictor.features import Outcome, PromptFeatures
+from sagesched_predictor.history import History, nearest
+from sagesched_predictor.predictor import Prediction, Predictor
+from sagesched_predictor.request_features import NUM_FEATURES
+from sagesched_predictor.ring import FloatMatrix, Ring
+from sagesched_predictor.series import Series
+from sagesched_predictor.series_key import SeriesKey
+
+SIZE = 1_000
+
+
+@pytest.fixture(autouse=True)
+def short_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_search, "MIN_RECORDS", 600)
+
+
+def append(ring: Ring, num: int, seed: int) -> None:
+    """Records that are told apart by their output tokens, one second apart."""
+    rng = np.random.default_rng(seed)
+    # Towards one side, as embeddings of prompts are.
+    embeddings = (rng.normal(size=(num, 128)) + 0.1).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    vectors = rng.normal(size=(num, NUM_FEATURES)).astype(np.float32)
+    for embedding, vector in zip(embeddings, vectors, strict=True):
+        number = ring.num_appended
+        ring.append(
+            embedding,
+            vector,
+            output_tokens=number + 1,
+            prompt_tokens=10,
+            censored=number % 5 == 4,
+            recorded_at=float(number),
+        )
+
+
+def a_series(num_records: int = SIZE, *, seed: int = 0) -> Series:
+    ring = Ring(SIZE, 128, NUM_FEATURES)
+    append(ring, num_records, seed)
+    return Series(ring, 0.2)
+
+
+def search(encoder: Encoder) -> DeviceSearch:
+    made = search_on_device(encoder)
+    assert made is not None
+    return made
+
+
+def assert_found_as_here(on_device: DeviceSearch, series: Series, text: str) -> None:
+    """What the device found, corrected by what came since, is what a search of the ring finds."""
+    key = text.encode()
+    embedding = on_device.run(key, text, series)
+    assert embedding is not None
+    compared = on_device.compared(key, series)
+    assert compared is not None
+    (expected,) = nearest(series.ring, embedding[None], series.min_similarity)
+    told = sorted(zip(compared.found.output_tokens, compared.found.similarities, strict=True))
+    wanted = sorted(zip(expected.output_tokens, expected.similarities, strict=True))
+    assert [number for number, _ in told] == [number for number, _ in wanted]
+    assert [cosine for _, cosine in told] == pytest.approx([cosine for _, cosine in wanted], abs=1e-5)
+    assert compared.found.num_near == expected.num_near
+    assert series.head is not None
+    landmarks = compared.with_landmarks_of(series.head)
+    assert landmarks is not None
+    assert landmarks[0] == pytest.approx(series.head.landmarks @ embedding, abs=1e-5)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["append", "forget"]), st.integers(1, 200)), max_size=6))
+def test_the_nearest_are_those_of_the_ring_whatever_came_since(
+    replaying_encoder: Encoder, changes: list[tuple[str, int]]
+) -> None:
+    on_device, series = search(replaying_encoder), a_series()
+    assert_found_as_here(on_device, series, "before")
+    for number, (change, count) in enumerate(changes):
+        if change == "forget":
+            series.ring.forget_before(float(series.ring.recorded_at.min()) + count)
+            assert on_device.compared(b"before", series) is None
+            assert on_device.run(b"key", "while there is room", series) is None
+        append(series.ring, count, seed=number)
+        assert_found_as_here(on_device, series, f"after {number}")
+
+
+def test_the_copy_is_sent_anew_now_and_then_only(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    send = DeviceCopy.send_records
+    monkeypatch.setattr(
+        DeviceCopy, "send_records", lambda copy, rows: (sent.append(len(rows)), send(copy, rows))
+    )
+    on_device, series = search(replaying_encoder), a_series()
+    for number in range(2 * RESEND + 2):
+        on_device.run(b"key", "a prompt", series)
+        append(series.ring, 1, seed=number)
+    assert sent == [SIZE] * 3
+
+
+def test_a_head_that_came_later_is_compared_with_its_own_landmarks(replaying_encoder: Encoder) -> None:
+    on_device, series = search(replaying_encoder), a_series()
+    assert_found_as_here(on_device, series, "before")
+    earlier = series.head
+    while series.head is earlier:
+        append(series.ring, 1, seed=series.ring.num_appended)
+        series._refit()
+    assert series.head is not None
+    compared = on_device.compared(b"before", series)
+    assert compared is not None
+    assert compared.with_landmarks_of(series.head) is None
+    assert_found_as_here(on_device, series, "after")
+
+
+def test_few_series_have_copies_and_one_that_rests_gives_its_own_up(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_search, "MAX_COPIES", 2)
+    monkeypatch.setattr(device_search, "IDLE", 20)
+    on_device = search(replaying_encoder)
+    resting, busy, late = (a_series(seed=seed) for seed in range(3))
+    for series in (resting, busy):
+        assert_found_as_here(on_device, series, "a prompt")
+    turns = 0
+    while on_device.run(b"late", "of the third", late) is None:
+        assert_found_as_here(on_device, busy, "a prompt")
+        turns += 1
+    assert turns == 9
+    assert_found_as_here(on_device, late, "of the third")
+    assert on_device.compared(b"a prompt", resting) is None
+
+
+class Counted:
+    """The encoder, with the texts that were embedded without being compared."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        self.embedded.extend(texts)
+        return self._encoder.embed(texts)
+
+
+def a_predictor(encoder: Encoder, *, on_device: bool) -> tuple[Predictor, Counted]:
+    history, counted = History(128, size=SIZE, min_similarity=0.2), Counted(encoder)
+    append(history.ring(SeriesKey.of(a_prompt(""))), SIZE, seed=0)
+    return Predictor(counted, history, search=search(encoder) if on_device else None), counted
+
+
+def a_prompt(text: str) -> PromptFeatures:
+    return PromptFeatures(prompt=text, prompt_tokens=12, max_tokens=4096, model="m")
+
+
+def atoms(prediction: Prediction) -> list[tuple[float, float]]:
+    assert prediction.distribution is not None
+    return prediction.distribution.to_pairs()
+
+
+def test_predictions_are_the_same_with_and_without(replaying_encoder: Encoder) -> None:
+    with_it, counted = a_predictor(replaying_encoder, on_device=True)
+    without, _ = a_predictor(replaying_encoder, on_device=False)
+    for number in range(60):
+        prompt = a_prompt(f"number {number} of the prompts " + "and more " * number)
+        (ours,), (theirs,) = with_it.predict([prompt]), without.predict([prompt])
+        assert (ours.source, ours.neighbours) == (theirs.source, theirs.neighbours)
+        # Quantiles go in steps from record to record, so the last bit of a weight may move one of them.
+        off = np.abs(np.array(atoms(ours)) / np.array(atoms(theirs)) - 1)
+        assert off.max() < 1e-2
+        assert np.median(off) < 1e-5
+        for predictor in (with_it, without):
+            predictor.observe(prompt, Outcome(output_tokens=100 + number, censored=False))
+    assert counted.embedded == []
+
+
+def test_an_equal_prompt_has_an_equal_prediction_however_it_comes(replaying_encoder: Encoder) -> None:
+    predictor, counted = a_predictor(replaying_encoder, on_device=True)
+    (alone,) = predictor.predict([a_prompt("the same")])
+    together = predictor.predict([a_prompt("another"), a_prompt("the same"), a_prompt("the same")])
+    (again,) = predictor.predict([a_prompt("the same")])
+    assert atoms(together[1]) == atoms(together[2]) == atoms(again) == atoms(alone)
+    assert counted.embedded == ["another"]
+
+
+def test_a_series_that_is_not_full_is_compared_here(replaying_encoder: Encoder) -> None:
+    on_device = search(replaying_encoder)
+    assert on_device.run(b"key", "a prompt", a_series(SIZE - 1)) is None
+    assert on_device.compared(b"key", a_series(SIZE - 1)) is None
