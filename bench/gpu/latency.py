@@ -136,11 +136,13 @@ def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
 
     def in_one_run(prompts: list[PromptFeatures]) -> FloatArray:
         assert device is not None
-        embedding = device.run(b"key", prompts[0].prompt, series)
+        embedding = device.run(b"key", prompts[0].prompt, vector, series)
         compared = device.compared(b"key", series)
         assert embedding is not None, "the series is full"
         assert compared is not None, "it was compared just now"
-        return head.predict(embedding[None], vector, nothing, compared.with_landmarks_of(head))
+        said = compared.said_by(head, vector)
+        assert said is not None, "by this head, of this request"
+        return head.quantiles(said, nothing)
 
     pieces: dict[str, Callable[[list[PromptFeatures]], object]] = {
         "tokenizing": lambda prompts: encoder.tokenizer.encode([prompts[0].prompt]),
@@ -151,11 +153,9 @@ def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
         "features": request_vectors,
     }
     if device is not None:
-        pieces["all of these, search in the network's run"] = in_one_run
+        pieces["all of these, search and head in the network's run"] = in_one_run
         apart = [np.abs(here(prompts) - in_one_run(prompts)).max() for prompts in new_prompts(1, 50, 6)]
-        print(
-            f"with search here and in the network's run quantiles are {max(apart):.1e} apart (in ln tokens)"
-        )
+        print(f"search and head here or in the network's run: quantiles of ln tokens {max(apart):.1e} apart")
     medians = {name: float(np.median(timed(run, 1, rounds, 2))) for name, run in pieces.items()}
     print("one prompt, p50 of each piece:", ", ".join(f"{name} {ms:.3f}" for name, ms in medians.items()))
 

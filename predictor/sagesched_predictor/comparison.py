@@ -1,10 +1,15 @@
 """How a prompt compares with past ones, where the encoder's network tells it with the embedding. PURE.
 
-A network that compares has two inputs more, `records` and `landmarks`, both float32 (any, dimension) with
-rows of length 1 and at least `TOLD` records, and a second output `compared`, float32 (batch, `width`):
-embedding, cosines of the nearest records, their positions among `records`, cosines with the landmarks.
+Such a network has these inputs more, all float32:
 
-On a GPU what is compared with stays on the device, and one run saves the search that would follow it.
+- `records` (any, dimension), at least `NEAREST` rows: embeddings of past prompts.
+- `landmarks` (any, dimension), `landmark_requests` (as many, any), `weights` (as many, `SAID`) and `request`
+  (1, as wide as `landmark_requests`): a regression on exponentials, see `regression.Exponentials`.
+
+And a second output `compared`, float32 (batch, `width`): the embedding, the cosines of the nearest records,
+their positions among `records`, and what the regression says.
+
+On a GPU all but `request` stays on the device, and one run saves the search and the head that would follow.
 """
 
 from __future__ import annotations
@@ -16,11 +21,13 @@ import numpy.typing as npt
 
 FloatMatrix = npt.NDArray[np.float32]
 
-RECORDS, LANDMARKS, COMPARED = "records", "landmarks", "compared"
+RECORDS, LANDMARKS, LANDMARK_REQUESTS, WEIGHTS = "records", "landmarks", "landmark_requests", "weights"
+COMPARED_WITH = (RECORDS, LANDMARKS, LANDMARK_REQUESTS, WEIGHTS)
+REQUEST, COMPARED = "request", "compared"
 # Nearest records that are looked at: beyond these the weights of `kernel.py` are negligible.
 NEAREST = 512
-# So many are told, since the last ones may have been replaced by others meanwhile.
-TOLD = 640
+# Mean, and logarithm of the residuals' size; see `online_head.py`.
+SAID = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +36,24 @@ class Comparison:
 
     Attributes:
         embedding: unit vector, float32 (dimension,).
-        similarities: cosines with the nearest records, float32 (TOLD,), in no order.
-        positions: where these are among the records, shape (TOLD,).
-        landmarks: cosines with the landmarks, float32 (landmarks,).
+        similarities: cosines with the nearest records, float32 (NEAREST,), in no order.
+        positions: where these are among the records, shape (NEAREST,).
+        said: by the regression, float32 (SAID,).
     """
 
     embedding: FloatMatrix
     similarities: FloatMatrix
     positions: npt.NDArray[np.int64]
-    landmarks: FloatMatrix
+    said: FloatMatrix
 
     @classmethod
     def read(cls, row: FloatMatrix, dimension: int) -> Comparison:
         """Take a row of `compared` apart."""
-        rows_at = dimension + TOLD
-        positions = row[rows_at : rows_at + TOLD].astype(np.int64)
-        return cls(row[:dimension], row[dimension:rows_at], positions, row[rows_at + TOLD :])
+        positions_at = dimension + NEAREST
+        positions = row[positions_at : positions_at + NEAREST].astype(np.int64)
+        return cls(row[:dimension], row[dimension:positions_at], positions, row[positions_at + NEAREST :])
 
 
-def width(dimension: int, num_landmarks: int) -> int:
+def width(dimension: int) -> int:
     """Numbers in a row of `compared`."""
-    return dimension + 2 * TOLD + num_landmarks
+    return dimension + 2 * NEAREST + SAID

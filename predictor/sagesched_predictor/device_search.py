@@ -1,8 +1,8 @@
 """Prompts that are embedded and compared with their series' past in one run of the network, on its device.
 
 On a GPU the network takes less time than the search and the head that follow it on a CPU, which find their
-memory cold. So a copy of the embeddings of a full series, and of its head's landmarks, is kept on the device,
-and a prompt that comes alone is compared there. The copy is sent anew only after some answers: records added
+memory cold. So a copy of the embeddings of a full series, and of its head, is kept on the device, and a
+prompt that comes alone is compared there. The copy is sent anew only after some answers: records added
 since are compared here, and those that they replaced left out.
 
 Prompts that come together are embedded together and compared here, one by one. What the device said of a
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagesched_predictor.comparison import NEAREST, TOLD, Comparison
+from sagesched_predictor.comparison import Comparison
 from sagesched_predictor.device_copy import DeviceCopy
 from sagesched_predictor.encoder import Encoder
 from sagesched_predictor.history import neighbourhood
@@ -28,8 +28,9 @@ from sagesched_predictor.sketch import Positions
 
 # Fewer are compared as fast by the CPU.
 MIN_RECORDS = 4096
-# Answers after which a copy is sent anew, which takes a millisecond.
-RESEND = TOLD - NEAREST
+# Answers after which a copy is sent anew, which takes a millisecond. Until then records that were replaced keep
+# a few out of the nearest: the farthest, which count least.
+RESEND = 128
 # Series with a copy; 6 MB each, and the network's kernels are recorded for each.
 MAX_COPIES = 4
 # A series gives its copy up when so many other prompts came alone since its own last one.
@@ -52,10 +53,17 @@ class DeviceSearch:
         self._places: list[_Place] = []
         self._num_asked = 0
 
-    def run(self, key: bytes, prompt: str, series: Series) -> FloatMatrix | None:
-        """Embed a prompt and keep what it is compared to; float32 (dimension,).
+    def run(self, key: bytes, prompt: str, vector: FloatMatrix, series: Series) -> FloatMatrix | None:
+        """Embed a prompt and keep how it compares.
 
-        None where the series is not full, or has no copy and no place is free.
+        Args:
+            key: of the prompt.
+            prompt: its text.
+            vector: request vector, float32 (1, features).
+            series: of the request.
+
+        Returns:
+            float32 (dimension,); None where the series is not full, or has no copy and no place is free.
 
         Raises:
             EncoderError: the encoder failed.
@@ -65,9 +73,9 @@ class DeviceSearch:
         if place is None:
             return None
         place.used_at = self._num_asked
-        place.bring_up_to_date()
-        comparison = self._encoder.compare(prompt, place.copy)
-        place.keep(key, comparison)
+        head = place.bring_up_to_date()
+        comparison = self._encoder.compare(prompt, head.request(vector), place.copy)
+        place.keep(key, vector, comparison)
         return comparison.embedding.copy()  # without the rest, which is not kept as long
 
     def compared(self, key: bytes, series: Series) -> Compared | None:
@@ -81,13 +89,14 @@ class DeviceSearch:
     def _place_for(self, series: Series) -> _Place | None:
         ring = series.ring
         # Room that is empty would have a cosine of 0, and be nearer than many a record.
-        if not ring.size == len(ring) >= MIN_RECORDS:
+        if not ring.size == len(ring) >= MIN_RECORDS or series.head is None:
             return None
         place = self._place_of(series)
         if place is not None:
             return place
         if len(self._places) < MAX_COPIES:
-            place = _Place(self._encoder.new_copy(ring.size, MAX_LANDMARKS), series)
+            copy = self._encoder.new_copy(ring.size, MAX_LANDMARKS, series.head.request_size)
+            place = _Place(copy, series)
             self._places.append(place)
             return place
         place = min(self._places, key=lambda place: place.used_at)
@@ -109,34 +118,35 @@ class _Place:
         self.series = series
         self._head: OnlineHead | None = None
         self._sent: _Sent | None = None
-        self._kept: OrderedDict[bytes, Comparison] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[FloatMatrix, Comparison]] = OrderedDict()
 
-    def bring_up_to_date(self) -> None:
+    def bring_up_to_date(self) -> OnlineHead:
         ring = self.series.ring
         if self._sent is None or not self._sent.holds(ring):
             self.copy.send_records(ring.embeddings)
             self._sent = _Sent.of(ring)
             self._kept.clear()
         head = self.series.head
+        assert head is not None, "or there would be no place"
         if head is not self._head:
-            if head is not None:
-                self.copy.send_landmarks(head.landmarks)
+            self.copy.send_regression(head.exponentials())
             self._head = head
             self._kept.clear()
+        return head
 
-    def keep(self, key: bytes, comparison: Comparison) -> None:
-        self._kept[key] = comparison
+    def keep(self, key: bytes, vector: FloatMatrix, comparison: Comparison) -> None:
+        self._kept[key] = vector, comparison
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
 
     def compared(self, key: bytes) -> Compared | None:
-        ring, sent, comparison = self.series.ring, self._sent, self._kept.get(key)
-        if comparison is None or sent is None or not sent.holds(ring):
+        ring, sent = self.series.ring, self._sent
+        if self._head is None or sent is None or not sent.holds(ring) or key not in self._kept:
             return None
+        vector, comparison = self._kept[key]
         positions, similarities = sent.corrected(comparison, ring)
         found = neighbourhood(ring, positions, similarities, self.series.min_similarity)
-        num_landmarks = 0 if self._head is None else len(self._head.landmarks)
-        return Compared(found, self._head, comparison.landmarks[None, :num_landmarks])
+        return Compared(found, self._head, vector, comparison.said[None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +164,11 @@ class _Sent:
         return ring.num_rearranged == self.num_rearranged and ring.num_appended - self.num_appended < RESEND
 
     def corrected(self, comparison: Comparison, ring: Ring) -> tuple[Positions, FloatMatrix]:
-        """Positions of the nearest and their cosines, as the ring is now."""
+        """Positions of the nearest, and of all that are new, with their cosines."""
         positions, similarities = comparison.positions, comparison.similarities
-        new = ring.appended_since(self.num_appended)
-        if not len(new):
+        if ring.num_appended == self.num_appended:
             return positions, similarities
+        new = ring.appended_since(self.num_appended)
         is_there = (positions - new[0]) % ring.size >= len(new)  # and not replaced by one of them
         of_new = ring.embeddings[new] @ comparison.embedding
         return (

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagesched_predictor.artifact import EncoderArtifact
-from sagesched_predictor.comparison import COMPARED, LANDMARKS, RECORDS, Comparison
+from sagesched_predictor.comparison import COMPARED, COMPARED_WITH, REQUEST, Comparison
 from sagesched_predictor.device_copy import DeviceCopy
 from sagesched_predictor.errors import EncoderError
 from sagesched_predictor.network_run import BoundRun, Inputs, NetworkRun, PlainRun, ReplayedRun
@@ -86,18 +86,23 @@ class Encoder:
         """Whether `compare` can be used: on a GPU, with a network that does so (`comparison.py`)."""
         return isinstance(self._run_network, ReplayedRun) and self._run_network.compares
 
-    def new_copy(self, num_records: int, num_landmarks: int) -> DeviceCopy:
+    def new_copy(self, num_records: int, num_landmarks: int, request_size: int) -> DeviceCopy:
         """Room on the device for what to compare with; only where the encoder `compares`."""
-        return self._replayed.new_copy(num_records, num_landmarks)
+        return self._replayed.new_copy(num_records, num_landmarks, request_size)
 
-    def compare(self, text: str, copy: DeviceCopy) -> Comparison:
+    def compare(self, text: str, request: FloatMatrix, copy: DeviceCopy) -> Comparison:
         """Embed one text and compare it with what is in `copy`, in one run.
+
+        Args:
+            text: the prompt.
+            request: what goes with the copy's regression, float32 (1, request_size).
+            copy: made by this encoder.
 
         Raises:
             EncoderError: the runtime failed.
         """
         inputs = _padded(self.tokenizer.encode([text]))
-        (row,) = _checked(lambda inputs: self._replayed.compare(inputs, copy), inputs)
+        (row,) = _checked(lambda inputs: self._replayed.compare(inputs, request, copy), inputs)
         return Comparison.read(row, self.dimension)
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
@@ -157,7 +162,7 @@ def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:
     inputs = {tensor.name for tensor in session.get_inputs()}
     outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
     shape, *beside = outputs.values()
-    wanted = _INPUTS | {RECORDS, LANDMARKS} if COMPARED in outputs else _INPUTS
+    wanted = _INPUTS | {REQUEST, *COMPARED_WITH} if COMPARED in outputs else _INPUTS
     if inputs != wanted or len(shape) != 2 or len(beside) != (COMPARED in outputs):
         raise EncoderError(
             f"{artifact.encoder_path}: needs the inputs input_ids and attention_mask and one output "

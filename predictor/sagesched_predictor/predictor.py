@@ -56,7 +56,7 @@ class PriorQuantiles(Protocol):
 class Search(Protocol):
     """What the predictor needs of a search on a device; see `device_search.DeviceSearch`."""
 
-    def run(self, key: bytes, prompt: str, series: Series) -> FloatMatrix | None:
+    def run(self, key: bytes, prompt: str, vector: FloatMatrix, series: Series) -> FloatMatrix | None:
         """Embed a prompt, (dimension,), and keep how it compares; None where that cannot be."""
 
     def compared(self, key: bytes, series: Series) -> Compared | None:
@@ -135,10 +135,10 @@ class Predictor:
         Raises:
             EncoderError: the encoder failed.
         """
-        if len(prompts) == 1:
-            self._search_on_device(*prompts)
-        embeddings = self._embed([features.prompt for features in prompts])
         vectors = request_vectors(prompts)
+        if len(prompts) == 1:
+            self._search_on_device(prompts[0], vectors)
+        embeddings = self._embed([features.prompt for features in prompts])
         keys = [SeriesKey.of(features) for features in prompts]
         predictions: dict[int, Prediction] = {}
         for key in dict.fromkeys(keys):
@@ -183,12 +183,12 @@ class Predictor:
         """Whether `observe` would find this prompt's embedding at hand."""
         return _key(prompt) in self._embeddings
 
-    def _search_on_device(self, features: PromptFeatures) -> None:
+    def _search_on_device(self, features: PromptFeatures, vector: FloatMatrix) -> None:
         """Embed a prompt that is new, and compare it on the encoder's device where that can be."""
         key, series = _key(features.prompt), self._series.get(SeriesKey.of(features))
         if self._search is None or series is None or key in self._embeddings:
             return
-        embedding = self._search.run(key, features.prompt, series)
+        embedding = self._search.run(key, features.prompt, vector, series)
         if embedding is not None:
             self._embeddings[key] = embedding
 

@@ -78,17 +78,19 @@ class Compared:
 
     Attributes:
         found: the nearest records.
-        head: with whose landmarks it was compared.
-        landmarks: cosines with these, float32 (1, landmarks).
+        head: whose exponentials came with that.
+        vector: the request vector that went with them, float32 (1, features).
+        said: what they say, float32 (1, 2); see `OnlineHead.quantiles`.
     """
 
     found: Neighbourhood
-    head: OnlineHead | None
-    landmarks: FloatMatrix
+    head: OnlineHead
+    vector: FloatMatrix
+    said: FloatMatrix
 
-    def with_landmarks_of(self, head: OnlineHead) -> FloatMatrix | None:
-        """Cosines with the landmarks of this head; None where it was another."""
-        return self.landmarks if head is self.head else None
+    def said_by(self, head: OnlineHead, vector: FloatMatrix) -> FloatMatrix | None:
+        """What this head says of this request; None where it was another head or request."""
+        return self.said if head is self.head and np.array_equal(vector, self.vector) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +190,7 @@ class Series:
         num_records, num_near, earlier = len(self.ring), 0, NONE_EARLIER
         compared = prompt.compared[0] if prompt.compared else None
         if self._head is not None:
-            cosines = None if compared is None else compared.with_landmarks_of(self._head)
-            said[0, _HEAD] = self._head.predict(prompt.embeddings, prompt.vectors, prompt.offsets(), cosines)[
-                0
-            ]
+            said[:, _HEAD] = _of_head(self._head, prompt, compared)
             sizes[0, _HEAD] = HEAD_SHARE * num_records
         if np.count_nonzero(~self.ring.censored) >= MIN_LENGTHS:
             found = compared.found if compared is not None else self._nearest(prompt)
@@ -295,6 +294,14 @@ def _of_prior_and_pool(prompts: Prompts, pool: PoolLengths) -> tuple[FloatArray,
         said[:, _POOL] = of_pool
         sizes[:, _POOL] = POOL_RECORDS
     return said, sizes
+
+
+def _of_head(head: OnlineHead, prompt: Prompts, compared: Compared | None) -> FloatArray:
+    """Quantiles of ln(output tokens) that a head gives for one prompt, (1, levels)."""
+    said = None if compared is None else compared.said_by(head, prompt.vectors)
+    if said is None:
+        return head.predict(prompt.embeddings, prompt.vectors, prompt.offsets())
+    return head.quantiles(said, prompt.offsets())
 
 
 def _of_the_same(found: Neighbourhood, prompt_tokens: int) -> Earlier:

@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
-from sagesched_predictor.comparison import COMPARED, LANDMARKS, RECORDS, TOLD
+from sagesched_predictor.comparison import (
+    COMPARED,
+    LANDMARK_REQUESTS,
+    LANDMARKS,
+    NEAREST,
+    RECORDS,
+    REQUEST,
+    SAID,
+    WEIGHTS,
+    width,
+)
 from sagesched_predictor.training.minilm_graph import Graph
+
+Sizes = dict[str, list[str | int]]
 
 
 def add_comparison(graph: Graph, dimension: int) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
@@ -15,14 +27,25 @@ def add_comparison(graph: Graph, dimension: int) -> tuple[list[ValueInfoProto], 
     Every operator is there for CUDA, also with open sizes, or the kernels could not be recorded.
     """
     with_records = graph.node("Gemm", ["embedding", RECORDS], "compared.records", transB=1)
-    wanted = graph.constant("compared.wanted", np.array([TOLD], dtype=np.int64))
+    wanted = graph.constant("compared.wanted", np.array([NEAREST], dtype=np.int64))
     graph.add("TopK", [with_records, wanted], ["compared.nearest", "compared.rows"], axis=1, sorted=0)
     # Whole numbers up to 2^24 are exact in single precision.
     positions = graph.node("Cast", ["compared.rows"], "compared.positions", to=TensorProto.FLOAT)
-    with_landmarks = graph.node("Gemm", ["embedding", LANDMARKS], "compared.landmarks", transB=1)
-    graph.node("Concat", ["embedding", "compared.nearest", positions, with_landmarks], COMPARED, axis=1)
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [name, dimension])
-        for name in (RECORDS, LANDMARKS)
-    ]
-    return inputs, [helper.make_tensor_value_info(COMPARED, TensorProto.FLOAT, ["batch", COMPARED])]
+    by_text, by_request = (
+        graph.node("Exp", [graph.node("Gemm", [own, others], f"{others}.product", transB=1)], f"{others}.exp")
+        for own, others in (("embedding", LANDMARKS), (REQUEST, LANDMARK_REQUESTS))
+    )
+    said = graph.node("MatMul", [graph.node("Add", [by_text, by_request], "said.kernels"), WEIGHTS], "said")
+    graph.node("Concat", ["embedding", "compared.nearest", positions, said], COMPARED, axis=1)
+    inputs: Sizes = {
+        RECORDS: [RECORDS, dimension],
+        LANDMARKS: [LANDMARKS, dimension],
+        LANDMARK_REQUESTS: [LANDMARKS, REQUEST],
+        WEIGHTS: [LANDMARKS, SAID],
+        REQUEST: [1, REQUEST],
+    }
+    return _told(inputs), _told({COMPARED: ["batch", width(dimension)]})
+
+
+def _told(tensors: Sizes) -> list[ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in tensors.items()]

@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sagesched_predictor import network_run, runtime
 from sagesched_predictor.artifact import EncoderArtifact, file_sha256
-from sagesched_predictor.comparison import TOLD
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
+from sagesched_predictor.regression import Exponentials
 from sagesched_predictor.runtime import fallback_reason
 
 
@@ -148,19 +149,23 @@ def test_a_network_that_compares_tells_the_nearest_with_the_embedding(replaying_
     rng = np.random.default_rng(0)
     records = rng.normal(size=(2_000, replaying_encoder.dimension)).astype(np.float32)
     records /= np.linalg.norm(records, axis=1, keepdims=True)
-    copy = replaying_encoder.new_copy(num_records=len(records), num_landmarks=40)
+    requests, weights = rng.normal(size=(30, 5)), rng.normal(size=(30, 2))
+    copy = replaying_encoder.new_copy(num_records=len(records), num_landmarks=40, request_size=5)
     for sent in (records, records[::-1]):
+        regression = Exponentials(sent[:30], requests.astype(np.float32), weights.astype(np.float32))
         copy.send_records(sent)
-        copy.send_landmarks(sent[:30])
+        copy.send_regression(regression)
         for text in ("a short one", "word " * 200):
-            said = replaying_encoder.compare(text, copy)
+            request = rng.normal(size=(1, 5)).astype(np.float32)
+            said = replaying_encoder.compare(text, request, copy)
             (embedding,) = replaying_encoder.embed([text])
             assert said.embedding == pytest.approx(embedding, abs=1e-6)
             cosines = sent @ embedding
-            assert np.sort(said.similarities) == pytest.approx(np.sort(cosines)[-TOLD:], abs=1e-5)
+            assert np.sort(said.similarities) == pytest.approx(np.sort(cosines)[-NEAREST:], abs=1e-5)
             assert said.similarities == pytest.approx(cosines[said.positions], abs=1e-5)
-            assert len(set(said.positions.tolist())) == TOLD
-            assert said.landmarks == pytest.approx(np.append(sent[:30] @ embedding, [0] * 10), abs=1e-5)
+            assert len(set(said.positions.tolist())) == NEAREST
+            exponentials = np.exp(sent[:30] @ embedding) + np.exp(requests @ request[0])
+            assert said.said == pytest.approx(exponentials @ weights, rel=1e-3, abs=1e-3)
 
 
 def test_a_network_that_compares_embeds_as_any_other(
