@@ -95,7 +95,7 @@ def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor
     artifact = EncoderArtifact.load(folder)
     encoder = Encoder(artifact, EncoderOptions(device=device))
     fixed, history = _Fixed(encoder), History(encoder.dimension, size=records)
-    predictor = Predictor(fixed, history, load_prior(artifact), search=search_on_device(encoder))
+    predictor = Predictor(fixed, history, load_prior(artifact), search=search_on_device(encoder, print))
     lengths = np.random.default_rng(1).lognormal(5.5, 0.9, size=records)
     for number, length in enumerate(lengths):
         features = PromptFeatures(prompt=f"record {number}", prompt_tokens=50, max_tokens=4096)
@@ -125,7 +125,7 @@ def timed(run: Callable[[list[PromptFeatures]], object], batch: int, rounds: int
 def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
     """Median of each piece of one prediction by itself, and of those together that the paper times."""
     series, vector, nothing = Series(ring, 0.8), ring.vectors[:1], np.zeros(1)
-    head, device = series.head, search_on_device(encoder)
+    head, device = series.head, search_on_device(encoder, print)
     assert head is not None, "it is fitted at once"
     others = itertools.cycle(like_prompts(np.random.default_rng(2), 1000, encoder.dimension))
 

@@ -12,13 +12,15 @@ prompt is kept until the copy is sent anew, so that an equal prompt has an equal
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from sagesched_predictor.comparison import Comparison
+from sagesched_predictor.comparison import NEAREST, Comparison
 from sagesched_predictor.device_copy import DeviceCopy
 from sagesched_predictor.encoder import Encoder
+from sagesched_predictor.errors import EncoderError
 from sagesched_predictor.history import neighbourhood
 from sagesched_predictor.online_head import OnlineHead
 from sagesched_predictor.regression import MAX_LANDMARKS
@@ -28,8 +30,8 @@ from sagesched_predictor.sketch import Positions
 
 # Fewer are compared as fast by the CPU.
 MIN_RECORDS = 4096
-# Answers after which a copy is sent anew, which takes a millisecond. Until then records that were replaced keep
-# a few out of the nearest: the farthest, which count least.
+# Answers after which a copy is sent anew, which takes a millisecond. Until then records that were replaced
+# keep a few out of the nearest: the farthest, which count least.
 RESEND = 128
 # Series with a copy; 6 MB each, and the network's kernels are recorded for each.
 MAX_COPIES = 4
@@ -37,11 +39,42 @@ MAX_COPIES = 4
 IDLE = 512
 # Comparisons kept per copy, 9 kB each.
 MAX_KEPT = 256
+# Records to try the device with, and how far its cosines may be off; products in TF32 have three digits.
+NUM_TRIED = 1024
+TOLERANCE = 0.01
 
 
-def search_on_device(encoder: Encoder) -> DeviceSearch | None:
-    """A search where this encoder is on a device and compares there."""
-    return DeviceSearch(encoder) if encoder.compares else None
+def search_on_device(encoder: Encoder, on_problem: Callable[[str], object]) -> DeviceSearch | None:
+    """A search, tried out, where this encoder is on a device and compares there.
+
+    Args:
+        encoder: of the prompts.
+        on_problem: told in a sentence why there is none though there should be.
+    """
+    if not encoder.compares:
+        return None
+    try:
+        _try_out(encoder)
+    except EncoderError as error:
+        on_problem(f"prompts are compared on the CPU: {error}")
+        return None
+    return DeviceSearch(encoder)
+
+
+def _try_out(encoder: Encoder) -> None:
+    """Raise EncoderError unless a recorded run, and a replayed one, find what numpy finds."""
+    rng = np.random.default_rng(0)
+    copy = encoder.new_copy(NUM_TRIED, num_landmarks=1, request_size=1)
+    for _ in range(2):
+        records = rng.normal(size=(NUM_TRIED, encoder.dimension)).astype(np.float32)
+        records /= np.linalg.norm(records, axis=1, keepdims=True)
+        copy.send_records(records)
+        told = encoder.compare("a trial", np.zeros((1, 1), np.float32), copy)
+        cosines = records @ told.embedding
+        found, nearest = cosines[told.positions], np.sort(cosines)[-NEAREST:]
+        off = max(np.abs(found - told.similarities).max(), np.abs(np.sort(found) - nearest).max())
+        if not off < TOLERANCE:
+            raise EncoderError(f"what the device found is not what is nearest (off by {off:.3f})")
 
 
 class DeviceSearch:

@@ -35,4 +35,4 @@ def open_predictor(
     if encoder.fallback:
         on_fallback(encoder.fallback)
     history = History(encoder.dimension, size=HISTORY_SIZE)
-    return Predictor(encoder, history, load_prior(artifact), search=search_on_device(encoder))
+    return Predictor(encoder, history, load_prior(artifact), search=search_on_device(encoder, on_fallback))

@@ -63,7 +63,9 @@ def serve(
     if settings.history_file is not None and not len(history):
         problems += _warmed(history, settings.history_file, encoder.fingerprint)
     fits = ThreadPoolExecutor(1, thread_name_prefix="fit")
-    predictor = Predictor(encoder, history, prior, search=search_on_device(encoder), start_fit=fits.submit)
+    predictor = Predictor(
+        encoder, history, prior, search=search_on_device(encoder, problems.append), start_fit=fits.submit
+    )
     service = Service(predictor, answers)
     for problem in problems:
         service.say(note_line(problem))

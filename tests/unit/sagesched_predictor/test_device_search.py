@@ -16,6 +16,7 @@ from sagesched_predictor.device_search import RESEND, DeviceSearch, search_on_de
 from sagesched_predictor.encoder import Encoder
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History, nearest
+from sagesched_predictor.network_run import ReplayedRun
 from sagesched_predictor.predictor import Prediction, Predictor
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import FloatMatrix, Ring
@@ -57,8 +58,9 @@ def a_series(num_records: int = SIZE, *, seed: int = 0) -> Series:
 
 
 def search(encoder: Encoder) -> DeviceSearch:
-    made = search_on_device(encoder)
-    assert made is not None
+    problems: list[str] = []
+    made = search_on_device(encoder, problems.append)
+    assert made is not None, problems
     return made
 
 
@@ -106,12 +108,12 @@ def test_the_nearest_are_those_of_the_ring_whatever_came_since(
 def test_the_copy_is_sent_anew_now_and_then_only(
     replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    on_device, series = search(replaying_encoder), a_series()
     sent: list[int] = []
     send = DeviceCopy.send_records
     monkeypatch.setattr(
         DeviceCopy, "send_records", lambda copy, rows: (sent.append(len(rows)), send(copy, rows))
     )
-    on_device, series = search(replaying_encoder), a_series()
     for number in range(2 * RESEND + 2):
         on_device.run(b"key", "a prompt", VECTOR, series)
         append(series.ring, 1, seed=number)
@@ -206,3 +208,38 @@ def test_a_series_that_is_not_full_is_compared_here(replaying_encoder: Encoder) 
     on_device = search(replaying_encoder)
     assert on_device.run(b"key", "a prompt", VECTOR, a_series(SIZE - 1)) is None
     assert on_device.compared(b"key", a_series(SIZE - 1)) is None
+
+
+def test_without_a_device_that_compares_there_is_none(encoder: Encoder) -> None:
+    problems: list[str] = []
+    assert search_on_device(encoder, problems.append) is None
+    assert problems == []
+
+
+def told_of(encoder: Encoder) -> list[str]:
+    problems: list[str] = []
+    assert search_on_device(encoder, problems.append) is None
+    return problems
+
+
+def test_a_device_that_fails_is_told_and_not_used(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReplayedRun, "compare", lambda *_: 1 / 0)
+    (problem,) = told_of(replaying_encoder)
+    assert problem.startswith("prompts are compared on the CPU: the encoder failed on a batch of (1, 4): div")
+
+
+def test_a_device_that_goes_on_with_old_records_is_told_and_not_used(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, sent = DeviceCopy.send_records, []
+
+    def once(copy: DeviceCopy, embeddings: FloatMatrix) -> None:
+        if not sent:
+            sent.append(embeddings)
+            send(copy, embeddings)
+
+    monkeypatch.setattr(DeviceCopy, "send_records", once)
+    (problem,) = told_of(replaying_encoder)
+    assert "not what is nearest" in problem
