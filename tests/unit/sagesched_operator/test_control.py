@@ -32,6 +32,16 @@ async def test_a_pool_asked_for_again_while_it_is_worked_on_comes_back():
     assert len(queue) == 0
 
 
+async def test_a_pool_that_takes_long_holds_up_no_other():
+    queue = WorkQueue()
+    queue.add(("a", "slow"))
+    slow = await queue.take()
+    queue.add(slow)
+    queue.add(("a", "other"), 0.02)
+    async with asyncio.timeout(5):
+        assert await queue.take() == ("a", "other")
+
+
 async def test_the_earliest_time_counts():
     queue = WorkQueue()
     queue.add(("a", "later"), 30.0)
