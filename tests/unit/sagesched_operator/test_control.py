@@ -119,6 +119,18 @@ def test_a_pool_made_anew_is_another():
     assert pools.get(("n", "x")).uid == "new"
 
 
+def test_a_spec_that_changed_before_our_status_was_written_is_heard_of():
+    heard = []
+    pools = PoolStore(heard.append)
+    pools.put(an_object(1, generation=1))
+    pools.put(an_object(2, generation=1), is_ours=True)
+    assert len(heard) == 1
+    pools.put(an_object(4, generation=2), is_ours=True)  # whoever wrote version 3 changed the spec
+    assert len(heard) == 2
+    pools.put(an_object(3, generation=2))
+    assert len(heard) == 2
+
+
 def a_body(**status):
     return {"metadata": {"name": "a", "uid": "a"}, "status": status}
 
