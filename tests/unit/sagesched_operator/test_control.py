@@ -66,16 +66,8 @@ async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
 
 def an_object(version, *, uid="u", **metadata):
     labels = {"serving.sagesched.io/pool": "p"}
-    return {
-        "metadata": {
-            "namespace": "n",
-            "name": "x",
-            "uid": uid,
-            "resourceVersion": str(version),
-            "labels": labels,
-            **metadata,
-        }
-    }
+    known = {"namespace": "n", "name": "x", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": {**known, **metadata}}
 
 
 def test_old_news_do_not_undo_what_we_have_written():
@@ -95,6 +87,19 @@ def test_a_listing_tells_what_is_gone():
     cache.put(an_object(1))
     cache.replace_all([], None)
     assert heard == ["added", "removed"]
+    assert len(cache) == 0
+
+
+def test_an_object_that_is_given_another_label_leaves_its_pool():
+    """As people do with a pod that they want to look at while another takes its place."""
+    heard = []
+    cache = Cache(lambda key, how: heard.append((key[1], how)))
+    cache.put(an_object(1))
+    aside = an_object(2, labels={"serving.sagesched.io/pool": "aside"})
+    cache.put(aside)
+    assert cache.of(("n", "p")) == []
+    assert heard == [("p", "added"), ("p", "removed"), ("aside", "added")]
+    cache.remove(aside)
     assert len(cache) == 0
 
 
