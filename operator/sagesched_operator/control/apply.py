@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from sagesched_operator.cluster.kinds import (
     HPA,
     OPTIONAL_CHILDREN,
     POD,
+    SCALERS,
     SERVICE_ACCOUNT,
     Kind,
 )
@@ -114,6 +115,8 @@ class Applier:
         """
         outcome = Outcome()
         key = (pool.namespace, pool.name)
+        # KEDA refuses to scale what another scaler still has.
+        await self._prune(pool, desired, outcome, SCALERS)
         for wanted in desired.objects:
             live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
             if wanted["kind"] == DEPLOYMENT.name and live is not None:
@@ -122,7 +125,7 @@ class Applier:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
                 self._note_failure(wanted, error, outcome)
-        await self._prune(pool, desired, outcome)
+        await self._prune(pool, desired, outcome, _KINDS.values())
         await self._hasten(pool, desired, pods, reports)
         return outcome
 
@@ -220,12 +223,14 @@ class Applier:
         outcome.troubles.append(("FieldConflict", f"{kind.name} {name} exists and is not ours: {why}"))
         outcome.again(60.0)
 
-    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome) -> None:
+    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome, kinds: Collection[Kind]) -> None:
         key = (pool.namespace, pool.name)
         wanted = {(one["kind"], one["metadata"]["name"]) for one in desired.objects}
         kept = self._kept_revisions(pool, key)
         for kind, seen in self._children.of(key):
-            if (kind.name, seen.name) in wanted or (kind is CONTROLLER_REVISION and seen.name in kept):
+            if kind not in kinds or (kind.name, seen.name) in wanted:
+                continue
+            if kind is CONTROLLER_REVISION and seen.name in kept:
                 continue
             if kind is SERVICE_ACCOUNT:  # not ours to delete by the chart's roles; it goes with the pool
                 continue

@@ -12,6 +12,7 @@ from operator_process import OperatorProcess, Space, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
+from cluster.foreign_kinds import ensure_foreign_kinds
 from sagesched_operator.control.lease import LEASE_S, TRY_S
 
 _NUMBERS = itertools.count(1)
@@ -249,6 +250,31 @@ def test_an_object_that_pods_can_do_without_holds_up_no_other(own, proxy, start,
     own.apply(merged(SMALLEST, {"replicas": 3, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
     until(lambda: own.find("hpa", "llama"))
     own.wait_condition("Degraded", status="False")
+
+
+def test_a_scaler_gives_way_before_another_comes(plane, own, proxy, start, tmp_path):
+    """KEDA's webhook refuses to scale what a HorizontalPodAutoscaler has."""
+    for file in ensure_foreign_kinds():
+        if "keda.sh_scaledobjects" in file.name:
+            plane.kubectl("apply", "--server-side", "-f", str(file))
+    plane.kubectl("wait", "crd/scaledobjects.keda.sh", "--for=condition=Established", "--timeout=30s")
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(merged(SMALLEST, {"scaling": {"actuator": "HPA", "maxReplicas": 3}}))
+    until(lambda: own.find("hpa", "llama"))
+
+    def comes_second(method, path):
+        has_gone = any(
+            method == "DELETE" and "/horizontalpodautoscalers/" in path for method, path in proxy.seen
+        )
+        return writes_to("scaledobjects", own)(method, path) and not has_gone
+
+    refused = answer(403, "Forbidden", "is already managed by the hpa 'llama'")
+    trouble = proxy.make(Trouble(comes_second, 403, refused, left=1000))
+    own.apply(merged(SMALLEST, {"scaling": {"actuator": "KEDA", "maxReplicas": 3}}))
+    until(lambda: own.find("scaledobject", "llama"))
+    assert not own.find("hpa", "llama")
+    assert trouble.left == 1000
 
 
 def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
