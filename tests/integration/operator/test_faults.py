@@ -277,6 +277,39 @@ def test_a_scaler_gives_way_before_another_comes(plane, own, proxy, start, tmp_p
     assert trouble.left == 1000
 
 
+def test_what_must_not_be_deleted_is_told(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("networkpolicy", "llama"))
+    refused = answer(403, "Forbidden", "policies stay, says a webhook")
+    proxy.make(
+        Trouble(
+            lambda method, path: method == "DELETE" and "/networkpolicies/" in path, 403, refused, left=1000
+        )
+    )
+    own.apply(merged(SMALLEST, {"security": {"networkPolicy": "Open"}}))
+    stalled = own.wait_condition("Stalled", status="True")
+    assert (stalled["reason"], stalled["message"]) == ("NotAllowed", "policies stay, says a webhook")
+    own.apply(merged(SMALLEST, {"security": {"networkPolicy": "Strict"}}))
+    own.wait_condition("Stalled", status="False")
+
+
+def test_a_pool_shrinks_although_its_pods_must_not_be_written(own, proxy, start, tmp_path):
+    """A policy of later than the pods refuses every change of theirs, an annotation too."""
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    own.wait_made(2)
+    for pod in own.pods():
+        own.make_ready(pod)
+    own.wait_condition("Ready", status="True")
+    proxy.make(Trouble(writes_to("pods", own), 403, answer(403, "Forbidden", "no such image"), left=1000))
+    own.apply(merged(SMALLEST, {"replicas": 1}))
+    until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 1)
+    own.wait_status(lambda status: status["replicas"] == 1)
+
+
 def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
     """The last one here: Kubernetes' own controllers need a minute more to come back."""
     operator = start()
