@@ -134,11 +134,11 @@ class Applier:
         if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
             self._children.lost(kind)
             outcome.again(1.0)
-        elif error.is_refusal:
-            outcome.refused = outcome.refused or error
         elif kind in _DISPENSABLE and error.code >= 500:
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
             outcome.again(_DISPENSABLE_AGAIN_S)
+        elif error.is_refusal:
+            outcome.refused = outcome.refused or error
         else:
             raise error
 
