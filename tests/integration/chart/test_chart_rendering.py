@@ -15,10 +15,13 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
 from cluster.tools import Tools
+from sagesched_operator.admission.refusals import refusals
 from sagesched_operator.cli import _parser
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "sagesched_operator"))
 from dashboards import dashboards
+from pool_cases import SMALLEST, a_pool, merged
 from readme import readme
 from render import manifests
 
@@ -129,6 +132,14 @@ def test_every_value_is_in_the_schema_and_every_value_of_the_schema_has_a_defaul
         for name in leaf[1:].split("."):
             assert name in at, f"{leaf} has no default in values.yaml"
             at = at[name]
+
+
+def test_the_pool_of_helms_test_has_a_name_that_pools_may_have(helm: Helm) -> None:
+    done = helm("template", f"sagesched-{40 * 'x'}", str(CHART), "--show-only", "templates/tests/pool.yaml")
+    [pod] = of_kind(objects(done.stdout), "Pod")
+    *_, namespace, name = pod["spec"]["containers"][0]["command"]
+    pool = merged(a_pool(SMALLEST), {"metadata": {"name": name, "namespace": namespace}})
+    assert refusals(pool) == []
 
 
 def test_an_old_kubernetes_is_refused(helm: Helm) -> None:
