@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Trouble
-from operator_process import OperatorProcess, Space, install, until
+from operator_process import OperatorProcess, Space, apply_definition, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
@@ -308,6 +308,22 @@ def test_a_pool_shrinks_although_its_pods_must_not_be_written(own, proxy, start,
     own.apply(merged(SMALLEST, {"replicas": 1}))
     until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 1)
     own.wait_status(lambda status: status["replicas"] == 1)
+
+
+def test_the_definition_may_come_later_than_the_operator(plane, own, start):
+    plane.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io")
+    first, second = start(), start()
+    words = "waiting for its CustomResourceDefinition"
+    until(lambda: all(words in operator.log.read_text() for operator in (first, second)))
+    assert second.answers("/healthz")
+    assert not second.answers("/readyz")
+    ended_at = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - ended_at < SOON_S
+    apply_definition(plane)
+    second.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
 
 
 def test_an_api_server_that_is_away_for_a_minute(plane, own, start):
