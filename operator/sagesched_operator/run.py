@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,8 @@ from aiohttp import web
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
-from sagesched_operator.cluster.kinds import POD
+from sagesched_operator.cluster.discovery import until_served
+from sagesched_operator.cluster.kinds import POD, POOL
 from sagesched_operator.control.aggregate import PERIOD_S, Aggregator
 from sagesched_operator.control.apply import Applier
 from sagesched_operator.control.children import Children
@@ -118,6 +120,7 @@ class Operator:
                     identity=identity,
                     stop=self._stop,
                     ready=self._follows_pools,
+                    begin=partial(until_served, api, POOL),
                     end=stack.aclose,
                 )
             self._raise_failure()

@@ -169,11 +169,11 @@ class PredictionProcess:
 
     async def _listen_to(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
+        while line := await _line_of(process.stdout):
             self._silent_since = None
             try:
                 self._heard(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # whatever it says, somebody must go on listening
                 _LOG.warning("predictor: cannot use its line (%s): %.200r", error, line)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
@@ -303,6 +303,14 @@ class NoPrediction:
 
     async def close(self) -> None:
         """Do nothing."""
+
+
+async def _line_of(stdout: asyncio.StreamReader) -> bytes:
+    """The next line; nothing at the end."""
+    try:
+        return await stdout.readline()
+    except ValueError:  # longer than `_LINE_LIMIT`, and gone
+        return b"too long\n"
 
 
 def _fields(features: PromptFeatures) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from sagesched_operator.cluster.kinds import (
     HPA,
     OPTIONAL_CHILDREN,
     POD,
+    SCALERS,
     SERVICE_ACCOUNT,
     Kind,
 )
@@ -114,29 +115,30 @@ class Applier:
         """
         outcome = Outcome()
         key = (pool.namespace, pool.name)
+        # KEDA refuses to scale what another scaler still has.
+        await self._prune(pool, desired, outcome, SCALERS)
         for wanted in desired.objects:
             live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
             if wanted["kind"] == DEPLOYMENT.name and live is not None:
-                await self._mark_victims(wanted, live.body, pods)
+                await self._mark_victims(wanted, live.body, pods, outcome)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
-                self._note_failure(wanted, error, outcome)
-        await self._prune(pool, desired, outcome)
-        await self._hasten(pool, desired, pods, reports)
+                self._note_failure(_KINDS[wanted["kind"]], wanted["metadata"]["name"], error, outcome)
+        await self._prune(pool, desired, outcome, _KINDS.values())
+        await self._hasten(pool, desired, pods, reports, outcome)
         return outcome
 
-    def _note_failure(self, wanted: Manifest, error: ApiError, outcome: Outcome) -> None:
+    def _note_failure(self, kind: Kind, name: str, error: ApiError, outcome: Outcome) -> None:
         """Go on with the others where that makes sense; else raise."""
-        kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
         if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
             self._children.lost(kind)
             outcome.again(1.0)
-        elif error.is_refusal:
-            outcome.refused = outcome.refused or error
         elif kind in _DISPENSABLE and error.code >= 500:
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
             outcome.again(_DISPENSABLE_AGAIN_S)
+        elif error.is_refusal:
+            outcome.refused = outcome.refused or error
         else:
             raise error
 
@@ -220,21 +222,30 @@ class Applier:
         outcome.troubles.append(("FieldConflict", f"{kind.name} {name} exists and is not ours: {why}"))
         outcome.again(60.0)
 
-    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome) -> None:
+    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome, kinds: Collection[Kind]) -> None:
         key = (pool.namespace, pool.name)
         wanted = {(one["kind"], one["metadata"]["name"]) for one in desired.objects}
         kept = self._kept_revisions(pool, key)
         for kind, seen in self._children.of(key):
-            if (kind.name, seen.name) in wanted or (kind is CONTROLLER_REVISION and seen.name in kept):
+            if kind not in kinds or (kind.name, seen.name) in wanted:
+                continue
+            if kind is CONTROLLER_REVISION and seen.name in kept:
                 continue
             if kind is SERVICE_ACCOUNT:  # not ours to delete by the chart's roles; it goes with the pool
                 continue
             body = seen.body
             owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
             if pool.uid in owners and "deletionTimestamp" not in body["metadata"]:
-                await self._api.delete(kind, seen.namespace, seen.name, uid=seen.uid)
-                self._children.cache(kind.name).remove(body, is_ours=True)
-                outcome.num_writes += 1
+                await self._delete(kind, seen, outcome)
+
+    async def _delete(self, kind: Kind, seen: Seen, outcome: Outcome) -> None:
+        try:
+            await self._api.delete(kind, seen.namespace, seen.name, uid=seen.uid)
+        except ApiError as error:
+            self._note_failure(kind, seen.name, error, outcome)
+        else:
+            self._children.cache(kind.name).remove(seen.body, is_ours=True)
+            outcome.num_writes += 1
 
     def _kept_revisions(self, pool: Pool, key: PoolKey) -> set[str]:
         """The newest past ones."""
@@ -242,16 +253,20 @@ class Applier:
         newest = sorted(revisions, key=lambda seen: -int(seen.body["revision"]))
         return {seen.name for seen in newest[: pool.spec.rollout.revision_history + 1]}
 
-    async def _mark_victims(self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView]) -> None:
+    async def _mark_victims(
+        self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView], outcome: Outcome
+    ) -> None:
         num_going = max(int(live["spec"].get("replicas", 0)) - int(wanted["spec"]["replicas"]), 0)
         if not num_going:
             return
         # What was read in the last round may be seconds old, and an idle pod busy by now.
         reports = await self._ask_now(pods)
         for name, cost in deletion_costs(pods, reports, num_going).items():
-            await self._annotate(wanted["metadata"]["namespace"], name, DELETION_COST, cost)
+            await self._annotate(wanted["metadata"]["namespace"], name, {DELETION_COST: cost}, outcome)
 
-    async def _hasten(self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports) -> None:
+    async def _hasten(
+        self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports, outcome: Outcome
+    ) -> None:
         """Kubelet looks at a pod's mounts when the pod changes, else only about once a minute."""
         digest = settings_digest(desired.settings)
         for pod in pods:
@@ -259,15 +274,18 @@ class Applier:
             if report is None or pod.is_ending or pod.settings_digest == digest:
                 continue
             if report.status.config.file_digest not in ("", digest):
-                await self._annotate(pool.namespace, pod.name, SETTINGS_DIGEST, digest)
+                await self._annotate(pool.namespace, pod.name, {SETTINGS_DIGEST: digest}, outcome)
 
-    async def _annotate(self, namespace: str, name: str, annotation: str, value: str | None) -> None:
+    async def _annotate(
+        self, namespace: str, name: str, annotations: Mapping[str, str | None], outcome: Outcome
+    ) -> None:
+        """Pods do without: what a policy refuses is told, and stands in nothing's way."""
         try:
-            body = await self._api.merge(
-                POD, namespace, name, {"metadata": {"annotations": {annotation: value}}}
-            )
+            body = await self._api.merge(POD, namespace, name, {"metadata": {"annotations": annotations}})
         except ApiError as error:
-            if error.code != 404:
+            if not error.is_refusal:
                 raise
+            if error.code != 404:  # the pod is gone
+                outcome.troubles.append(("ObjectFailed", f"Pod {name} cannot be annotated: {error}"))
         else:
             self._children.cache(POD.name).put(body, is_ours=True)

@@ -43,10 +43,15 @@ def free_port() -> int:
         return port
 
 
-def install(plane: ControlPlane) -> None:
-    """The CRD, and the chart's roles for the operator's service account."""
+def apply_definition(plane: ControlPlane) -> None:
+    """The CRD, until the API server takes pools."""
     plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "llmservingpools.yaml"))
     until(lambda: not plane.run("kubectl", "get", "llmsp").returncode)
+
+
+def install(plane: ControlPlane) -> None:
+    """The CRD, and the chart's roles for the operator's service account."""
+    apply_definition(plane)
     plane.kubectl("create", "namespace", SYSTEM)
     rendered = plane.run(
         "helm",

@@ -249,12 +249,20 @@ def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
     until(owned)
 
 
-def test_what_the_api_server_refuses_is_told(space):
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+@pytest.mark.parametrize(
+    ("required", "named"),
+    [
+        ({"nodeSelectorTerms": []}, "nodeSelectorTerms: Required value"),
+        ({"nodeSelectorTerm": []}, "nodeSelectorTerm: field not declared in schema"),
+        ("zone-a", "requiredDuringSchedulingIgnoredDuringExecution: expected map"),
+    ],
+)
+def test_what_the_api_server_refuses_is_told(space, required, named):
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     space.apply(merged(SMALLEST, {"podTemplate": {"affinity": affinity}}))
     stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "SpecRejected"
-    assert "nodeSelectorTerms" in stalled["message"]
+    assert named in stalled["message"]
     space.apply(SMALLEST)
     space.wait_condition("Stalled", status="False")
 

@@ -36,6 +36,13 @@ for line in sys.stdin:
         time.sleep(3600)
     elif prompt == "garbage":
         print("this is no JSON", flush=True)
+    elif prompt == "endless":
+        print("x" * 3_000_000, flush=True)
+    elif prompt == "infinite":
+        say({"op": "prediction", "id": message["id"], "pairs": [], "source": "history",
+             "neighbours": float("inf"), "seconds": 0.001})
+    elif prompt == "deep":
+        print("[" * 100_000, flush=True)
     elif prompt == "refuse":
         say({"op": "error", "id": message["id"], "message": "cannot"})
     elif prompt != "silence":
@@ -158,10 +165,11 @@ async def test_an_error_of_the_worker_is_counted(start, prompt):
     await until(lambda: listener.failures == ["error"])
 
 
-async def test_a_line_that_makes_no_sense_is_left_out(start):
+@pytest.mark.parametrize("nonsense", ["garbage", "endless", "infinite", "deep"])
+async def test_a_line_that_makes_no_sense_is_left_out(start, nonsense):
     process, listener = await start()
     await ready(process)
-    process.predict("1", features("garbage"))
+    process.predict("1", features(nonsense))
     process.predict("2", features("fine"))
     await until(lambda: "2" in listener.predictions)
 
