@@ -171,7 +171,8 @@ class Operator:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, _, port = options.web_address.rpartition(":")
-        await web.TCPSite(runner, host, int(port)).start()
+        # As gRPC means it too, every address is meant: a pod may have none but one of IPv6.
+        await web.TCPSite(runner, None if host == "0.0.0.0" else host, int(port)).start()
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((scaler.handlers(),))
         server.add_insecure_port(options.scaler_address)

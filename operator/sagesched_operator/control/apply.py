@@ -155,9 +155,13 @@ class Applier:
         if "deletionTimestamp" in body["metadata"] or (owners and pool.uid not in owners):
             outcome.again(5.0)  # of a pool of the same name that is gone; the garbage collector comes for it
             return
+        now = asyncio.get_running_loop().time()
+        child = (kind.name, live.namespace, live.name)
         if kind is CONTROLLER_REVISION:
             # Its content cannot be changed, and need not be: it is what was when it was made.
-            if wanted["revision"] != body["revision"]:
+            # Two operators may each have their own for the newest.
+            if wanted["revision"] != body["revision"] and not self._fights.pause_s(child, now):
+                self._fights.repaired(child, now)
                 await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
             return
         difference = first_difference(wanted, body)
@@ -165,8 +169,7 @@ class Applier:
             return
         wanted_hash = wanted["metadata"]["annotations"][APPLIED_HASH]
         is_drift = wanted_hash == body["metadata"].get("annotations", {}).get(APPLIED_HASH)
-        now = asyncio.get_running_loop().time()
-        child = (kind.name, live.namespace, live.name)
+        is_drift = is_drift or self._fights.is_undone(child, wanted_hash)
         not_kept_s = self._fights.not_kept_pause_s(child, wanted_hash, difference, now)
         if not_kept_s:
             self._note_not_kept(kind, name, difference, not_kept_s, outcome)
@@ -175,6 +178,8 @@ class Applier:
         if pause_s:
             outcome.again(pause_s)
             who = f" by {live.manager}" if live.manager else ""
+            if difference.endswith(APPLIED_HASH):
+                who = " by another operator of pools: there must be one alone for each namespace"
             outcome.troubles.append(
                 ("FieldConflict", f"{kind.name} {name}: {difference} is changed again and again{who}")
             )

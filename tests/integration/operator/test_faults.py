@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
+import urllib.request
 
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Trouble
-from operator_process import OperatorProcess, Space, apply_definition, install, until
+from operator_process import OperatorProcess, Space, apply_definition, free_port, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
@@ -308,6 +309,20 @@ def test_a_pool_shrinks_although_its_pods_must_not_be_written(own, proxy, start,
     own.apply(merged(SMALLEST, {"replicas": 1}))
     until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 1)
     own.wait_status(lambda status: status["replicas"] == 1)
+
+
+def test_kubelet_reaches_the_operator_of_a_pod_with_nothing_but_ipv6(start):
+    port = free_port()
+    start(None, "--web-address", f"0.0.0.0:{port}")
+
+    def answers():
+        try:
+            with urllib.request.urlopen(f"http://[::1]:{port}/healthz", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    until(answers)
 
 
 def test_the_definition_may_come_later_than_the_operator(plane, own, start):

@@ -208,3 +208,13 @@ def test_what_is_not_kept_is_not_written_again_until_it_is_another():
     assert fights.not_kept_pause_s(child, "other", "spec.a", 100.0) == 0.0
     fights.wrote(child, "h", "", 1.0)
     assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 0.0
+
+
+def test_what_was_written_just_so_and_is_not_so_any_more_was_undone():
+    fights, child = Fights(), ("Deployment", "n", "x")
+    fights.wrote(child, "ours", "", 0.0)
+    assert fights.is_undone(child, "ours")
+    fights.wrote(child, "changed", "", 1.0)  # the pool asked for something else meanwhile
+    assert not fights.is_undone(child, "ours")
+    fights.wrote(("Service", "n", "x"), "other", "", 700.0)
+    assert not fights.is_undone(child, "changed")  # long ago

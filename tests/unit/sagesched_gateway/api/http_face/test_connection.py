@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 
 import pytest
@@ -31,6 +32,19 @@ async def test_a_young_connection_is_kept(app):
             answer = await one.answer()
             assert answer.status == 200
             assert "connection" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_every_address_is_of_ipv6_too(app, host):
+    """A pod may have no other, and kubelet asks by it."""
+    listener = HttpListener(app, options=connection_options(LIMITS))
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
+        port = free.getsockname()[1]
+    await listener.start(f"0.0.0.0:{port}")
+    async with connected(f"{host}:{port}") as one:
+        await one.send(GET)
+        assert (await one.answer()).status == 200
+    await listener.close()
 
 
 async def test_an_old_connection_is_told_to_reconnect_and_closed(app):
