@@ -218,19 +218,18 @@ class PredictionProcess:
                 _LOG.warning("predictor: says %r, which means nothing here", unknown)
 
     def _heard_prediction(self, message: dict[str, Any]) -> None:
-        asked_at = self._owed.pop(message["id"], None)
-        pairs = message["pairs"]
-        if self._listener is None:
-            return
+        request_id, pairs = message["id"], message["pairs"]
+        asked_at = self._owed.get(request_id)
         now = asyncio.get_running_loop().time()
-        seconds = now - asked_at if asked_at is not None else float(message["seconds"])
         prediction = Prediction(
             distribution=LengthDistribution.from_pairs(pairs) if pairs else None,
             source=str(message["source"]),
             neighbours=int(message["neighbours"]),
-            seconds=seconds,
+            seconds=now - asked_at if asked_at is not None else float(message["seconds"]),
         )
-        self._listener.predicted(message["id"], prediction)
+        self._owed.pop(request_id, None)  # only now: what makes no sense is still owed
+        if self._listener is not None:
+            self._listener.predicted(request_id, prediction)
 
     def _heard_ready(self, message: dict[str, Any]) -> None:
         self._is_ready = True

@@ -8,10 +8,13 @@ import pytest
 from dispatch_fakes import FakeCall, a_message, ticks, until
 
 from sagesched_gateway.dispatch import pump
+from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.errors import (
     DeadlineError,
+    DrainingError,
     InvalidRequestError,
     NeverFitsError,
+    QueueFullError,
     StoppedError,
     UpstreamError,
     UpstreamUnavailableError,
@@ -359,6 +362,28 @@ async def test_a_stop_order_ends_a_request_that_would_be_tried_again(bench, is_t
             await anext(generation)
     assert len(b.upstream.calls) == 1
     assert b.dispatcher.num_live == 0
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_stop_order_is_carried_out_though_nothing_else_is_taken(bench, is_draining):
+    b = bench(slots=1, limits=QueueLimits(requests=1))
+    b.dispatcher.generate(a_message(id="mine"))
+    b.dispatcher.generate(a_message(id="other"))
+    b.upstream.calls[0].ends_when_cancelled = True
+    if is_draining:
+        drain = asyncio.create_task(b.dispatcher.drain(60))
+        await ticks()
+    with pytest.raises(DrainingError if is_draining else QueueFullError):
+        b.dispatcher.generate(a_message(id="more"))
+    order = a_message(id="mine")
+    order.parameters["stop"].bool_param = True
+    with pytest.raises(StopOrderError):
+        b.dispatcher.generate(order)
+    await ticks()
+    assert b.upstream.calls[0].num_cancels == 1
+    assert b.dispatcher.snapshot().counters["refused"] == 1
+    if is_draining:
+        drain.cancel()
 
 
 async def test_a_stop_order_ends_a_waiting_request_here(bench):
