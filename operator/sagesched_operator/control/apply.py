@@ -117,14 +117,20 @@ class Applier:
         key = (pool.namespace, pool.name)
         # KEDA refuses to scale what another scaler still has.
         await self._prune(pool, desired, outcome, SCALERS)
-        for wanted in desired.objects:
-            live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
-            if wanted["kind"] == DEPLOYMENT.name and live is not None:
+        refused: set[str] = set()
+        # A revision comes after the pods that are made from it: the history is of what ran.
+        for wanted in sorted(desired.objects, key=lambda one: one["kind"] == CONTROLLER_REVISION.name):
+            kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
+            if kind is CONTROLLER_REVISION and DEPLOYMENT.name in refused:
+                continue
+            live = self._children.cache(kind.name).find(key, name)
+            if kind is DEPLOYMENT and live is not None:
                 await self._mark_victims(wanted, live.body, pods, outcome)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
-                self._note_failure(_KINDS[wanted["kind"]], wanted["metadata"]["name"], error, outcome)
+                refused.add(kind.name)
+                self._note_failure(kind, name, error, outcome)
         await self._prune(pool, desired, outcome, _KINDS.values())
         await self._hasten(pool, desired, pods, reports, outcome)
         return outcome

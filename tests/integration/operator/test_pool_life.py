@@ -267,6 +267,21 @@ def test_what_the_api_server_refuses_is_told(space, required, named):
     space.wait_condition("Stalled", status="False")
 
 
+def test_what_was_refused_takes_no_place_in_the_history(space):
+    def apply(affinity):
+        change = {"podTemplate": {"affinity": affinity}, "rollout": {"revisionHistory": 1}}
+        space.apply(merged(SMALLEST, change))
+
+    apply({})
+    space.wait_made()
+    ran = space.names("controllerrevision")
+    assert ran
+    for mistake in ("first", "second"):
+        apply({"nodeAffinity": {mistake: {}}})
+        until(lambda: f".{mistake}:" in space.condition("Stalled").get("message", ""))  # noqa: B023
+    assert space.names("controllerrevision") == ran
+
+
 def test_a_folder_of_the_node_is_not_allowed(space):
     source = {"model": {"source": {"pvc": None, "hostPath": {"path": "/data"}}}}
     space.apply(merged(SMALLEST, source))
