@@ -157,7 +157,7 @@ class Aggregator:
                 status = parse_status(json.loads(text))
             except (aiohttp.ClientError, TimeoutError, OSError):
                 self._metrics.reported("unreachable")
-            except (ValueError, StatusError):
+            except (ValueError, StatusError, RecursionError):
                 self._metrics.reported("unreadable")
             else:
                 self._metrics.reported("read")
