@@ -52,8 +52,14 @@ async def a_gateway(monkeypatch, *parts):
             await asyncio.sleep(0.05)
         return answer
 
+    async with serving(monkeypatch, serve):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(monkeypatch, serve):
     app = web.Application()
-    app.router.add_get("/status", serve)
+    app.router.add_get("/{path:.*}", serve)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -102,6 +108,20 @@ async def test_nothing_that_is_said_ends_the_operator(monkeypatch, said):
     aggregator = an_aggregator({"scaling": {"quantile": 0.95}})
     async with a_gateway(monkeypatch, said.encode()), aggregator.asking():
         await aggregator.ask_all()
+
+
+async def test_a_pod_does_not_choose_what_is_asked(monkeypatch):
+    asked = []
+
+    async def serve(request):
+        asked.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    async with serving(monkeypatch, serve):
+        aggregator = an_aggregator()
+        async with aggregator.asking():
+            await aggregator.ask_all()
+    assert asked == ["/status"]
 
 
 async def test_what_was_said_long_ago_is_forgotten(monkeypatch):
