@@ -20,7 +20,7 @@ from aiohttp import web
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
-from sagesched_operator.cluster.discovery import until_served
+from sagesched_operator.cluster.discovery import may_list, until_served
 from sagesched_operator.cluster.kinds import POD, POOL
 from sagesched_operator.control.aggregate import PERIOD_S, Aggregator
 from sagesched_operator.control.apply import Applier
@@ -42,6 +42,9 @@ _GATHER_S = 0.05
 
 _HEAR_S = 15.0
 """Longest wait for the first round of reports, many of them unreachable."""
+
+_LOOK_AGAIN_S = 30.0
+"""How often it is looked whether a namespace can be looked into by now."""
 
 _LAST_ANSWERS_S = 1.0
 """For requests that are being answered when the operator ends."""
@@ -87,9 +90,13 @@ class Operator:
         """Run until SIGTERM or SIGINT."""
         options = self._options
         api = await Api.connect(options.kubeconfig, self._metrics.request)
+        rights = zip(options.namespaces, await may_list(api, POOL, options.namespaces), strict=True)
+        closed = [name for name, is_open in rights if is_open is False]
+        # Where all are closed, kopf says so and ends: none would mean the whole cluster.
+        namespaces = [name for name in options.namespaces if name not in closed] or options.namespaces
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4().hex[:8]}"
         elector = Elector(api, options.installation.namespace, options.lease_name, identity)
-        children = Children(api, options.namespaces, self._look_soon, self._look_at_all)
+        children = Children(api, namespaces, self._look_soon, self._look_at_all)
         aggregator = Aggregator(
             self._pools,
             children.cache(POD.name),
@@ -106,6 +113,7 @@ class Operator:
             aggregator.run(children.synced),
             elector.run(),
             self._lead(elector, children, aggregator, workers),
+            self._until_open(api, closed),
         ]
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -116,7 +124,7 @@ class Operator:
                 await watch_pools(
                     self._pools,
                     options.kubeconfig,
-                    options.namespaces,
+                    namespaces,
                     identity=identity,
                     stop=self._stop,
                     ready=self._follows_pools,
@@ -161,6 +169,19 @@ class Operator:
                 self._metrics.leads.set(0)
                 await _cancelled(work)
                 await _cancelled(over)
+
+    async def _until_open(self, api: Api, closed: Sequence[str]) -> None:
+        """A namespace that is gone, or where the right was taken away, is nothing to the others.
+
+        kopf cannot be told of another later: the operator ends when there is one, to be started anew.
+        """
+        if not closed:
+            return
+        _LOG.warning("no right to list pools in %s; looking after the others", ", ".join(closed))
+        while not any(await may_list(api, POOL, closed)):  # noqa: ASYNC110  # what is waited for is elsewhere
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        _LOG.info("the right to list pools in %s is there; ending, to be started anew", " or ".join(closed))
+        self._stop.set()
 
     async def _serve(
         self, stack: contextlib.AsyncExitStack, children: Children, scaler: ScalerService

@@ -1,9 +1,10 @@
-"""Which kinds the API server has."""
+"""Which kinds the API server has, and where we may look."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
@@ -37,3 +38,16 @@ async def until_served(api: Api, kind: Kind) -> None:
             _LOG.warning("%s is not installed; waiting for its CustomResourceDefinition", kind.id)
             is_told = True
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def may_list(api: Api, kind: Kind, namespaces: Sequence[str]) -> list[bool | None]:
+    """Whether we have the right, by namespace; None where that cannot be told now."""
+
+    async def ask(namespace: str) -> bool | None:
+        try:
+            await api.find(kind, namespace, "any")
+        except ApiError as error:
+            return {403: False, 404: True}.get(error.code)  # 404: there is no such kind yet
+        return True
+
+    return await asyncio.gather(*map(ask, namespaces))

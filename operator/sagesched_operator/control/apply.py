@@ -18,6 +18,7 @@ from sagesched_operator.cluster.compare import first_difference
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import (
     CHILDREN,
+    CLAIM_TEMPLATE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -31,6 +32,7 @@ from sagesched_operator.cluster.kinds import (
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.fights import NOT_KEPT_PAUSE_S, Fights
 from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.observed import counts_of
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.victims import deletion_costs
@@ -117,14 +119,20 @@ class Applier:
         key = (pool.namespace, pool.name)
         # KEDA refuses to scale what another scaler still has.
         await self._prune(pool, desired, outcome, SCALERS)
-        for wanted in desired.objects:
-            live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
-            if wanted["kind"] == DEPLOYMENT.name and live is not None:
+        refused: set[str] = set()
+        # A revision comes after the pods that are made from it: the history is of what ran.
+        for wanted in sorted(desired.objects, key=lambda one: one["kind"] == CONTROLLER_REVISION.name):
+            kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
+            if kind is CONTROLLER_REVISION and DEPLOYMENT.name in refused:
+                continue
+            live = self._children.cache(kind.name).find(key, name)
+            if kind is DEPLOYMENT and live is not None:
                 await self._mark_victims(wanted, live.body, pods, outcome)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
-                self._note_failure(_KINDS[wanted["kind"]], wanted["metadata"]["name"], error, outcome)
+                refused.add(kind.name)
+                self._note_failure(kind, name, error, outcome)
         await self._prune(pool, desired, outcome, _KINDS.values())
         await self._hasten(pool, desired, pods, reports, outcome)
         return outcome
@@ -236,12 +244,24 @@ class Applier:
                 continue
             if kind is CONTROLLER_REVISION and seen.name in kept:
                 continue
+            if kind is CLAIM_TEMPLATE and self._may_make_pods(key, seen.name):
+                continue
             if kind is SERVICE_ACCOUNT:  # not ours to delete by the chart's roles; it goes with the pool
                 continue
             body = seen.body
             owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
             if pool.uid in owners and "deletionTimestamp" not in body["metadata"]:
                 await self._delete(kind, seen, outcome)
+
+    def _may_make_pods(self, key: PoolKey, claim_template: str) -> bool:
+        """Whether the Deployment has it, or is still replacing pods that may."""
+        deployment = self._children.cache(DEPLOYMENT.name).find(key, key[1])
+        if deployment is None:
+            return False
+        body = deployment.body
+        counts, claims = counts_of(body), body["spec"]["template"]["spec"].get("resourceClaims", ())
+        has_rolled = counts.is_current and counts.replicas == counts.updated
+        return not has_rolled or any(claim_template in claim.values() for claim in claims)
 
     async def _delete(self, kind: Kind, seen: Seen, outcome: Outcome) -> None:
         try:

@@ -157,6 +157,17 @@ def test_the_pool_of_helms_test_has_a_name_that_pools_may_have(helm: Helm) -> No
     assert refusals(pool) == []
 
 
+def test_the_pod_of_helms_test_can_be_scheduled_where_the_operators_can(render: Render) -> None:
+    documents = objects(render(*ALL_ON, "--set", "resources.limits.cpu=1"))
+    [pod], [operator] = of_kind(documents, "Pod"), of_kind(documents, "Deployment")
+    ours, tests = operator["spec"]["template"]["spec"], pod["spec"]
+    assert [tests[name] for name in ("nodeSelector", "tolerations")] == [
+        {"pool": "system"},
+        [{"operator": "Exists"}],
+    ]
+    assert tests["containers"][0]["resources"] == ours["containers"][0]["resources"]
+
+
 def test_an_old_kubernetes_is_refused(helm: Helm) -> None:
     done = helm("template", "x", str(CHART), "--kube-version", "1.28.9")
     assert "requires kubeVersion: >=1.29" in done.stderr

@@ -132,8 +132,8 @@ class OperatorProcess:
         self._process.kill()
         self._process.wait()
 
-    def exit_code(self) -> int:
-        return self._process.wait(WAIT_S)
+    def exit_code(self, wait_s: float = WAIT_S) -> int:
+        return self._process.wait(wait_s)
 
 
 @contextmanager

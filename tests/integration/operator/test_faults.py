@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Trouble
-from operator_process import OperatorProcess, Space, apply_definition, free_port, install, until
+from operator_process import ROOT, SYSTEM, OperatorProcess, Space, apply_definition, free_port, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
@@ -19,6 +19,7 @@ from cluster.foreign_kinds import ensure_foreign_kinds
 from sagesched_operator.control.lease import LEASE_S, TRY_S
 
 _NUMBERS = itertools.count(1)
+CHART = ROOT / "charts" / "sagesched"
 DOWN_S = 60
 SOON_S = 3.0
 """For an operator to end by itself, and to give back its lease."""
@@ -311,6 +312,29 @@ def test_a_pool_shrinks_although_its_pods_must_not_be_written(own, proxy, start,
     own.apply(merged(SMALLEST, {"replicas": 1}))
     until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 1)
     own.wait_status(lambda status: status["replicas"] == 1)
+
+
+def test_a_namespace_without_rights_is_nothing_to_the_others(plane, own, start):
+    """A team may take the operator's rights away in its namespace, or delete that."""
+    rendered = plane.run(
+        *("helm", "template", "teams", str(CHART), "--namespace", SYSTEM, "--set", "fullnameOverride=teams"),
+        *("--set", f"watchNamespaces={{{own.name},closed}}", "--set", "rbac.aggregate=false"),
+        *("--show-only", "templates/rbac.yaml", "--show-only", "templates/serviceaccount.yaml"),
+    ).stdout
+    plane.kubectl("create", "namespace", "closed")
+    plane.kubectl("apply", "-f", "-", stdin=rendered)
+    plane.kubectl("-n", "closed", "delete", "rolebinding", "teams")
+    options = ("--lease-name", "teams", "--namespace", own.name, "--namespace", "closed")
+    operator = start(plane.kubeconfig_of(SYSTEM, "teams"), *options)
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    plane.kubectl("apply", "-f", "-", stdin=rendered)
+    assert operator.exit_code(wait_s=60) == 0  # to be started anew
+    start(plane.kubeconfig_of(SYSTEM, "teams"), *options).wait_leading()
+    closed = Space(plane, "closed")
+    closed.apply(SMALLEST)
+    until(lambda: closed.find("deployment", "llama"))
 
 
 def test_kubelet_reaches_the_operator_of_a_pod_with_nothing_but_ipv6(start):
