@@ -10,7 +10,7 @@ file; its lines without a token are skipped.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ Samples = Literal["first", "each"]
 
 # For a line that does not say how many tokens its prompt has.
 BYTES_PER_TOKEN = 4
+# Whole numbers up to here are exact wherever they go.
+MOST_TOKENS = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def read_examples(path: Path, model: str | None = None) -> Iterator[Example]:
 def _example(place: str, line: str, model: str | None) -> Example | None:
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{place}: not JSON: {error}") from None
     if isinstance(fields, dict) and "outcome" in fields and fields.get("output_tokens") == 0:
         return None
@@ -125,14 +127,16 @@ def _tokens(place: str, name: str, value: Any, default: int) -> int:
         return default
     # A table with gaps, written as JSON, has whole numbers as 24.0.
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
-        raise DatasetError(f"{place}: `{name}`: expected a whole number of at least 0, got {value!r}")
+    if isinstance(whole, bool) or not isinstance(whole, int) or not 0 <= whole <= MOST_TOKENS:
+        raise DatasetError(
+            f"{place}: `{name}`: expected a whole number from 0 to {MOST_TOKENS}, got {value!r}"
+        )
     return whole
 
 
 def _number(place: str, name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise DatasetError(f"{place}: `{name}`: expected a number, got {value!r}")
     return float(value)

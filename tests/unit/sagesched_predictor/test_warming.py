@@ -95,6 +95,10 @@ def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
         {"prompt": "p", "output_tokens": -1},
         {"prompt": "p", "output_tokens": 2.5},
         {"prompt": "p", "output_tokens": 1, "max_tokens": "many"},
+        {"prompt": "p", "output_tokens": 10**30},
+        {"prompt": "p", "output_tokens": 1, "prompt_tokens": 1e300},
+        pytest.param({"prompt": "p", "output_tokens": 1, "top_p": 10**400}, id="top_p too large"),
+        pytest.param("[" * 100_000, id="too deep"),
     ],
     ids=str,
 )
