@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +179,7 @@ def _read(path: Path) -> Arrays:
         raise SnapshotError(
             f"{path}: no such history file; make one with `sagesched-predictor warm`"
         ) from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        # A bare .npy array is no context manager and has no `files`.
+    except Exception as error:
+        # Damage fails in as many ways as there are layers below, zip, npy and Python's own parser: by a flag
+        # for a password, a version to come, a size beyond memory, and so on.
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error
