@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagesched_predictor.history import History
+from sagesched_predictor.history import MAX_SERIES, History
 from sagesched_predictor.keeping import SAVE_EVERY_S, Keeper, Keeping
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.series_key import SeriesKey
@@ -30,8 +30,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def add(history: History, clock: Clock) -> None:
-    history.ring(KEY).append(
+def add(history: History, clock: Clock, key: SeriesKey = KEY) -> None:
+    history.ring(key).append(
         np.array([1, 0], dtype=np.float32),
         np.zeros(NUM_FEATURES, dtype=np.float32),
         output_tokens=7,
@@ -72,6 +72,17 @@ def test_saves_now_and_then_and_only_news(tmp_path: Path, clock: Clock) -> None:
     clock.now += SAVE_EVERY_S
     keeper.save_if_due()
     assert file.stat().st_mtime_ns == written
+
+
+def test_a_series_in_place_of_one_that_was_given_up_is_news(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "state.npz"
+    history, keeper = a_keeper(file, clock)
+    for number in range(MAX_SERIES):
+        add(history, clock, SeriesKey(f"m{number}"))
+    keeper.save()
+    add(history, clock, SeriesKey("new"))
+    keeper.save()
+    assert list(read_snapshot(file).series)[-1] == SeriesKey("new")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", b"\x00" * 5000])
