@@ -61,7 +61,8 @@ class Keeper:
             problems.append(
                 f"{file.parent} is no folder to write to: what is learned will be lost at the end"
             )
-        if file is not None and file.exists():
+        # Unlike a path's own method this does not raise where nobody may look or no name can be so long.
+        if file is not None and os.path.exists(file):
             try:
                 load_history(self._history, file, self._fingerprint)
             except SnapshotError as error:

@@ -145,3 +145,10 @@ def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path, clock: Clock
     _, keeper = a_keeper(tmp_path / "gone" / "history.npz", clock)
     (problem,) = keeper.restore()
     assert problem == f"{tmp_path / 'gone'} is no folder to write to: what is learned will be lost at the end"
+
+
+def test_a_name_that_no_file_can_have_is_told_and_not_fatal(tmp_path: Path, clock: Clock) -> None:
+    history, keeper = a_keeper(tmp_path / f"{'n' * 300}.npz", clock)
+    assert keeper.restore() == []
+    add(history, clock)
+    assert "cannot write" in str(keeper.save())
