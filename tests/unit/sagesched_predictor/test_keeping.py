@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -152,3 +155,23 @@ def test_a_name_that_no_file_can_have_is_told_and_not_fatal(tmp_path: Path, cloc
     assert keeper.restore() == []
     add(history, clock)
     assert "cannot write" in str(keeper.save())
+
+
+KILLED_WHILE_SAVING = """
+import os, pathlib, signal, sys
+from sagesched_predictor.history import History
+from sagesched_predictor.snapshot import save_history
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+save_history(History(2), pathlib.Path(sys.argv[1]), "f")
+"""
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path, clock: Clock) -> None:
+    file, other = tmp_path / "[a].npz", tmp_path / ".a.npz-of-mine"
+    other.touch()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, file], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    _, keeper = a_keeper(file, clock)
+    assert keeper.restore() == []
+    assert list(tmp_path.iterdir()) == [other]
