@@ -150,11 +150,15 @@ def _padded(rows: list[list[int]]) -> Inputs:
 
 
 def _checked(run: Callable[[Inputs], npt.NDArray[Any]], inputs: Inputs) -> npt.NDArray[Any]:
+    shape = inputs["input_ids"].shape
     try:
-        return run(inputs)
+        output = run(inputs)
     except Exception as error:  # the runtime's exceptions share no public base class
-        shape = inputs["input_ids"].shape
         raise EncoderError(f"the encoder failed on a batch of {shape}: {error}") from error
+    # One such row among the records would be the nearest to every prompt.
+    if not np.isfinite(output).all():
+        raise EncoderError(f"the encoder gave numbers that are not finite for a batch of {shape}")
+    return output
 
 
 def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:
