@@ -99,7 +99,18 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["dance"], ["warm"], ["inspect"], ["export", "--precision", "int4"], ["evaluate"], ["train"]],
+    [
+        [],
+        ["dance"],
+        ["warm"],
+        ["inspect"],
+        ["export", "--precision", "int4"],
+        ["evaluate"],
+        ["evaluate", "--data", "any", "--seed", "-1"],
+        ["train"],
+        ["train", "--data", "any", "--out", "any", "--seed", "-1"],
+        ["predict", "--max-prompt-tokens", "3"],
+    ],
 )
 def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
