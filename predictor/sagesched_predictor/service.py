@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.device_search import search_on_device
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions
 from sagesched_predictor.errors import PredictorError, SnapshotError
 from sagesched_predictor.head import load_prior
@@ -62,7 +63,9 @@ def serve(
     if settings.history_file is not None and not len(history):
         problems += _warmed(history, settings.history_file, encoder.fingerprint)
     fits = ThreadPoolExecutor(1, thread_name_prefix="fit")
-    predictor = Predictor(encoder, history, prior, start_fit=fits.submit)
+    predictor = Predictor(
+        encoder, history, prior, search=search_on_device(encoder, problems.append), start_fit=fits.submit
+    )
     service = Service(predictor, answers)
     for problem in problems:
         service.say(note_line(problem))

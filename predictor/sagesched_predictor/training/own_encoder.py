@@ -52,6 +52,8 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
             "name": str(config.get("_name_or_path") or source.name),
             "precision": precision,
             "dimension": int(config["hidden_size"]),
+            # It has no more positions than these.
+            "max_prompt_tokens": len(weights["embeddings.position_embeddings.weight"]),
             "opset": OPSET,
             "sha256": {name: file_sha256(out / name) for name in (ENCODER_FILE, TOKENIZER_FILE)},
         }

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from safetensors.numpy import save_file
 from scipy.special import erf
 
 from sagesched_predictor.artifact import CARD_FILE, ENCODER_FILE, EncoderArtifact
@@ -107,6 +108,20 @@ def test_a_sentence_encoder_of_ones_own_is_the_reference_network(
     reference = np.stack([reference_embedding(row, source) for row in ids])
     # All texts in one call, so padding and batching are part of what is compared.
     assert np.abs(embedded(tmp_path, TEXTS) - reference).max() < 1e-5
+
+
+def test_a_prompt_longer_than_the_positions_of_ones_own_encoder_is_cut(
+    source: WeightSource, tmp_path: Path
+) -> None:
+    name, tensors = "embeddings.position_embeddings.weight", source.weights()
+    save_file({**tensors, name: tensors[name][:32].copy()}, tmp_path / "model.safetensors")
+    for file in ("config.json", "tokenizer.json"):
+        (tmp_path / file).symlink_to(source.folder / file)
+    export_own_encoder(tmp_path, tmp_path / "out", "fp32")
+    words = [f"{number}" for number in range(100)]
+    cut = " ".join([*words[:15], *words[-15:]])
+    long, short = embedded(tmp_path / "out", [" ".join(words), cut])
+    assert long == pytest.approx(short, abs=1e-6)
 
 
 def test_the_trained_encoder_is_the_reference_network(
