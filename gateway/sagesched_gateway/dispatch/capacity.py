@@ -127,7 +127,8 @@ class CapacityModel:
         A request is refused only on facts; where they are missing the engine is the judge.
         """
         capacity = self.current
-        if not is_exact or not (self._settings.max_num_tokens or self._limits.max_num_tokens):
+        is_limit = bool(self._settings.max_num_tokens or self._limits.max_num_tokens)
+        if not (is_exact and is_limit) or self._limits.splits_prompts:
             prompt_tokens = min(prompt_tokens, capacity.max_num_tokens)
         if not is_exact and capacity.most_kv_blocks is not None:
             prompt_tokens = min(prompt_tokens, capacity.most_kv_blocks * capacity.block_tokens - max_tokens)

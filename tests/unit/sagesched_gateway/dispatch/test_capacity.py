@@ -125,6 +125,8 @@ def test_only_facts_can_make_a_prompt_too_long():
     model.told_limits(EngineLimits(max_num_tokens=4096))
     assert model.admissible(5000, 10, is_exact=True) == 5000
     assert model.admissible(5000, 10, is_exact=False) == 4096
+    model.told_limits(EngineLimits(max_num_tokens=4096, splits_prompts=True))
+    assert model.admissible(5000, 10, is_exact=True) == 4096
 
 
 def test_an_estimate_never_exceeds_the_kv_pool():
