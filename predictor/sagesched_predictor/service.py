@@ -84,8 +84,9 @@ def serve(
     while (lines := _waiting_lines(waiting)) is not None:
         service.handle(lines, overloaded=waiting.qsize() > MAX_WAITING)
         _told(service, keeper.save_if_due())
-    fits.shutdown(cancel_futures=True)
+    # Saved before a fit is waited for: a gateway that ends does not wait long.
     _told(service, keeper.save())
+    fits.shutdown(cancel_futures=True)
 
 
 def _warmed(history: History, file: Path, fingerprint: str) -> list[str]:
