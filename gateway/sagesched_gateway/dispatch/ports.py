@@ -71,6 +71,10 @@ class Upstream(Protocol):
         """
         ...
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        """Names of the model's outputs that are text, from what is cached."""
+        ...
+
     def text_models(self) -> tuple[str, ...]:
         """Names of the models that take a prompt as text, from what is cached; the preferred ones first."""
         ...

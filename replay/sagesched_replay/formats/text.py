@@ -60,6 +60,6 @@ def tokens(text: object, name: str, *, least: int = 1) -> int:
         value = float(str(text))
     except ValueError:
         value = -1.0
-    if value != int(value) or value < least or isinstance(text, bool):
+    if not value.is_integer() or value < least or isinstance(text, bool):
         raise ValueError(f"{name!r} must be a whole number >= {least}, got {text!r:.40}")
     return int(value)

@@ -110,6 +110,12 @@ def test_a_written_engine_is_read_again(
     assert engine_of(str(path))[0] == fit_engine(slot_bound).profile
 
 
+def test_a_written_engine_may_have_any_name(slot_bound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "engine.of-yesterday"
+    write_engine(path, fit_engine(slot_bound))
+    assert engine_of(str(path)) == (fit_engine(slot_bound).profile, None)
+
+
 def test_steady_traffic_cannot_tell(tmp_path: Path, slot_bound: Path) -> None:
     lines = [json.loads(line) for line in slot_bound.read_text().splitlines()]
     for place, line in enumerate(lines):  # each alone, one after the other

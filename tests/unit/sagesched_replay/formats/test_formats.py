@@ -115,6 +115,8 @@ def test_a_later_beginning_leaves_out_what_came_before(tmp_path: Path) -> None:
         ("a.csv", AZURE + "2023-11-16 18:17:03,x,2\n", "a.csv:5: 'ContextTokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\n3,-1\n", "l.csv:2: 'output_tokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\n3\n", "l.csv:2: 'output_tokens' must be a whole number"),
+        ("l.csv", "prompt_tokens,output_tokens\n3,inf\n", "l.csv:2: 'output_tokens' must be a whole number"),
+        ("l.csv", "prompt_tokens,output_tokens\nnan,3\n", "l.csv:2: 'prompt_tokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\n3,0\n", "l.csv: no requests"),
         (
             "m.jsonl",
