@@ -37,11 +37,11 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
                 f"{source / name} is missing; a Hugging Face folder with {', '.join(NEEDED)} is needed"
             )
     try:
-        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        config = dict(json.loads((source / "config.json").read_text(encoding="utf-8")))
         tensors = load_file(source / "model.safetensors")
         weights = {name.removeprefix(PREFIX): tensor.astype("float32") for name, tensor in tensors.items()}
         model = build_sentence_encoder(weights, config)
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, OSError, SafetensorError) as error:
         raise ArtifactError(f"{source}: cannot be exported: {error}") from error
     try:
         out.mkdir(parents=True, exist_ok=True)

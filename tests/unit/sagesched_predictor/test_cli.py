@@ -115,6 +115,8 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path, capsys: pytest
         ["warm"],
         ["inspect"],
         ["export", "--precision", "int4"],
+        ["export", "--from", "any"],
+        ["export", "--out", "any"],
         ["evaluate"],
         ["evaluate", "--data", "any", "--seed", "-1"],
         ["train"],

@@ -217,6 +217,18 @@ def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
         export_encoder(tmp_path, "int4")
 
 
+@pytest.mark.parametrize("change", [None, {"num_attention_heads": 0}, {"num_hidden_layers": None}], ids=str)
+def test_a_config_that_makes_no_sense_is_named(
+    source: WeightSource, tmp_path: Path, change: dict[str, object] | None
+) -> None:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(source.folder / name)
+    config = [3] if change is None else source.config() | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match="cannot be exported"):
+        export_own_encoder(tmp_path, tmp_path / "out")
+
+
 def test_a_folder_that_is_no_sentence_encoder_is_named(source: WeightSource, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"config\.json is missing"):
         export_own_encoder(tmp_path, tmp_path / "out")
