@@ -46,7 +46,7 @@ def parse_config_text(text: str, source: str) -> GatewayConfig:
     except RecursionError as error:
         raise ConfigFileError(f"{source}: not valid YAML: nested too deep") from error
     except (ValueError, LookupError, AttributeError) as error:
-        # PyYAML's own failures on what looks like a date or a number and is none, or one of thousands of digits.
+        # PyYAML's own failures: what looks like a date or number and is none, or one of thousands of digits.
         raise ConfigFileError(f"{source}: not valid YAML: a value cannot be read: {error}") from error
     if settings is None:
         settings = {}

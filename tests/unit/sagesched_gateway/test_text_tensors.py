@@ -1,8 +1,8 @@
 import pytest
 
-from sagesched_gateway.errors import InvalidRequestError
-from sagesched_gateway.kserve import ModelInferRequest
-from sagesched_gateway.text_tensors import refuse_cut_texts
+from sagesched_gateway.errors import InvalidRequestError, TooLargeError
+from sagesched_gateway.kserve import MOST_VALUES, ModelInferRequest
+from sagesched_gateway.text_tensors import MOST_TENSORS, refuse_cut_texts
 
 
 def a_message(*contents: bytes, datatype: str = "BYTES") -> ModelInferRequest:
@@ -54,3 +54,17 @@ def test_less_contents_than_tensors_are_left_to_triton():
     message = a_message(b"\x00\x00\x00\x00", b"")
     del message.raw_input_contents[1]
     refuse_cut_texts(message)
+
+
+def test_millions_of_texts_are_refused_before_all_are_looked_at():
+    empty = b"\0\0\0\0"
+    refuse_cut_texts(a_message(empty * MOST_VALUES))
+    with pytest.raises(TooLargeError, match="input 't0' holds more than 1048576 texts"):
+        refuse_cut_texts(a_message(empty * (MOST_VALUES + 1) + b"\xff\xff\xff\x7f"))
+
+
+@pytest.mark.parametrize("field", [b"\x2a\x00", b"\x32\x00"], ids=["inputs", "outputs"])
+def test_thousands_of_tensors_are_refused_whatever_they_hold(field):
+    refuse_cut_texts(ModelInferRequest.FromString(field * MOST_TENSORS))
+    with pytest.raises(TooLargeError, match="may have 1024 inputs, outputs and parameters"):
+        refuse_cut_texts(ModelInferRequest.FromString(field * (MOST_TENSORS + 1)))

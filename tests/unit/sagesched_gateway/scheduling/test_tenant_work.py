@@ -1,4 +1,4 @@
-"""What goes before a request where tenants share: as their queues say one by one, found without asking all."""
+"""What goes before a request where tenants share: as their queues say, without asking all of them."""
 
 import numpy as np
 import pytest
@@ -91,5 +91,5 @@ def test_a_drain_asks_tenants_again_only_where_their_work_has_changed(a_core, mo
     monkeypatch.setattr(KeyedQueue, "total", counted)
     refused = core.handle(events.Draining(until=core.now + 60.0))
     assert 100 < len(refused) < 199
-    # All once for the first that is judged, then one for each that is refused; a tenant that is gone: all left.
+    # All once for the first that is judged, one for each that is refused; all left when a tenant is gone.
     assert num_asked < 50 + 200 + 50 * 50 / 2 < 200 * 49
