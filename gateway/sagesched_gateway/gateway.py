@@ -62,6 +62,7 @@ from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.registry import ProfileChoice
 from sagesched_gateway.triton.upstream import TritonUpstream
 from sagesched_gateway.triton.watch import TritonWatch
+from sagesched_gateway.upkeep import kept_up
 
 _LOG = logging.getLogger(__name__)
 
@@ -195,13 +196,17 @@ class Gateway:
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
-        works = [self._watch.run(), self._capacity_watch.run(), self._sweeper.run()]
+        works = {
+            "the watch over Triton": self._watch.run,
+            "the watch over the engine": self._capacity_watch.run,
+            "the look at what stays open": self._sweeper.run,
+        }
         if self._certificates is not None:
-            works.append(self._certificates.run())
+            works["the watch over certificates"] = self._certificates.run
         if self.reloader is not None:
-            works.append(self.reloader.run())
-        for work in works:
-            self._open.push_async_callback(_cancelled, asyncio.create_task(work))
+            works["the watch over settings"] = self.reloader.run
+        for name, run in works.items():
+            self._open.push_async_callback(_cancelled, asyncio.create_task(kept_up(name, run)))
         http = build_http_app(
             self.dispatcher,
             config.triton.http,
