@@ -34,6 +34,7 @@ from sagesched_gateway.api.grpc_face.passthrough import (
     trailing_metadata,
 )
 from sagesched_gateway.api.grpc_face.response_order import ResponseOrder
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import (
@@ -101,6 +102,7 @@ class StreamSession:
         context: CallContext,
         attributes: CallAttributes,
         bounds: StreamBounds,
+        passed: PassedCalls,
     ) -> None:
         self._dispatcher = dispatcher
         self._upstream = upstream
@@ -124,6 +126,7 @@ class StreamSession:
         self._opened_at = self._loop.time()
         self._stuck_at, self._stuck_since = -1, 0.0  # see `look`
         self._idle_at, self._idle_since = -1, 0.0
+        self._passed_calls = passed
         self._passed: PassedStream | None = None
         self._is_passing = False
         self._is_half_closed = False
@@ -298,7 +301,11 @@ class StreamSession:
     async def _pass_on(self, body: bytes) -> None:
         if self._passed is None or not self._is_passing:
             self._passed = PassedStream(
-                self._upstream, self._passed_metadata, self._received, self._passing_ended
+                self._upstream,
+                self._passed_metadata,
+                self._received,
+                self._passing_ended,
+                self._passed_calls,
             )
             self._is_passing = True
         await self._passed.send(body)

@@ -17,6 +17,7 @@ from sagesched_gateway.api.http_face.generate import GenerateFace
 from sagesched_gateway.api.http_face.infer import InferFace
 from sagesched_gateway.api.http_face.passthrough import Passthrough
 from sagesched_gateway.api.http_face.slow_readers import slow_reader_guard
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
@@ -39,6 +40,7 @@ def build_http_app(
     reader: AttributeReader | None = None,
     gate: AdminGate | None = None,
     openai: web.Application | None = None,
+    passed: PassedCalls | None = None,
 ) -> web.Application:
     """The application to serve on the HTTP port.
 
@@ -50,6 +52,7 @@ def build_http_app(
         reader: knows whose attributes are believed; None believes nobody.
         gate: refuses management calls; None refuses all of them.
         openai: served under `/v1`.
+        passed: counts what is only passed on; None counts for nobody.
     """
     reader = reader or AttributeReader(AttributesConfig())
     app = web.Application(
@@ -59,7 +62,10 @@ def build_http_app(
         handler_args={"handler_cancellation": True, **connection_options(limits)},
     )
     passthrough = Passthrough(
-        triton_http_address, gate or AdminGate(AdminConfig()), most_bytes=limits.message_bytes
+        triton_http_address,
+        gate or AdminGate(AdminConfig()),
+        most_bytes=limits.message_bytes,
+        passed=passed or PassedCalls(),
     )
     face = GenerateFace(dispatcher, passthrough, limits=limits, reader=reader)
     infer = InferFace(dispatcher, passthrough, limits=limits, reader=reader)
