@@ -181,3 +181,12 @@ async def test_a_collector_that_is_away_holds_up_nothing_and_is_given_up():
 def test_an_endpoint_is_scheme_host_and_port(endpoint):
     with pytest.raises(ConfigError, match=r"traces\.endpoint: must be http://host:port"):
         parse_config({"traces": {"endpoint": endpoint}})
+
+
+async def test_tracing_that_cannot_begin_is_told_and_holds_up_nothing(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none such")
+    tracing = LiveTracing(TracesConfig(endpoint="http://127.0.0.1:1"))
+    await tracing.started()
+    assert not tracing.is_on
+    assert "traces: cannot begin, requests are served without" in caplog.messages
+    await tracing.close()
