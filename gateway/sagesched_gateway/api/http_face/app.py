@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.http_face.body import BODY_ROOM, BodyRoom
 from sagesched_gateway.api.http_face.errors import errors_as_json
 from sagesched_gateway.api.http_face.generate import GenerateFace
 from sagesched_gateway.api.http_face.infer import InferFace
@@ -61,6 +62,7 @@ def build_http_app(
         # A caller who leaves must end its handler, or its request would keep its place in the engine.
         handler_args={"handler_cancellation": True, **connection_options(limits)},
     )
+    app[BODY_ROOM] = BodyRoom(limits)
     passthrough = Passthrough(
         triton_http_address,
         gate or AdminGate(AdminConfig()),
