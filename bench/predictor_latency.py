@@ -22,7 +22,7 @@ from dataclasses import dataclass
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker does, and before numpy looks
 
 import numpy as np
-from gpu.latency import BATCHES, WORDS, a_head, like_prompts
+from gpu.latency import BATCHES, WORDS, like_prompts
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder, EncoderOptions
@@ -32,6 +32,7 @@ from sagesched_predictor.history import History, nearest
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.request_features import request_vectors
 from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.series import Series
 from sagesched_predictor.series_key import SeriesKey
 from sagesched_predictor.training.export import export_encoder
 
@@ -141,7 +142,8 @@ def time_pieces(artifact: EncoderArtifact, num_records: int, rounds: int) -> Non
     lengths = np.maximum(rng.lognormal(5.5, 0.9, size=num_records), 1.0)
     for embedding, vector, length in zip(embeddings, vectors, lengths, strict=True):
         ring.append(embedding, vector, output_tokens=int(length), prompt_tokens=20, censored=False)
-    head, prior = a_head(ring), load_prior(artifact)
+    head, prior = Series(ring, 0.8).head, load_prior(artifact)
+    assert head is not None, "it is fitted at once"
     assert prior is not None, "the shipped predictor has one"
     one, vector, nothing = embeddings[:1], vectors[:1], np.zeros(1)
     for name, run in {

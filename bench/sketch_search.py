@@ -19,9 +19,10 @@ from embedded_prompts import LookUp, load_prompts
 from predictor_quality import lines_of
 
 from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.evaluation import evaluate
 from sagesched_predictor.head import load_prior
-from sagesched_predictor.history import NEAREST, NUM_COMPARED, History
+from sagesched_predictor.history import NUM_COMPARED, History
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.ring import FloatMatrix, Ring
 from sagesched_predictor.sketch import LEAST_SHARE

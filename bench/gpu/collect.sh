@@ -27,12 +27,12 @@ for precision in $precisions; do
     rm -rf "${out:?}/$precision"
     cp -r "$("$bin/sagesched-predictor" export --precision "$precision")" "$out/$precision"
 done
-for script in latency.py one_run.py engine.py run.sh; do cp "$here/bench/gpu/$script" "$out/"; done
+for script in latency.py engine.py run.sh; do cp "$here/bench/gpu/$script" "$out/"; done
 (
     cd "$out"
     # shellcheck disable=SC2086  # one word each
-    tar cf - wheels $precisions latency.py one_run.py engine.py | split -b "${piece_mb}m" - predictor.tar.
+    tar cf - wheels $precisions latency.py engine.py | split -b "${piece_mb}m" - predictor.tar.
     sha256sum predictor.tar.* > SHA256SUMS
 )
-rm -rf "$out/wheels" "$out/fp16" "$out/int8" "$out/latency.py" "$out/one_run.py" "$out/engine.py"
+rm -rf "$out/wheels" "$out/fp16" "$out/int8" "$out/latency.py" "$out/engine.py"
 du -sh "$out"

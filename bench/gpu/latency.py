@@ -32,16 +32,16 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.device_search import search_on_device
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History, nearest
-from sagesched_predictor.online_head import Answers, OnlineHead
 from sagesched_predictor.predictor import Predictor
-from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.request_features import request_vectors
-from sagesched_predictor.ring import FloatMatrix, Ring
+from sagesched_predictor.ring import FloatArray, FloatMatrix, Ring
 from sagesched_predictor.runtime import PROVIDERS, is_recorded
+from sagesched_predictor.series import Series
 
 BATCHES = (1, 8, 16)
 TOKENS = 128
@@ -95,7 +95,7 @@ def a_full_predictor(folder: Path, device: str, records: int) -> tuple[Predictor
     artifact = EncoderArtifact.load(folder)
     encoder = Encoder(artifact, EncoderOptions(device=device))
     fixed, history = _Fixed(encoder), History(encoder.dimension, size=records)
-    predictor = Predictor(fixed, history, load_prior(artifact))
+    predictor = Predictor(fixed, history, load_prior(artifact), search=search_on_device(encoder, print))
     lengths = np.random.default_rng(1).lognormal(5.5, 0.9, size=records)
     for number, length in enumerate(lengths):
         features = PromptFeatures(prompt=f"record {number}", prompt_tokens=50, max_tokens=4096)
@@ -122,37 +122,40 @@ def timed(run: Callable[[list[PromptFeatures]], object], batch: int, rounds: int
     return taken[5:]
 
 
-def a_head(ring: Ring) -> OnlineHead:
-    """Fitted to all records."""
-    answers = Answers(
-        embeddings=ring.embeddings,
-        vectors=ring.vectors,
-        log_tokens=np.log(ring.output_tokens),
-        censored=ring.censored,
-        offsets=ring.offsets,
-        prompt_tokens=ring.prompt_tokens,
-    )
-    return OnlineHead(answers, LEVELS)
-
-
 def print_pieces(encoder: Encoder, ring: Ring, rounds: int) -> None:
     """Median of each piece of one prediction by itself, and of those together that the paper times."""
-    head, vector, nothing = a_head(ring), ring.vectors[:1], np.zeros(1)
+    series, vector, nothing = Series(ring, 0.8), ring.vectors[:1], np.zeros(1)
+    head, device = series.head, search_on_device(encoder, print)
+    assert head is not None, "it is fitted at once"
     others = itertools.cycle(like_prompts(np.random.default_rng(2), 1000, encoder.dimension))
 
-    def paper(prompts: list[PromptFeatures]) -> None:
+    def here(prompts: list[PromptFeatures]) -> FloatArray:
         embedding = encoder.embed([prompts[0].prompt])
         nearest(ring, embedding, 0.8)
-        head.predict(embedding, vector, nothing)
+        return head.predict(embedding, vector, nothing)
+
+    def in_one_run(prompts: list[PromptFeatures]) -> FloatArray:
+        assert device is not None
+        embedding = device.run(b"key", prompts[0].prompt, vector, series)
+        compared = device.compared(b"key", series)
+        assert embedding is not None, "the series is full"
+        assert compared is not None, "it was compared just now"
+        said = compared.said_by(head, vector)
+        assert said is not None, "by this head, of this request"
+        return head.quantiles(said, nothing)
 
     pieces: dict[str, Callable[[list[PromptFeatures]], object]] = {
         "tokenizing": lambda prompts: encoder.tokenizer.encode([prompts[0].prompt]),
         "tokenizing and network": lambda prompts: encoder.embed([prompts[0].prompt]),
         "search": lambda _: nearest(ring, next(others)[None], 0.8),
         "head": lambda _: head.predict(next(others)[None], vector, nothing),
-        "all of these, one after the other": paper,
+        "all of these, one after the other": here,
         "features": request_vectors,
     }
+    if device is not None:
+        pieces["all of these, search and head in the network's run"] = in_one_run
+        apart = [np.abs(here(prompts) - in_one_run(prompts)).max() for prompts in new_prompts(1, 50, 6)]
+        print(f"search and head here or in the network's run: quantiles of ln tokens {max(apart):.1e} apart")
     medians = {name: float(np.median(timed(run, 1, rounds, 2))) for name, run in pieces.items()}
     print("one prompt, p50 of each piece:", ", ".join(f"{name} {ms:.3f}" for name, ms in medians.items()))
 

@@ -30,4 +30,3 @@ nvidia-smi --query-gpu=name,driver_version,utilization.gpu --format=csv,noheader
 # Each is one option and its value, or nothing.
 # shellcheck disable=SC2086
 "$work/venv/bin/python" "$work/latency.py" --gpu "$work/fp16" $cpu $engine
-"$work/venv/bin/python" "$work/one_run.py" --gpu "$work/fp16"

@@ -74,7 +74,7 @@ def read_dataset(path: str | Path, *, needs_prompts: bool = True) -> list[Record
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DatasetError(f"{path}: cannot be read: {reason}") from error
@@ -173,11 +173,20 @@ def _text(fields: Mapping[str, object], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise ValueError(f"'{name}' must be a string, got {value!r:.40}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = f"{value[error.start]!a}".strip("'")
+        raise ValueError(
+            f"'{name}' holds half of a character ({half}, a lone surrogate): cut it off"
+        ) from error
     return value
 
 
 def _flag(fields: Mapping[str, object], name: str) -> bool:
-    value = fields.get(name, False)
+    value = fields.get(name)
+    if value is None:
+        return False
     if not isinstance(value, bool):
         raise ValueError(f"'{name}' must be true or false, got {value!r:.40}")
     return value
@@ -204,7 +213,9 @@ def _samples(fields: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def _band(fields: Mapping[str, object], name: str) -> int:
-    value = fields.get(name, 0)
+    value = fields.get(name)
+    if value is None:
+        return 0
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"'{name}' must be a whole number, got {value!r:.40}")
     return value

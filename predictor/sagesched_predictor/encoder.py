@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.comparison import COMPARED, COMPARED_WITH, REQUEST, Comparison
+from sagesched_predictor.device_copy import DeviceCopy
 from sagesched_predictor.errors import EncoderError
-from sagesched_predictor.network_run import BoundRun, NetworkRun, PlainRun, ReplayedRun
+from sagesched_predictor.network_run import BoundRun, Inputs, NetworkRun, PlainRun, ReplayedRun
 from sagesched_predictor.runtime import PROVIDERS, fallback_reason, is_recorded, start_session
 from sagesched_predictor.tokenizer import PromptTokenizer
 
@@ -23,7 +25,7 @@ MAX_BATCH = 16
 SMALLEST_FILL = 0.75
 # How far from 1 the length of a unit vector may be in half precision.
 ROUNDING = 2e-3
-_INPUTS = ["attention_mask", "input_ids"]
+_INPUTS = {"attention_mask", "input_ids"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,37 @@ class Encoder:
         self.fingerprint = artifact.fingerprint
         self.dimension = artifact.dimension
 
+    @property
+    def compares(self) -> bool:
+        """Whether `compare` can be used: on a GPU, with a network that does so (`comparison.py`)."""
+        return isinstance(self._run_network, ReplayedRun) and self._run_network.compares
+
+    def new_copy(self, num_records: int, num_landmarks: int, request_size: int) -> DeviceCopy:
+        """Room on the device for what to compare with; only where the encoder `compares`.
+
+        Raises:
+            EncoderError: there is none.
+        """
+        try:
+            return self._replayed.new_copy(num_records, num_landmarks, request_size)
+        except Exception as error:  # the runtime's exceptions share no public base class
+            raise EncoderError(f"the device has no room for {num_records} records: {error}") from error
+
+    def compare(self, text: str, request: FloatMatrix, copy: DeviceCopy) -> Comparison:
+        """Embed one text and compare it with what is in `copy`, in one run.
+
+        Args:
+            text: the prompt.
+            request: what goes with the copy's regression, float32 (1, request_size).
+            copy: made by this encoder.
+
+        Raises:
+            EncoderError: the runtime failed.
+        """
+        inputs = _padded(self.tokenizer.encode([text]))
+        (row,) = _checked(lambda inputs: self._replayed.compare(inputs, request, copy), inputs)
+        return Comparison.read(row, self.dimension)
+
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         """Embeddings of `texts`, float32 (len(texts), dimension), rows of length 1, in the given order.
 
@@ -91,17 +124,13 @@ class Encoder:
             result[batch] = self._run([ids[i] for i in batch])
         return result
 
+    @property
+    def _replayed(self) -> ReplayedRun:
+        assert isinstance(self._run_network, ReplayedRun), "see `compares`"
+        return self._run_network
+
     def _run(self, rows: list[list[int]]) -> FloatMatrix:
-        width = max(len(row) for row in rows)
-        ids = np.zeros((len(rows), width), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        try:
-            embedding = self._run_network({"input_ids": ids, "attention_mask": mask})
-        except Exception as error:  # the runtime's exceptions share no public base class
-            raise EncoderError(f"the encoder failed on a batch of {ids.shape}: {error}") from error
+        embedding = _checked(self._run_network, _padded(rows))
         if embedding.shape != (len(rows), self.dimension):
             raise EncoderError(
                 f"the encoder gave {embedding.shape} for {len(rows)} prompts, its card says {self.dimension}"
@@ -111,19 +140,44 @@ class Encoder:
 
 def _run_of(session: Any, provider: str, dimension: int, widest: int) -> NetworkRun:
     if provider != PROVIDERS["GPU"]:
-        return PlainRun(session)
-    return ReplayedRun(session, dimension, widest) if is_recorded(session) else BoundRun(session)
+        return PlainRun(session, dimension)
+    if not is_recorded(session):
+        return BoundRun(session, dimension)
+    return ReplayedRun(session, dimension, widest)
+
+
+def _padded(rows: list[list[int]]) -> Inputs:
+    width = max(len(row) for row in rows)
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _checked(run: Callable[[Inputs], npt.NDArray[Any]], inputs: Inputs) -> npt.NDArray[Any]:
+    shape = inputs["input_ids"].shape
+    try:
+        output = run(inputs)
+    except Exception as error:  # the runtime's exceptions share no public base class
+        raise EncoderError(f"the encoder failed on a batch of {shape}: {error}") from error
+    # One such row among the records would be the nearest to every prompt.
+    if not np.isfinite(output).all():
+        raise EncoderError(f"the encoder gave numbers that are not finite for a batch of {shape}")
+    return output
 
 
 def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:
     """Raise EncoderError where a network is not what docs/guides/prediction.md asks for."""
-    inputs = sorted(tensor.name for tensor in session.get_inputs())
+    inputs = {tensor.name for tensor in session.get_inputs()}
     outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
-    (shape,) = outputs.values() if len(outputs) == 1 else (None,)
-    if inputs != _INPUTS or shape is None or len(shape) != 2:
+    shape, *beside = outputs.values()
+    wanted = _INPUTS | {REQUEST, *COMPARED_WITH} if COMPARED in outputs else _INPUTS
+    if inputs != wanted or len(shape) != 2 or len(beside) != (COMPARED in outputs):
         raise EncoderError(
             f"{artifact.encoder_path}: needs the inputs input_ids and attention_mask and one output "
-            f"(batch, dimension); has {inputs} and {outputs}"
+            f"(batch, dimension); has {sorted(inputs)} and {outputs}"
         )
     # An exporter may leave the width open; then the first run tells.
     if isinstance(shape[1], int) and shape[1] != artifact.dimension:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import BoolArray, FloatMatrix, IntArray, Ring
 from sagesched_predictor.series_key import SeriesKey
 from sagesched_predictor.sketch import Positions
 
-# Nearest records that are looked at: beyond these the kernel's weights are negligible.
-NEAREST = 512
 # Records that are compared in full where a sketch says which (`sketch.py`).
 NUM_COMPARED = 768
 # Of a full series' 20 MB; callers name models, so their number must be bounded.
@@ -59,14 +58,15 @@ class History:
         self.dimension = dimension
         self.min_similarity = min_similarity
         self._rings: OrderedDict[SeriesKey, Ring] = OrderedDict()
+        self._num_given_up = 0
 
     def __len__(self) -> int:
         return sum(len(ring) for ring in self._rings.values())
 
     @property
     def num_appended(self) -> int:
-        """Grows by one with every record added; nothing else changes it, but a series that is given up."""
-        return sum(ring.num_appended for ring in self._rings.values())
+        """Grows by one with every record added; nothing else changes it."""
+        return self._num_given_up + sum(ring.num_appended for ring in self._rings.values())
 
     @property
     def keys(self) -> list[SeriesKey]:
@@ -83,7 +83,8 @@ class History:
         if key not in self._rings:
             self._rings[key] = Ring(self.size, self.dimension, NUM_FEATURES)
             while len(self._rings) > MAX_SERIES:
-                self._rings.popitem(last=False)
+                _, given_up = self._rings.popitem(last=False)
+                self._num_given_up += given_up.num_appended
         self._rings.move_to_end(key)
         return self._rings[key]
 
@@ -105,7 +106,13 @@ def _nearest(ring: Ring, embedding: FloatMatrix, min_similarity: float) -> Neigh
     chosen: slice | Positions = slice(None)
     if ring.sketch is not None and len(ring) > NUM_COMPARED:
         chosen = ring.sketch.likely_nearest(embedding, len(ring), NUM_COMPARED)
-    similarities = ring.embeddings[chosen] @ embedding
+    return neighbourhood(ring, chosen, ring.embeddings[chosen] @ embedding, min_similarity)
+
+
+def neighbourhood(
+    ring: Ring, chosen: slice | Positions, similarities: FloatMatrix, min_similarity: float
+) -> Neighbourhood:
+    """The nearest of some records of a ring, given their cosines with a prompt, float32 (chosen,)."""
     if len(similarities) > NEAREST:
         among = np.argpartition(similarities, len(similarities) - NEAREST)[-NEAREST:]
         similarities = similarities[among]

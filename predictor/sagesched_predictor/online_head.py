@@ -21,7 +21,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sagesched_predictor.regression import MAX_LANDMARKS, RIDGE, KernelFeatures, Solver, Standard, Together
+from sagesched_predictor.regression import (
+    MAX_LANDMARKS,
+    RIDGE,
+    Exponentials,
+    KernelFeatures,
+    Solver,
+    Standard,
+    Together,
+)
 from sagesched_predictor.same_prompt import prompt_numbers
 from sagesched_predictor.survival import expected_above, product_limit, quantiles
 
@@ -141,9 +149,27 @@ class OnlineHead:
             vectors: request vectors, float32 (n, d).
             offsets: the prior's median, shape (n,); zeros where there is no prior.
         """
-        said = self._features(embeddings, vectors, offsets) @ self._coefficients
-        scales = _scales(said[:, 1] + self._middle_size)
-        return (said[:, 0] + offsets)[:, None] + scales[:, None] * self.standard_quantiles
+        return self.quantiles(self._features.kernels(embeddings, vectors) @ self._coefficients[:-2], offsets)
+
+    def quantiles(self, said: FloatMatrix | FloatArray, offsets: FloatArray) -> FloatArray:
+        """`predict`, given what `exponentials` say of the prompts, (n, 2)."""
+        constant, slope = self._coefficients[-2:]
+        said_of_all: FloatArray = said + constant + self._features.line(offsets)[:, None] * slope
+        scales = _scales(said_of_all[:, 1] + self._middle_size)
+        return (said_of_all[:, 0] + offsets)[:, None] + scales[:, None] * self.standard_quantiles
+
+    @property
+    def request_size(self) -> int:
+        """Numbers in a `request`."""
+        return self._features.request_size
+
+    def exponentials(self) -> Exponentials:
+        """What `predict` rests on, as a network takes it; its columns are mean and size."""
+        return self._features.exponentials(self._coefficients[:-2])
+
+    def request(self, vector: FloatMatrix) -> FloatMatrix:
+        """What goes with `exponentials` for one request vector, (1, d); float32 (1, request_size)."""
+        return self._features.requests(vector)
 
 
 def _recency(n: int, half_life: float) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sagesched_predictor.artifact import EncoderArtifact
+from sagesched_predictor.device_search import search_on_device
 from sagesched_predictor.encoder import Encoder, EncoderOptions
 from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
@@ -33,4 +34,5 @@ def open_predictor(
     encoder = Encoder(artifact, options)
     if encoder.fallback:
         on_fallback(encoder.fallback)
-    return Predictor(encoder, History(encoder.dimension, size=HISTORY_SIZE), load_prior(artifact))
+    history = History(encoder.dimension, size=HISTORY_SIZE)
+    return Predictor(encoder, history, load_prior(artifact), search=search_on_device(encoder, on_fallback))

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from sagesched_predictor.request_features import NUM_FEATURES, request_vectors
 from sagesched_predictor.ring import FloatMatrix, Ring
 from sagesched_predictor.series import (
     MIDDLE,
+    Compared,
     FittedHere,
     Opinions,
     Prompts,
@@ -52,6 +54,16 @@ class PriorQuantiles(Protocol):
         """Quantiles of ln(output tokens) at `LEVELS`, float32 (n, levels)."""
 
 
+class Search(Protocol):
+    """What the predictor needs of a search on a device; see `device_search.DeviceSearch`."""
+
+    def run(self, key: bytes, prompt: str, vector: FloatMatrix, series: Series) -> FloatMatrix | None:
+        """Embed a prompt, (dimension,), and keep how it compares; None where that cannot be."""
+
+    def compared(self, key: bytes, series: Series) -> Compared | None:
+        """How a prompt compares, if that was kept and still holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What is predicted for one prompt.
@@ -76,6 +88,7 @@ class Predictor:
         history: History,
         prior: PriorQuantiles | None = None,
         *,
+        search: Search | None = None,
         start_fit: StartFit = FittedHere,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -85,12 +98,14 @@ class Predictor:
             encoder: of the prompts.
             history: records of the same encoder.
             prior: for prompts that the pool knows nothing of; None for none.
+            search: compares prompts on the encoder's device; None where all are compared here.
             start_fit: where online heads are fitted; at once and here when left out.
             clock: Unix seconds, kept with each record.
         """
         self._encoder = encoder
         self._history = history
         self._prior = prior
+        self._search = search
         self._start_fit = start_fit
         self._clock = clock
         self._embeddings: OrderedDict[bytes, FloatMatrix] = OrderedDict()
@@ -100,6 +115,7 @@ class Predictor:
         self._pools: dict[str, PoolLengths] = {}
         for key in history.keys:
             self._restore(key)
+        self._restore_pools()
 
     @property
     def num_records(self) -> int:
@@ -121,14 +137,17 @@ class Predictor:
         Raises:
             EncoderError: the encoder failed.
         """
-        embeddings = self._embed([features.prompt for features in prompts])
         vectors = request_vectors(prompts)
+        if len(prompts) == 1:
+            self._search_on_device(prompts[0], vectors)
+        embeddings = self._embed([features.prompt for features in prompts])
         keys = [SeriesKey.of(features) for features in prompts]
         predictions: dict[int, Prediction] = {}
         for key in dict.fromkeys(keys):
             rows = [row for row, other in enumerate(keys) if other == key]
-            seen = self._seen([prompts[row] for row in rows], embeddings[rows], vectors[rows])
             series = self._series.get(key)
+            of_key = [prompts[row] for row in rows]
+            seen = self._seen(of_key, embeddings[rows], vectors[rows], self._compared(of_key, series))
             opinions = first_opinions(seen, self.pool(key.model)) if series is None else series.opinions(seen)
             for row, one in zip(rows, opinions, strict=True):
                 predictions[row] = self._predicted(key, one, prompts[row])
@@ -166,8 +185,28 @@ class Predictor:
         """Whether `observe` would find this prompt's embedding at hand."""
         return _key(prompt) in self._embeddings
 
+    def _search_on_device(self, features: PromptFeatures, vector: FloatMatrix) -> None:
+        """Embed a prompt that is new, and compare it on the encoder's device where that can be."""
+        key, series = _key(features.prompt), self._series.get(SeriesKey.of(features))
+        if self._search is None or series is None or key in self._embeddings:
+            return
+        embedding = self._search.run(key, features.prompt, vector, series)
+        if embedding is not None:
+            self._embeddings[key] = embedding
+
+    def _compared(
+        self, prompts: Sequence[PromptFeatures], series: Series | None
+    ) -> Sequence[Compared | None]:
+        if self._search is None or series is None:
+            return ()
+        return [self._search.compared(_key(features.prompt), series) for features in prompts]
+
     def _seen(
-        self, prompts: Sequence[PromptFeatures], embeddings: FloatMatrix, vectors: FloatMatrix
+        self,
+        prompts: Sequence[PromptFeatures],
+        embeddings: FloatMatrix,
+        vectors: FloatMatrix,
+        compared: Sequence[Compared | None] = (),
     ) -> Prompts:
         prior = None
         if self._prior is not None:
@@ -178,7 +217,7 @@ class Predictor:
             ]
             prior = np.concatenate(rows)
         tokens = np.array([features.prompt_tokens for features in prompts], dtype=np.int64)
-        return Prompts(embeddings, vectors, tokens, prior)
+        return Prompts(embeddings, vectors, tokens, prior, compared)
 
     def _series_of(self, key: SeriesKey) -> Series:
         ring = self._history.ring(key)
@@ -195,9 +234,18 @@ class Predictor:
             prior = self._prior.predict(ring.embeddings, ring.vectors, [key.model] * len(ring))
             ring.offsets[:] = prior[:, MIDDLE]
         self._series_of(key)
-        order = ring.by_age()
-        for tokens, censored in zip(ring.output_tokens[order], ring.censored[order], strict=True):
-            self.pool(key.model).observe(int(tokens), bool(censored))
+
+    def _restore_pools(self) -> None:
+        """A model's answers in the order in which they came, whichever of its series they belong to."""
+        answers: list[tuple[float, str, int, bool]] = []
+        for key in self._history.keys:
+            ring = self._history.ring(key)
+            order = ring.by_age()
+            columns = (ring.recorded_at[order], ring.output_tokens[order], ring.censored[order])
+            for recorded_at, *answer in zip(*(column.tolist() for column in columns), strict=True):
+                answers.append((recorded_at, key.model, *answer))
+        for _, model, output_tokens, censored in sorted(answers, key=itemgetter(0)):
+            self.pool(model).observe(output_tokens, censored)
 
     def _predicted(self, key: SeriesKey, opinions: Opinions, features: PromptFeatures) -> Prediction:
         series = self._series.get(key, self._unheard)

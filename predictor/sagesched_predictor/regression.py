@@ -67,6 +67,23 @@ class Standard:
         return scaled
 
 
+@dataclass(frozen=True, slots=True)
+class Exponentials:
+    """A regression as two products with landmarks, whatever they are made of.
+
+        said = (exp(embedding landmarks') + exp(request landmark_requests')) weights
+
+    Attributes:
+        landmarks: float32 (landmarks, dimension).
+        landmark_requests: float32 (landmarks, numbers of a request).
+        weights: float32 (landmarks, columns of targets).
+    """
+
+    landmarks: FloatMatrix
+    landmark_requests: FloatMatrix
+    weights: FloatMatrix
+
+
 class KernelFeatures:
     """Sees a prompt as its kernels with the landmarks, then 1 and a line in the prior's location."""
 
@@ -76,14 +93,41 @@ class KernelFeatures:
         """Take these records as landmarks; see `__call__` for the arguments."""
         self._standard = standard
         self._embeddings = np.ascontiguousarray(embeddings)
-        self._vectors = self._standard(vectors)
-        self._squares = np.einsum("ij,ij->i", self._vectors, self._vectors)
+        # Half the squared distance of x and y is a product: of (x, 1, x^2/2) and (y, -y^2/2, -1), negative.
+        x, one, squares = np.split(self.requests(vectors), (vectors.shape[1], vectors.shape[1] + 1), axis=1)
+        scale = np.float32(1 / (VECTOR_WIDTH * vectors.shape[1]))
+        self._landmark_requests = scale * np.concatenate([x, -squares, -one], axis=1)
         self._line_mean = float(line.mean())
 
     @property
-    def num_landmarks(self) -> int:
-        """Landmarks."""
-        return len(self._embeddings)
+    def request_size(self) -> int:
+        """Columns of `requests`."""
+        return int(self._landmark_requests.shape[1])
+
+    def requests(self, vectors: FloatMatrix) -> FloatMatrix:
+        """What of request vectors, (n, d), is multiplied with the landmarks, float32 (n, d + 2)."""
+        n, d = vectors.shape
+        requests = np.empty((n, d + 2), dtype=np.float32)
+        standard = requests[:, :d]
+        standard[:] = self._standard(vectors)
+        requests[:, d] = 1
+        requests[:, d + 1] = (standard * standard).sum(axis=1) / 2
+        return requests
+
+    def kernels(self, embeddings: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
+        """With each landmark, float32 (n, landmarks); see `__call__` for the arguments."""
+        # Products this way round run over the landmarks' memory once.
+        kernels = (self._embeddings @ embeddings.T).T - np.float32(1)
+        kernels *= np.float32(1 / EMBEDDING_WIDTH)
+        np.exp(kernels, out=kernels)
+        gaps = (self._landmark_requests @ self.requests(vectors).T).T
+        np.minimum(gaps, np.float32(0), out=gaps)
+        kernels += np.exp(gaps, out=gaps)
+        return kernels
+
+    def line(self, location: FloatArray) -> FloatArray:
+        """The last feature, for the prior's location."""
+        return location - self._line_mean
 
     def __call__(self, embeddings: FloatMatrix, vectors: FloatMatrix, line: FloatArray) -> FloatMatrix:
         """Features, float32 (n, landmarks + 2).
@@ -93,21 +137,24 @@ class KernelFeatures:
             vectors: request vectors, float32 (n, d).
             line: the prior's location, shape (n,); zeros where there is no prior.
         """
-        standard = self._standard(vectors)
-        # Products this way round run over the landmarks' memory once.
-        kernel = (self._embeddings @ embeddings.T).T - np.float32(1)
-        kernel *= np.float32(1 / EMBEDDING_WIDTH)
-        np.exp(kernel, out=kernel)
-        squares = np.einsum("ij,ij->i", standard, standard)
-        gaps = (self._vectors @ standard.T).T * np.float32(-2) + self._squares + squares[:, None]
-        gaps *= np.float32(-0.5 / (VECTOR_WIDTH * standard.shape[1]))
-        np.minimum(gaps, np.float32(0), out=gaps)
-        kernel += np.exp(gaps, out=gaps)
-        features = np.empty((len(kernel), self.num_landmarks + 2), dtype=np.float32)
-        features[:, :-2] = kernel
+        kernels = self.kernels(embeddings, vectors)
+        features = np.empty((len(kernels), kernels.shape[1] + 2), dtype=np.float32)
+        features[:, :-2] = kernels
         features[:, -2] = 1
-        features[:, -1] = line - self._line_mean
+        features[:, -1] = self.line(line)
         return features
+
+    def exponentials(self, coefficients: FloatArray) -> Exponentials:
+        """The kernels' part of a regression, given their coefficients (landmarks, columns)."""
+        # exp((cos - 1) / T) = exp(-1 / T) exp(cos / T); the first factor goes into weights and requests.
+        shift = 1 / EMBEDDING_WIDTH
+        landmark_requests = self._landmark_requests.copy()
+        landmark_requests[:, -2] += np.float32(shift)
+        return Exponentials(
+            self._embeddings * np.float32(1 / EMBEDDING_WIDTH),
+            landmark_requests,
+            (coefficients * np.exp(-shift)).astype(np.float32),
+        )
 
 
 class Together:

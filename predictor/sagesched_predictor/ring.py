@@ -26,6 +26,7 @@ class Ring:
     Attributes:
         size: most records kept.
         num_appended: records ever added; grows by one with each.
+        num_rearranged: how often records came to other positions.
         sketch: of the embeddings; None while they are few or where it would tell too little.
         lessons: what was learned beside the records.
     """
@@ -36,6 +37,7 @@ class Ring:
             raise ValueError(f"size and dimension must be at least 1, got {size} and {dimension}")
         self.size = size
         self.num_appended = 0
+        self.num_rearranged = 0
         self.sketch: Sketch | None = None
         self.lessons = Lessons()
         self._sketched_at = 0
@@ -124,6 +126,14 @@ class Ring:
             return np.arange(self._count)
         return (np.arange(self._count) + self._next) % self._count
 
+    def appended_since(self, num_appended: int) -> IntArray:
+        """Positions of the records added since `num_appended`, one behind the other, round the ring.
+
+        They are that as long as `num_rearranged` stays the same.
+        """
+        num_new = min(self.num_appended - num_appended, self.size)
+        return np.arange(self._next - num_new, self._next) % self.size
+
     def forget_before(self, unix_s: float) -> int:
         """Drop records made before this instant; returns how many."""
         kept = self.by_age()
@@ -135,6 +145,7 @@ class Ring:
                 fresh[: len(kept)] = column[kept]
                 self._columns[name] = fresh
             self._count = self._next = len(kept)
+            self.num_rearranged += 1
             self._make_sketch()
         return dropped
 

@@ -8,7 +8,7 @@ prompt came before, its earlier answers correct what comes of that (`repeated.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,27 @@ class FittedHere:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """How a prompt compares with the past, where that is known together with its embedding.
+
+    Attributes:
+        found: the nearest records.
+        head: whose exponentials came with that.
+        vector: the request vector that went with them, float32 (1, features).
+        said: what they say, float32 (1, 2); see `OnlineHead.quantiles`.
+    """
+
+    found: Neighbourhood
+    head: OnlineHead
+    vector: FloatMatrix
+    said: FloatMatrix
+
+    def said_by(self, head: OnlineHead, vector: FloatMatrix) -> FloatMatrix | None:
+        """What this head says of this request; None where it was another head or request."""
+        return self.said if head is self.head and np.array_equal(vector, self.vector) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompts:
     """Prompts of one series, as the sources see them.
 
@@ -81,18 +102,22 @@ class Prompts:
         vectors: request vectors, float32 (n, features).
         prompt_tokens: shape (n,).
         prior: quantiles of ln(output tokens) that the prior gives, (n, levels); None without one.
+        compared: how each compares with the past, None where that is to be found out; empty if all are.
     """
 
     embeddings: FloatMatrix
     vectors: FloatMatrix
     prompt_tokens: npt.NDArray[np.int64]
     prior: FloatMatrix | None
+    compared: Sequence[Compared | None] = ()
 
     def one(self, row: int) -> Prompts:
         """The prompt of one row."""
         at = slice(row, row + 1)
         prior = None if self.prior is None else self.prior[at]
-        return Prompts(self.embeddings[at], self.vectors[at], self.prompt_tokens[at], prior)
+        return Prompts(
+            self.embeddings[at], self.vectors[at], self.prompt_tokens[at], prior, self.compared[at]
+        )
 
     def offsets(self) -> FloatArray:
         """The prior's medians, shape (n,); zeros without one."""
@@ -123,6 +148,7 @@ class Series:
 
     Attributes:
         ring: the records.
+        min_similarity: cosine from which a record is told as a neighbour.
         repeats: weighs earlier answers to the same prompt.
         pool: lengths of all answers.
     """
@@ -130,7 +156,7 @@ class Series:
     def __init__(self, ring: Ring, min_similarity: float, start_fit: StartFit = FittedHere) -> None:
         """Go on from the records and lessons in `ring`."""
         self.ring = ring
-        self._min_similarity = min_similarity
+        self.min_similarity = min_similarity
         self._start_fit = start_fit
         self._head: OnlineHead | None = None
         self._fit: Fit | None = None
@@ -146,6 +172,12 @@ class Series:
     def __len__(self) -> int:
         return len(self.ring)
 
+    @property
+    def head(self) -> OnlineHead | None:
+        """The newest head that is ready."""
+        self._take_over_fit()
+        return self._head
+
     def opinions(self, prompts: Prompts) -> list[Opinions]:
         """What the sources say, one for each prompt."""
         self._take_over_fit()
@@ -156,16 +188,21 @@ class Series:
     def _opinions(self, prompt: Prompts) -> Opinions:
         said, sizes = _of_prior_and_pool(prompt, self.pool)
         num_records, num_near, earlier = len(self.ring), 0, NONE_EARLIER
+        compared = prompt.compared[0] if prompt.compared else None
         if self._head is not None:
-            said[0, _HEAD] = self._head.predict(prompt.embeddings, prompt.vectors, prompt.offsets())[0]
+            said[:, _HEAD] = _of_head(self._head, prompt, compared)
             sizes[0, _HEAD] = HEAD_SHARE * num_records
         if np.count_nonzero(~self.ring.censored) >= MIN_LENGTHS:
-            (found,) = nearest(self.ring, prompt.embeddings, self._min_similarity)
+            found = compared.found if compared is not None else self._nearest(prompt)
             said[0, _HISTORY] = _spoken(found, int(prompt.prompt_tokens[0]))
             sizes[0, _HISTORY] = (1 - HEAD_SHARE) * num_records
             num_near = found.num_near
             earlier = _of_the_same(found, int(prompt.prompt_tokens[0]))
         return Opinions(said[0], sizes[0], num_near, earlier)
+
+    def _nearest(self, prompt: Prompts) -> Neighbourhood:
+        (found,) = nearest(self.ring, prompt.embeddings, self.min_similarity)
+        return found
 
     def quantiles(self, opinions: Opinions) -> FloatArray:
         """What comes of the opinions, (levels,); at least one source must have spoken."""
@@ -257,6 +294,14 @@ def _of_prior_and_pool(prompts: Prompts, pool: PoolLengths) -> tuple[FloatArray,
         said[:, _POOL] = of_pool
         sizes[:, _POOL] = POOL_RECORDS
     return said, sizes
+
+
+def _of_head(head: OnlineHead, prompt: Prompts, compared: Compared | None) -> FloatArray:
+    """Quantiles of ln(output tokens) that a head gives for one prompt, (1, levels)."""
+    said = None if compared is None else compared.said_by(head, prompt.vectors)
+    if said is None:
+        return head.predict(prompt.embeddings, prompt.vectors, prompt.offsets())
+    return head.quantiles(said, prompt.offsets())
 
 
 def _of_the_same(found: Neighbourhood, prompt_tokens: int) -> Earlier:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sagesched_emulator.dataset import DatasetError
-from sagesched_emulator.profiles import EngineProfile, profile
+from sagesched_emulator.profiles import PROFILES, EngineProfile, profile
 from sagesched_emulator.step_time import StepTime
 from sagesched_gateway.scheduling.capacity import KvPolicy
 from sagesched_replay.fitting.limits import Limits, find_limits
@@ -115,7 +115,7 @@ def engine_of(name: str) -> tuple[EngineProfile, FittedEngine | None]:
     if name.startswith(FITTED):
         fitted = fit_engine(Path(name.removeprefix(FITTED)))
         return fitted.profile, fitted
-    if name.endswith(".json"):
+    if name.endswith(".json") or (name not in PROFILES and Path(name).is_file()):
         return _read(Path(name)), None
     return profile(name), None
 
@@ -134,7 +134,7 @@ def _read(path: Path) -> EngineProfile:
         )
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path}: not an engine as `sagesched-replay fit --out` writes it: {error}"
         ) from error

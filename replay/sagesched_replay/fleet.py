@@ -83,7 +83,7 @@ def replay_fleet(
     for request in trace.requests:
         shared.time.at(request.arrival_s, partial(arrive, request))
     shared.time.run()
-    return _merged([member.outcome() for member in members], tuple(shared.served.values()))
+    return _merged([member.outcome() for member in members], tuple(shared.served.values()), replicas)
 
 
 class Balanced:
@@ -212,11 +212,14 @@ def _split(
         for place in range(min(replicas, len(trace.requests)))
     ]
     served = {one.request.id: one for run in runs for one in run.served}
-    return _merged(runs, tuple(served[request.id] for request in trace.requests))
+    return _merged(runs, tuple(served[request.id] for request in trace.requests), replicas)
 
 
-def _merged(runs: Sequence[ReplayRun], served: tuple[Served, ...]) -> ReplayRun:
-    """All replicas as one run; what is a mean weighs each by the time that it had a backlog."""
+def _merged(runs: Sequence[ReplayRun], served: tuple[Served, ...], replicas: int) -> ReplayRun:
+    """All replicas, of which some may have had no request and no run, as one run.
+
+    What is a mean weighs each by the time that it had a backlog.
+    """
     backlog_s = sum(run.backlog_s for run in runs)
     span_s = backlog_s or 1.0
     return ReplayRun(
@@ -230,5 +233,5 @@ def _merged(runs: Sequence[ReplayRun], served: tuple[Served, ...]) -> ReplayRun:
         backlog_batch=sum(run.backlog_batch * run.backlog_s for run in runs) / span_s,
         backlog_kv=sum(run.backlog_kv * run.backlog_s for run in runs) / span_s,
         backlog_tokens_per_s=sum(run.backlog_tokens_per_s * run.backlog_s for run in runs) / span_s,
-        replicas=len(runs),
+        replicas=replicas,
     )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 BLOCKS = 40
 DRAWS = 400
@@ -63,7 +64,7 @@ def over_seeds(values: Sequence[float], bases: Sequence[float]) -> Ratio:
 def within_trace(
     values: FloatArray, bases: FloatArray, figure: Callable[[FloatArray], float], seed: int
 ) -> Ratio:
-    """Of a figure of two runs of one trace.
+    """Of a figure of two runs of one trace, each over its own answers.
 
     Args:
         values: one per request in order of arrival; nan where there is no answer.
@@ -71,19 +72,17 @@ def within_trace(
         figure: such as the mean; sees no nan.
         seed: of the resampling.
     """
-    answered = np.isfinite(values) & np.isfinite(bases)
-    values, bases = values[answered], bases[answered]
-    if not values.size:
-        return Ratio(math.nan, math.nan, math.nan)
-    value = figure(values) / figure(bases)
-    if values.size < 5 * BLOCKS:
+
+    def ratio(drawn: slice | IntArray) -> float:
+        own, base = (column[drawn][np.isfinite(column[drawn])] for column in (values, bases))
+        return figure(own) / figure(base) if own.size and base.size else math.nan
+
+    value = ratio(slice(None))
+    if min(np.isfinite(values).sum(), np.isfinite(bases).sum()) < 5 * BLOCKS:
         return Ratio(value, math.nan, math.nan)
     length = values.size // BLOCKS
     blocks = np.arange(BLOCKS * length).reshape(BLOCKS, length)
     rng = np.random.default_rng([seed, 4])
-    ratios = []
-    for _ in range(DRAWS):
-        drawn = blocks[rng.integers(BLOCKS, size=BLOCKS)].ravel()
-        ratios.append(figure(values[drawn]) / figure(bases[drawn]))
+    ratios = [ratio(blocks[rng.integers(BLOCKS, size=BLOCKS)].ravel()) for _ in range(DRAWS)]
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Ratio(value, float(low), float(high))

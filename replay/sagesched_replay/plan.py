@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -110,8 +111,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     engine, fitted = engine_of(arguments.engine)
     variants = _variants(arguments)
     all_blind = all(variant.policy.name in BLIND | ALL_ORACLES for variant in variants)
-    if arguments.seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {arguments.seeds}")
+    _check_numbers(arguments)
     needs_prompts = arguments.distribution == "predictor" and not all_blind
     traces, source = [], None
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
@@ -140,6 +140,18 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         ),
         warmup=_warmup(arguments.warmup, len(traces[0].trace.requests)),
     )
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """Those that would go wrong later, or go through and mean nothing."""
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {arguments.seed}")
+    if arguments.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {arguments.seeds}")
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise ValueError(f"--max-tokens must be at least 1, got {arguments.max_tokens}")
+    if arguments.kv_headroom is not None and not 0 <= arguments.kv_headroom < math.inf:
+        raise ValueError(f"--kv-headroom must be at least 0, got {arguments.kv_headroom:g}")
 
 
 def _variants(arguments: argparse.Namespace) -> list[Variant]:
@@ -242,7 +254,7 @@ def _warmup(text: str, num_requests: int) -> int:
     try:
         share = float(text.removesuffix("%"))
         count = int(num_requests * share / 100) if text.endswith("%") else int(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         count = -1
     if not 0 <= count < num_requests:
         raise ValueError(

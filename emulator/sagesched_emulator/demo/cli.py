@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="other prompts that the predictor has seen before, at most (default: %(default)s)",
     )
-    trace.add_argument("--seed", type=int, default=0, help="decides trace and warm-up (default: %(default)s)")
+    trace.add_argument(
+        "--seed", type=_count_or_none, default=0, help="decides trace and warm-up (default: %(default)s)"
+    )
     engine = parser.add_argument_group("what it is sent to")
     engine.add_argument(
         "--profile",
@@ -126,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _interrupted_once():
             run_demo(options)
-    except (DemoError, DatasetError) as error:
+    except (DemoError, DatasetError, OSError) as error:
         print(f"sagesched-emulator demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -126,6 +126,7 @@ class Pressure:
     def forgotten(self, job: Job) -> None:
         """A job is out of the core."""
         self._probes.pop(job.job_id, None)
+        self._overload.forget(job.job_id)
 
     def served(self, job: Job, output_tokens: int, now: float) -> None:
         """A job has ended with so many tokens."""

@@ -29,7 +29,7 @@ from sagesched_predictor.training.trunk_graph import build_trained_encoder
 from sagesched_predictor.training.weights import DISTRIBUTION, WeightSource
 
 # Raise it whenever the exported bytes change.
-EXPORTER_VERSION = 3
+EXPORTER_VERSION = 4
 PRECISIONS = ("int8", "fp16", "fp32")
 # On CPUs twice as fast, and predictions are as good; a GPU has no int8 kernels for it.
 DEFAULT_PRECISION = "int8"

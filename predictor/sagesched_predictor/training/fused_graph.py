@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from sagesched_predictor.training.comparing_graph import add_comparison
 from sagesched_predictor.training.minilm_graph import BertShape, Graph, Weights
 from sagesched_predictor.training.shape import DIMENSION
 from sagesched_predictor.training.trunk_graph import NUM_LAYERS, Trunk, add_trunk, as_encoder, check_fit
@@ -26,7 +27,10 @@ LOWEST = np.float16(-1e4)
 
 
 def build_fused_encoder(weights: Weights, config: Mapping[str, Any], trunk: Trunk) -> onnx.ModelProto:
-    """Prompt -> `embedding`; see `trunk_graph.build_trained_encoder` for arguments and errors."""
+    """Prompt -> `embedding` and, for one that knows others, `compared` (see `comparison.py`).
+
+    See `trunk_graph.build_trained_encoder` for arguments and errors.
+    """
     shape = BertShape.from_config(config)
     check_fit(shape, trunk)
     graph = HalfGraph()
@@ -37,7 +41,8 @@ def build_fused_encoder(weights: Weights, config: Mapping[str, Any], trunk: Trun
         layers.append(value)
     _pool(graph, layers[1:])
     add_trunk(graph, trunk)
-    return as_encoder(graph, "embedding", DIMENSION, fused=FUSED)
+    beside = add_comparison(graph, DIMENSION)
+    return as_encoder(graph, "embedding", DIMENSION, beside, FUSED)
 
 
 class HalfGraph(Graph):

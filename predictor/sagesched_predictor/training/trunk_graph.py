@@ -6,7 +6,7 @@ sentences, costs as much again, and told lengths no better (docs/decisions/0019-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ PADDING_PENALTY = np.float32(-1e4)
 
 Array = npt.NDArray[np.float32]
 Trunk = Mapping[str, Array]
+Beside = tuple[Sequence[onnx.ValueInfoProto], Sequence[onnx.ValueInfoProto]]
 
 
 def build_pooled_encoder(weights: Weights, config: Mapping[str, Any]) -> onnx.ModelProto:
@@ -152,13 +153,16 @@ def columns(graph: Graph, value: str, start: int, end: int, output: str) -> str:
     return graph.node("Slice", [value, *names], output)
 
 
-def as_encoder(graph: Graph, output: str, width: int, fused: str | None = None) -> onnx.ModelProto:
+def as_encoder(
+    graph: Graph, output: str, width: int, beside: Beside = ((), ()), fused: str | None = None
+) -> onnx.ModelProto:
     """The graph as a model from prompts to `output`, float32 (batch, width).
 
     Args:
         graph: reads `input_ids` and `attention_mask`.
         output: name of a tensor in it.
         width: of that tensor.
+        beside: inputs and outputs that it has besides.
         fused: domain of operators beside the standard ones.
     """
     inputs = [
@@ -166,7 +170,7 @@ def as_encoder(graph: Graph, output: str, width: int, fused: str | None = None) 
         for name in ("input_ids", "attention_mask")
     ]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])]
-    return model_of(graph, "encoder", inputs, outputs, fused)
+    return model_of(graph, "encoder", [*inputs, *beside[0]], [*outputs, *beside[1]], fused)
 
 
 def model_of(

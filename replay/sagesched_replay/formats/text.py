@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import zlib
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
@@ -35,7 +36,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, line
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}:{number}: not UTF-8 text") from error
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise DatasetError(f"{path}: cannot be read: {reason}") from error
 
@@ -60,6 +61,6 @@ def tokens(text: object, name: str, *, least: int = 1) -> int:
         value = float(str(text))
     except ValueError:
         value = -1.0
-    if value != int(value) or value < least or isinstance(text, bool):
+    if not value.is_integer() or value < least or isinstance(text, bool):
         raise ValueError(f"{name!r} must be a whole number >= {least}, got {text!r:.40}")
     return int(value)

@@ -15,6 +15,7 @@ from sagesched_replay.study import Outcome, Requests
 
 POINTS = 400
 MOST_MATRICES = 6
+UNANSWERED = "<p>No request has an answer.</p>"
 
 
 def legend(names: Sequence[str]) -> str:
@@ -29,7 +30,9 @@ def legend(names: Sequence[str]) -> str:
 
 def frontier(names: Sequence[str], outcomes: Sequence[Outcome], sweep: Sequence[Outcome]) -> str:
     """Mean against p99; the sweep is one policy over its tail weight."""
-    everything = [one.figures for one in (*outcomes, *sweep)]
+    everything = [one.figures for one in (*outcomes, *sweep) if one.figures.completed]
+    if not everything:
+        return UNANSWERED
     chart = Chart(
         span_of([one.mean_ttlt_s for one in everything], margin=0.12),
         span_of([one.p99_ttlt_s for one in everything], margin=0.12),
@@ -37,8 +40,11 @@ def frontier(names: Sequence[str], outcomes: Sequence[Outcome], sweep: Sequence[
         y_title="99th percentile, s",
     )
     for place, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
+        if not outcome.figures.completed:
+            continue
         mean, p99 = outcome.figures.mean_ttlt_s, outcome.figures.p99_ttlt_s
         chart.point(mean, p99, colour(place), name, f"{name}: {_told(mean, p99)}")
+    sweep = [one for one in sweep if one.figures.completed]
     if sweep:
         points = [(one.figures.mean_ttlt_s, one.figures.p99_ttlt_s) for one in sweep]
         chart.line(points, "sweep", "gittins-boost over its tail weight c")
@@ -51,7 +57,10 @@ def frontier(names: Sequence[str], outcomes: Sequence[Outcome], sweep: Sequence[
 def distribution(names: Sequence[str], outcomes: Sequence[Outcome]) -> str:
     """Share of requests that take longer than so long."""
     columns = [np.sort(one.requests.ttlt[np.isfinite(one.requests.ttlt)]) for one in outcomes]
-    columns = [column for column in columns if column.size]
+    shown = [place for place, column in enumerate(columns) if column.size]
+    if not shown:
+        return UNANSWERED
+    names, columns = [names[place] for place in shown], [columns[place] for place in shown]
     least = 1 / max(column.size for column in columns)
     chart = Chart(
         (
@@ -65,7 +74,7 @@ def distribution(names: Sequence[str], outcomes: Sequence[Outcome]) -> str:
         y_log=True,
         y_text=lambda share: f"{share * 100:g} %",
     )
-    for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+    for place, name, column in zip(shown, names, columns, strict=True):
         ranks = np.unique(
             np.concatenate(
                 [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -343,8 +345,9 @@ def test_kubelet_reaches_the_operator_of_a_pod_with_nothing_but_ipv6(start):
         try:
             with urllib.request.urlopen(f"http://[::1]:{port}/healthz", timeout=5):
                 return True
-        except OSError:
-            return False
+        except urllib.error.URLError as error:
+            # A machine without IPv6 has no such address at all.
+            return getattr(error.reason, "errno", None) == errno.EADDRNOTAVAIL
 
     until(answers)
 

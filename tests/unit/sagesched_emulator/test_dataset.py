@@ -30,6 +30,22 @@ def test_all_fields_survive_writing_and_reading(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "out.jsonl") == records
 
 
+def test_null_is_a_field_that_is_not_there(tmp_path: Path) -> None:
+    names = (
+        *("output_samples", "prompt_tokens", "max_tokens", "arrival_s", "model", "dataset", "id", "censored"),
+        *("tenant", "priority", "deadline_s"),
+    )
+    nothing = ", ".join(f'"{name}": null' for name in names)
+    (record,) = read_dataset(written(tmp_path, f'{{"prompt": "a", "output_tokens": 1, {nothing}}}\n'))
+    assert record == Record(prompt="a", output_tokens=1)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "a", "output_tokens": 1}\r\n')
+    assert read_dataset(path) == [Record(prompt="a", output_tokens=1)]
+
+
 def test_unknown_fields_and_empty_lines_are_ignored(tmp_path: Path) -> None:
     path = written(tmp_path, '\n{"prompt": "a", "output_tokens": 1, "user": {"name": "x"}}\n\n')
     assert len(read_dataset(path)) == 1
@@ -51,6 +67,7 @@ def test_unknown_fields_and_empty_lines_are_ignored(tmp_path: Path) -> None:
         ('{"prompt": "a", "output_tokens": 1, "max_tokens": 0}', "'max_tokens' must be a whole number >= 1"),
         ('{"prompt": "a", "output_tokens": 1, "arrival_s": -1}', "'arrival_s' must be seconds >= 0"),
         ('{"prompt": "a", "output_tokens": 1, "arrival_s": NaN}', "'arrival_s' must be seconds >= 0"),
+        (r'{"prompt": "a\ud83d", "output_tokens": 1}', "'prompt' holds half of a character"),
     ],
 )
 def test_a_wrong_line_is_named_by_file_and_number(tmp_path: Path, line: str, complaint: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.encoder import Encoder
 from sagesched_predictor.features import PromptFeatures
+from sagesched_predictor.network_run import ReplayedRun
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.training.export import export_encoder
 
@@ -26,6 +27,19 @@ def encoder_folder() -> Path:
 @pytest.fixture(scope="session")
 def float_encoder_folder() -> Path:
     return export_encoder(precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def half_encoder_folder() -> Path:
+    return export_encoder(precision="fp16")
+
+
+@pytest.fixture(scope="session")
+def replaying_encoder(half_encoder_folder: Path) -> Encoder:
+    """The network for GPUs, run as there with all memory bound, but on the CPU."""
+    encoder = Encoder(EncoderArtifact.load(half_encoder_folder))
+    encoder._run_network = ReplayedRun(encoder.session, encoder.dimension, widest=128, device="cpu")
+    return encoder
 
 
 @pytest.fixture(scope="session")

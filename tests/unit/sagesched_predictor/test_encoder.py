@@ -12,8 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sagesched_predictor import network_run, runtime
 from sagesched_predictor.artifact import EncoderArtifact, file_sha256
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions, batches
 from sagesched_predictor.errors import EncoderError
+from sagesched_predictor.regression import Exponentials
 from sagesched_predictor.runtime import fallback_reason
 
 
@@ -120,7 +122,7 @@ def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
 
 def test_a_kept_binding_gives_the_same_as_a_plain_run(encoder_folder: Path) -> None:
     plain, bound = (Encoder(EncoderArtifact.load(encoder_folder)) for _ in range(2))
-    bound._run_network = network_run.BoundRun(bound.session)
+    bound._run_network = network_run.BoundRun(bound.session, bound.dimension)
     for texts in (["a short one"], ["one", "two words and more of them", "three"], ["again"]):
         assert np.array_equal(bound.embed(texts), plain.embed(texts))
 
@@ -140,7 +142,48 @@ def test_a_replayed_run_never_pads_to_more_than_the_network_takes(float_encoder_
     for width in (10, 99, 100):
         ids = np.full((3, width), 1000, dtype=np.int64)
         assert run({"input_ids": ids, "attention_mask": np.ones_like(ids)}).shape == (3, encoder.dimension)
-    assert sorted(run._recordings) == [(4, 32), (4, 100)]
+    assert sorted(shape for *shape, _ in run._recordings) == [[4, 32], [4, 100]]
+
+
+def test_a_network_that_compares_tells_the_nearest_with_the_embedding(replaying_encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    records = rng.normal(size=(2_000, replaying_encoder.dimension)).astype(np.float32)
+    records /= np.linalg.norm(records, axis=1, keepdims=True)
+    requests, weights = rng.normal(size=(30, 5)), rng.normal(size=(30, 2))
+    copy = replaying_encoder.new_copy(num_records=len(records), num_landmarks=40, request_size=5)
+    for sent in (records, records[::-1]):
+        regression = Exponentials(sent[:30], requests.astype(np.float32), weights.astype(np.float32))
+        copy.send_records(sent)
+        copy.send_regression(regression)
+        for text in ("a short one", "word " * 200):
+            request = rng.normal(size=(1, 5)).astype(np.float32)
+            said = replaying_encoder.compare(text, request, copy)
+            (embedding,) = replaying_encoder.embed([text])
+            assert said.embedding == pytest.approx(embedding, abs=1e-6)
+            cosines = sent @ embedding
+            assert np.sort(said.similarities) == pytest.approx(np.sort(cosines)[-NEAREST:], abs=1e-5)
+            assert said.similarities == pytest.approx(cosines[said.positions], abs=1e-5)
+            assert len(set(said.positions.tolist())) == NEAREST
+            exponentials = np.exp(sent[:30] @ embedding) + np.exp(requests @ request[0])
+            assert said.said == pytest.approx(exponentials @ weights, rel=1e-3, abs=1e-3)
+
+
+def test_a_network_that_compares_embeds_as_any_other(
+    replaying_encoder: Encoder, half_encoder_folder: Path
+) -> None:
+    texts = ["one", "two words", "three"]
+    plain, bound = (Encoder(EncoderArtifact.load(half_encoder_folder)) for _ in range(2))
+    bound._run_network = network_run.BoundRun(bound.session, bound.dimension)
+    assert np.array_equal(bound.embed(texts), plain.embed(texts))
+    assert np.allclose(replaying_encoder.embed(texts), plain.embed(texts), atol=1e-5)
+
+
+def test_only_where_the_device_has_the_records_is_anything_compared(
+    encoder: Encoder, replaying_encoder: Encoder, half_encoder_folder: Path
+) -> None:
+    assert replaying_encoder.compares
+    assert not encoder.compares
+    assert not Encoder(EncoderArtifact.load(half_encoder_folder)).compares
 
 
 def test_a_network_that_cannot_be_recorded_is_run_all_the_same(
@@ -218,3 +261,11 @@ def test_a_width_that_only_a_run_tells_is_checked_there(own_folder: Callable[...
     encoder._run_network = lambda inputs: np.ones((len(inputs["input_ids"]), 5), np.float32)
     with pytest.raises(EncoderError, match=r"gave \(1, 5\) for 1 prompts, its card says 4"):
         encoder.embed(["hi"])
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(own_folder: Callable[..., Path], number: float) -> None:
+    encoder = Encoder(EncoderArtifact.load(own_folder(own_network())))
+    encoder._run_network = lambda inputs: np.full((len(inputs["input_ids"]), 4), number, np.float32)
+    with pytest.raises(EncoderError, match=r"not finite for a batch of \(2, 3\)"):
+        encoder.embed(["hi", "you"])

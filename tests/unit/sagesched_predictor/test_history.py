@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from sagesched_predictor import history as history_module
+from sagesched_predictor.comparison import NEAREST
 from sagesched_predictor.features import PromptFeatures
-from sagesched_predictor.history import NEAREST, History, nearest
+from sagesched_predictor.history import History, nearest
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series_key import SeriesKey

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sagesched_predictor.history import NEAREST, nearest
+from sagesched_predictor.comparison import NEAREST
+from sagesched_predictor.history import nearest
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import FloatMatrix, Ring
 from sagesched_predictor.sketch import SMALL, sketch_of

@@ -13,6 +13,7 @@ from sagesched_predictor import LengthDistribution
 from sagesched_replay.fleet import Balanced, Balancer, replay_fleet
 from sagesched_replay.knowledge import OtherAnswers
 from sagesched_replay.replay import replay
+from sagesched_replay.report import run_figures
 from sagesched_replay.run import ReplayRun, ReplaySettings
 
 ENGINE = EngineProfile(
@@ -158,3 +159,10 @@ def test_policies_inside_engines_go_by_turns() -> None:
     assert all(one.last_at is not None for one in result.served)
     with pytest.raises(ValueError, match="at least 1 replica"):
         run(trace, "fcfs", 0, Balancer.ROUND_ROBIN)
+
+
+def test_engines_that_get_nothing_are_idle_whoever_chooses() -> None:
+    trace = a_trace([50, 50])
+    inside, outside = (run(trace, name, 10, Balancer.ROUND_ROBIN) for name in ("fcfs@engine", "fcfs"))
+    assert (inside.replicas, outside.replicas) == (10, 10)
+    assert run_figures(inside).utilisation == pytest.approx(0.2)

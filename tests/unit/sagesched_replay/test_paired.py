@@ -48,10 +48,20 @@ def test_within_a_trace_blocks_cover_the_truth(true_ratio: float, differs: bool)
     assert (noise == 0) == differs
 
 
-def test_unanswered_requests_are_left_out_of_both() -> None:
+def test_unanswered_requests_are_left_out() -> None:
     own, base = np.full(400, 2.0), np.full(400, 4.0)
     own[0], base[1] = math.nan, math.nan
     assert within_trace(own, base, mean, 0) == Ratio(0.5, 0.5, 0.5)
+
+
+def test_the_interval_is_of_the_value_where_one_policy_answers_fewer() -> None:
+    """The base leaves the slow half unanswered; those that both answer take equally long."""
+    rng = np.random.default_rng(0)
+    own = rng.lognormal(0, 0.3, 2000) * np.where(rng.random(2000) < 0.5, 1.0, 5.0)
+    base = np.where(own > 2.5, math.nan, own)
+    ratio = within_trace(own, base, mean, 0)
+    assert ratio.value == pytest.approx(own.mean() / np.nanmean(base))
+    assert 1 < ratio.low < ratio.value < ratio.high
 
 
 def test_short_runs_have_no_interval() -> None:

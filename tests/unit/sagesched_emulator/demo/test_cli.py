@@ -47,7 +47,14 @@ def test_the_time_scale_may_be_left_to_the_demo(ran: list[Options]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--requests", "0"), ("--rho", "-1"), ("--policies", "best"), ("--warm", "-1"), ("--time-scale", "0")],
+    [
+        ("--requests", "0"),
+        ("--rho", "-1"),
+        ("--policies", "best"),
+        ("--warm", "-1"),
+        ("--time-scale", "0"),
+        ("--seed", "-1"),
+    ],
 )
 def test_nonsense_is_bad_usage(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -62,6 +69,17 @@ def test_a_failure_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(cli, "run_demo", fail)
     assert cli.run(parsed()) == 1
     assert capsys.readouterr().err == "sagesched-emulator demo: no encoder; install it\n"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "logs" / "answers.jsonl"
+    in_the_way.mkdir(parents=True)
+    assert cli.run(parsed("--requests", "3", "--warm", "0", "--out", str(tmp_path))) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("sagesched-emulator demo: ")
+    assert str(in_the_way) in last
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,14 +2,21 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sagesched_replay.cli import main
 from sagesched_replay.html.chart import Chart
+from sagesched_replay.html.plots import distribution, frontier
 from sagesched_replay.html.scales import Scale, short, span_of
+from sagesched_replay.options import make_parser
+from sagesched_replay.plan import make_plan
+from sagesched_replay.progress import run_all
 
 
 class _Seen(HTMLParser):
@@ -68,6 +75,30 @@ def test_it_names_data_seed_engine_and_shows_every_plot(report: str) -> None:
     assert all(f"c={weight}" in report for weight in ("0.25", "0.5", "2", "4"))
     assert report.count('class="matrix"') == 2
     assert "Nobody was overtaken under fcfs." in report
+
+
+def test_who_has_no_answer_is_in_no_plot(tmp_path: Path) -> None:
+    """With such a cap the engine never has memory for anybody."""
+    data, path = tmp_path / "pairs.csv", tmp_path / "report.html"
+    data.write_text("prompt_tokens,output_tokens\n10,5\n20,9\n")
+    told = f"run --data {data} --distribution none --requests 40 --max-tokens 100000 --html {path}"
+    assert main(f"{told} --policy fcfs --policy gittins-boost".split()) == 0
+    assert path.read_text().count("No request has an answer.") == 2
+
+
+def test_who_has_answers_is_shown_beside_who_has_none() -> None:
+    command = "run --requests 20 --distribution none --policy fcfs --policy wspt"
+    plan = make_plan(make_parser().parse_args(command.split()))
+    first, second = run_all(plan, plan.variants)
+    silent = replace(
+        first,
+        requests=replace(first.requests, last=np.full(20, np.nan)),
+        figures=replace(first.figures, completed=0, mean_ttlt_s=np.nan, p99_ttlt_s=np.nan),
+    )
+    for draw in (partial(frontier, sweep=[silent]), distribution):
+        plot = draw(["fcfs", "wspt"], [silent, second])
+        assert re.findall(r'class="(?:dot|line) (s\d)"', plot) == ["s1"]
+        assert "nan" not in plot
 
 
 def test_names_are_never_markup() -> None:

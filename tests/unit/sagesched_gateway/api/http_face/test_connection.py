@@ -34,11 +34,20 @@ async def test_a_young_connection_is_kept(app):
             assert "connection" not in answer.headers
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def loopbacks() -> list[str]:
+    """Those of this machine, which may have no IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return ["127.0.0.1"]
+    return ["127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize("host", loopbacks())
 async def test_every_address_is_of_ipv6_too(app, host):
     """A pod may have no other, and kubelet asks by it."""
     listener = HttpListener(app, options=connection_options(LIMITS))
-    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
+    with socket.create_server(("", 0)) as free:
         port = free.getsockname()[1]
     await listener.start(f"0.0.0.0:{port}")
     async with connected(f"{host}:{port}") as one:
