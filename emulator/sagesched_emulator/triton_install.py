@@ -170,12 +170,11 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _build(root: Path) -> None:
     """Install into a folder beside the final one and rename it when complete."""
-    for leftover in root.parent.glob(
-        f"{UNFINISHED}*"
-    ):  # of a killed process; the lock says that it is nobody's
+    prefix = f"{UNFINISHED}{root.name}-"
+    for leftover in root.parent.glob(f"{prefix}*"):  # of a killed process: the lock says that it is nobody's
         shutil.rmtree(leftover, ignore_errors=True)
     _say(f"installing tritonserver into {root} (once, about 60 MB to fetch)")
-    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=root.parent))
     try:
         parts = TritonInstallation(unfinished)
         _pip_install(unfinished / "wheel", PYTRITON)

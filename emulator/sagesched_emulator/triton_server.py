@@ -184,6 +184,7 @@ class TritonServer:
             layout=self._layout,
         )
         report = self._report_file()
+        report.touch()  # where it cannot be written, that is told now
         for stale in (report, samples_path(report), requests_path(report)):
             stale.unlink(missing_ok=True)
         make_repository(self._temporary() / "repository", settings)

@@ -134,7 +134,7 @@ def _read(path: Path) -> EngineProfile:
         )
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path}: not an engine as `sagesched-replay fit --out` writes it: {error}"
         ) from error

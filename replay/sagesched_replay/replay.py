@@ -122,12 +122,14 @@ class Replay:
         """What has happened so far."""
         statistics = self.engine.statistics()
         span_s = self._backlog_s or 1.0
+        # A gateway may have asked to be woken long after all is done.
+        ends = [served.last_at for served in self.served.values() if served.last_at is not None]
         return ReplayRun(
             policy=self._policy,
             served=tuple(self.served.values()),
             evictions=statistics.evictions,
             busy_s=statistics.busy_s,
-            ended_at=self.time.now,
+            ended_at=max(ends, default=self.time.now),
             engine_waits=tuple(self.engine.queue_waits[self._num_unsettled :]),
             backlog_s=self._backlog_s,
             backlog_batch=self._backlog_batch / span_s,

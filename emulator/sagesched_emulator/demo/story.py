@@ -48,20 +48,24 @@ def run_demo(options: Options) -> Told:
 
 
 def report(scenario: Scenario, measured: Measured, out: Path) -> None:
-    """Print the table with its notes; write `summary.json` and `picture.png` to `out`."""
+    """Print the table with its notes; write `summary.json`, and `picture.png` of answers, to `out`."""
     trace = scenario.trace | {
         "time_scale": measured.time_scale,
         "repeated_at": measured.repeated,
         "notes": list(scenario.notes),
     }
     write_summary(out / "summary.json", summary(trace, measured.trials))
-    draw(out / "picture.png", measured.trials, TITLE, scenario.subtitle)
+    is_answered = any(trial.figures.completed for trial in measured.trials)
+    if is_answered:
+        draw(out / "picture.png", measured.trials, TITLE, scenario.subtitle)
     print(f"\n{scenario.subtitle}\n")
     print(table(measured.trials))
     print()
     for note in (*scenario.notes, *_scale_notes(measured)):
         print(f"note: {note}")
-    print(f"summary: {out / 'summary.json'}\npicture: {out / 'picture.png'}")
+    print(f"summary: {out / 'summary.json'}")
+    if is_answered:
+        print(f"picture: {out / 'picture.png'}")
 
 
 def _scale_notes(measured: Measured) -> list[str]:

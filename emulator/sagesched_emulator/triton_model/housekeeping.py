@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class Housekeeping:
         self._stop = stop
         self._statistics_s = max(SHORTEST_PERIOD_S, STATISTICS_S * time_scale)
         self._published: Gauges | None = None
+        self._is_report_lost = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
@@ -72,7 +74,7 @@ class Housekeeping:
         """End the thread and bring the report up to date."""
         self._closing.set()
         self._thread.join()
-        self._report.write()
+        self._write_report()
 
     def _run(self) -> None:
         cancels, statistics = Recurring(CANCEL_CHECK_S), Recurring(self._statistics_s)
@@ -84,7 +86,18 @@ class Housekeeping:
             if statistics.due(now):
                 self._publish()
             if reports.due(now):
-                self._report.write()
+                self._write_report()
+
+    def _write_report(self) -> None:
+        """A full disk, or a folder that is gone, is no reason to leave cancels and metrics undone."""
+        try:
+            self._report.write()
+        except OSError as error:
+            if not self._is_report_lost:
+                self._is_report_lost = True
+                print(
+                    f"sagesched: the engine's report cannot be written: {error}", file=sys.stderr, flush=True
+                )
 
     def _stop_cancelled(self) -> None:
         """End requests whose client has gone. Triton only raises a flag, which has to be looked at."""

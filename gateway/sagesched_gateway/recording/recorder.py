@@ -70,13 +70,11 @@ class FileRecorder:
         self._queue.put(record)
 
     def _without_unused_texts(self, record: RequestRecord) -> RequestRecord:
-        """Let go of them now, not when the rest is written."""
+        """Let go of them now, not when the rest is written; the features' prompt is the record's."""
         features = record.features
         if features is not None:
             system_prompt = features.system_prompt if self._prompts == "Keep" else ""
-            features = replace(
-                features, prompt="", system_prompt=system_prompt
-            )  # the prompt is in the record
+            features = replace(features, prompt="", system_prompt=system_prompt)
         prompt = "" if self._prompts == "Drop" else record.prompt
         return replace(record, prompt=prompt, features=features)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def read_lengths(path: Path) -> list[Record]:
     _, heading = next(lines)
     names = [name.strip() for name in heading.split(",")]
     prompt, output = columns_of(heading) or COLUMNS[0]
+    csv.field_size_limit(sys.maxsize)  # a column of prompts beside the counts may hold long ones
     records = []
     for number, line in lines:
-        row = dict(zip(names, next(csv.reader([line])), strict=False))
         try:
+            row = dict(zip(names, next(csv.reader([line])), strict=False))
             record = _record(row, prompt, output)
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise DatasetError(f"{path}:{number}: {error}") from error
         if record is not None:
             records.append(record)

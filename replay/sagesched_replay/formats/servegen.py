@@ -159,6 +159,8 @@ def _read_rates(path: Path) -> dict[int, list[Window]]:
             if len(fields) != 7:
                 raise ValueError(f"seven fields are needed, got {len(fields)}")
             client, at, rate, dist = int(fields[0]), float(fields[1]), float(fields[2] or 0), fields[4]
+            if not math.isfinite(at):
+                raise ValueError(f"'t_s' must be a number of seconds, got {at}")
             if dist not in ("", "Gamma", "Weibull"):
                 raise ValueError(f"'dist' must be Gamma, Weibull or empty, got {dist!r:.40}")
             is_silent = not dist or rate <= 0
@@ -188,7 +190,7 @@ def _read_lengths(path: Path) -> dict[int, Lengths]:
                 for start, window in fields["windows"].items()
                 if len(window["input_tokens"]) > 2 and len(window["output_tokens"]) > 2
             }
-        except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, OverflowError, SyntaxError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}:{number}: not a client's histograms: {error}") from error
     return lengths
 

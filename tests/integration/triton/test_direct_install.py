@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster import tools
 from sagesched_emulator import triton_install
 from sagesched_emulator.triton_install import TritonInstallError, ensure_triton, find_embedded_python
 
@@ -82,9 +84,17 @@ def test_failure_is_one_line_and_leaves_nothing(pip: FakePip, tmp_path: Path) ->
 
 
 def test_leftover_of_a_killed_install_is_removed(pip: FakePip, tmp_path: Path) -> None:
-    (tmp_path / "unfinished-abc").mkdir()
+    ensure_triton(tmp_path).root.rename(tmp_path / "moved")
+    (name,) = (entry.stem for entry in tmp_path.glob("*.lock"))
+    (tmp_path / f"unfinished-{name}-abc").mkdir()
     ensure_triton(tmp_path)
-    assert not (tmp_path / "unfinished-abc").exists()
+    assert not list(tmp_path.glob("unfinished-*"))
+
+
+def test_what_others_build_in_the_same_cache_is_left_alone(pip: FakePip, tmp_path: Path) -> None:
+    under_way = Path(tempfile.mkdtemp(prefix=tools.UNFINISHED, dir=tmp_path))  # Kubernetes' programs, say
+    ensure_triton(tmp_path)
+    assert under_way.exists()
 
 
 def test_cache_folder_comes_from_the_environment(

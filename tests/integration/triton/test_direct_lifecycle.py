@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +20,8 @@ import pytest
 from sagesched_emulator.triton_server import TritonServer, TritonServerError
 
 END_S = 30.0
+REPORT_S = 0.5
+"""As in `triton_model.housekeeping`, which only Triton's interpreter can import."""
 MARK = "5a9e5ced"
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -58,6 +63,28 @@ def test_start_that_fails_gives_the_reason_and_leaves_nothing(
         pass
     assert not list(tmp_path.glob("sagesched-triton-*"))
     assert not list(SHARED_MEMORY.glob(f"*{MARK}*"))
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere"), TritonServer(report_path=tmp_path / "nowhere/engine.json"):
+        pass
+
+
+def test_a_report_that_is_lost_on_the_way_costs_no_metrics(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    with TritonServer("instant", report_path=folder / "engine.json") as server:
+        folder.rename(tmp_path / "away")
+        time.sleep(2 * REPORT_S)
+        body = json.dumps({"text_input": "Hello.", "max_tokens": 5}).encode()
+        give_up_at = time.monotonic() + END_S / 3
+        count = 0.0
+        while count == 0 and time.monotonic() < give_up_at:
+            urllib.request.urlopen(f"http://{server.http_address}/v2/models/ensemble/generate", body).close()
+            page = urllib.request.urlopen(f"http://{server.metrics_address}/metrics").read().decode()
+            (count,) = (float(n) for n in re.findall(r'iteration_counter"[^\n]* (\S+)\n', page))
+            time.sleep(0.2)
+    assert count > 0
 
 
 def test_taken_port_is_named() -> None:

@@ -14,6 +14,7 @@ from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor import LengthDistribution
 from sagesched_replay.knowledge import Ignorance, OtherAnswers
 from sagesched_replay.replay import ReplayRun, ReplaySettings, Served, replay
+from sagesched_replay.report import run_figures
 
 HOP_S = 0.001
 
@@ -140,6 +141,13 @@ def test_everybody_is_served_by_every_policy() -> None:
             for served in result.served
         )
         assert result.busy_s <= result.ended_at
+
+
+def test_a_run_ends_with_its_last_token_whatever_was_planned_for_later() -> None:
+    trace = a_trace(*(replace(a_request(name), deadline_s=3600.0) for name in ("one", "two", "three")))
+    result = run(trace, an_engine(), "fcfs")
+    assert result.ended_at == max(served.last_at or 0.0 for served in result.served)
+    assert run_figures(result).utilisation > 0.9
 
 
 def test_the_same_trace_gives_the_same_run() -> None:

@@ -110,6 +110,14 @@ def test_a_written_engine_is_read_again(
     assert engine_of(str(path))[0] == fit_engine(slot_bound).profile
 
 
+def test_an_engine_without_end_is_refused(slot_bound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    write_engine(path, fit_engine(slot_bound))
+    path.write_text(path.read_text().replace('"kv_blocks": ', '"kv_blocks": 1e999, "found": '))
+    with pytest.raises(DatasetError, match="not an engine"):
+        engine_of(str(path))
+
+
 def test_a_written_engine_may_have_any_name(slot_bound: Path, tmp_path: Path) -> None:
     path = tmp_path / "engine.of-yesterday"
     write_engine(path, fit_engine(slot_bound))

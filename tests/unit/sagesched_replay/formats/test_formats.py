@@ -1,5 +1,6 @@
 """Each kind of trace file: what is read out of it, and which line is named when it is wrong."""
 
+import gzip
 import json
 import lzma
 from pathlib import Path
@@ -54,6 +55,12 @@ def test_length_pairs_have_no_arrivals(tmp_path: Path) -> None:
     text = "num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio\n74,918,992,0.08\n5,0,5,1\n"
     source = read(written(tmp_path / "pairs.csv", text))
     assert [(r.prompt_tokens, r.output_tokens, r.arrival_s) for r in source.records] == [(74, 918, None)]
+
+
+def test_length_pairs_may_have_prompts_of_any_length_beside_them(tmp_path: Path) -> None:
+    text = f'text,prompt_tokens,output_tokens\n"{"many, many words " * 20_000}",80000,7\n'
+    (record,) = read(written(tmp_path / "pairs.csv", text)).records
+    assert (record.prompt_tokens, record.output_tokens) == (80000, 7)
 
 
 def test_mooncake_spreads_the_requests_of_one_tick(tmp_path: Path) -> None:
@@ -114,6 +121,7 @@ def test_a_later_beginning_leaves_out_what_came_before(tmp_path: Path) -> None:
         ("a.csv", AZURE + "2023-11-16 18:17:03,1\n", "a.csv:5: three fields are needed, got 2"),
         ("a.csv", AZURE + "2023-11-16 18:17:03,x,2\n", "a.csv:5: 'ContextTokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\n3,-1\n", "l.csv:2: 'output_tokens' must be a whole number"),
+        ("l.csv", "prompt_tokens,output_tokens\n1\r2,3\n", "l.csv:2: new-line character seen"),
         ("l.csv", "prompt_tokens,output_tokens\n3\n", "l.csv:2: 'output_tokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\n3,inf\n", "l.csv:2: 'output_tokens' must be a whole number"),
         ("l.csv", "prompt_tokens,output_tokens\nnan,3\n", "l.csv:2: 'prompt_tokens' must be a whole number"),
@@ -136,16 +144,32 @@ def test_what_is_wrong_names_file_and_line(tmp_path: Path, name: str, text: str,
     assert str(raised.value).startswith(str(tmp_path))
 
 
-def test_a_wrong_servegen_line_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [("1,1800,1,1,Pareto,1,1", "'dist' must be Gamma"), ("1,inf,1,1,Gamma,1,1", "'t_s' must be a number")],
+)
+def test_a_wrong_servegen_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     folder = servegen(tmp_path)
-    written(folder / "small_client_rates.csv", RATES + "1,1800,1,1,Pareto,1,1\n")
-    with pytest.raises(DatasetError, match=r"small_client_rates\.csv:6: 'dist' must be Gamma"):
+    written(folder / "small_client_rates.csv", f"{RATES}{line}\n")
+    with pytest.raises(DatasetError, match=rf"small_client_rates\.csv:6: {complaint}"):
         read(folder)
 
 
-def test_a_broken_archive_is_said_to_be_one(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv.xz"
-    path.write_bytes(b"not xz at all")
+def test_a_wrong_servegen_histogram_is_named(tmp_path: Path) -> None:
+    folder = servegen(tmp_path)
+    endless = {"0": {"input_tokens": "{1e999: 1.0}", "output_tokens": "{7: 1.0}"}}
+    written(folder / "small_length_hists.jsonl", json.dumps({"client": 1, "windows": endless}))
+    with pytest.raises(DatasetError, match=r"small_length_hists\.jsonl:1: not a client's histograms"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.csv.xz", b"not xz at all"), ("x.csv.gz", gzip.compress(AZURE.encode())[:10] + b"\xff" * 40)],
+)
+def test_a_broken_archive_is_said_to_be_one(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
     with pytest.raises(DatasetError, match="cannot be read"):
         kind_of(path)
 
