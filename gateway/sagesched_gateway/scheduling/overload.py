@@ -74,7 +74,7 @@ class Overload:
         if sheddable:
             return min(sheddable, key=lambda job: (job.band, -job.mean_steps, -job.arrival_at, job.job_id))
         known = [jobs[job_id] for _, job_id in self._newcomers if job_id in jobs]
-        newcomers = [job for job in known if _waits(job) and not (job.evictions or job.is_promised)]
+        newcomers = [job for job in known if _waits(job) and job.started_at is None and not job.is_promised]
         return max(newcomers, key=lambda job: (job.mean_steps, job.arrival_at, job.job_id), default=None)
 
     def _look_at_promises(self, now: float) -> None:

@@ -133,3 +133,16 @@ def test_one_may_always_wait(a_core):
 def test_a_limit_is_positive():
     with pytest.raises(ValueError, match="above 0"):
         OverloadSettings(max_backlog_s=0.0)
+
+
+def test_who_ran_before_is_no_newcomer(a_core):
+    core = a_core("fcfs", slots=2)
+    limit = OverloadSettings(max_backlog_s=3.0)
+    core.handle(events.PressureChanged(settings=PressureSettings(overload=limit)))
+    submit(core, "dear", 280)
+    submit(core, "running", 100)
+    core.now = 5.0
+    core.change(slots=1)
+    core.requeue("dear")  # the engine was away
+    [reject] = submit(core, "newcomer", 150)
+    assert reject.job_id == "newcomer"
