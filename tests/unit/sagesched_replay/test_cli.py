@@ -147,6 +147,8 @@ def test_what_is_wrong_is_said_on_one_line(
         "--policy fcfs@engine --replicas 2 --balancer round-robin --balancer least-queue",
         "--policy direct --replicas 1 --replicas 2 --balancer global",
         "--policy gittins-boost --tail-weight 1 --tail-weight 0",
+        "--json nowhere/out.json",
+        "--html nowhere/report.html",
     ],
 )
 def test_what_cannot_be_run_is_said_before_the_first_run(
