@@ -109,7 +109,8 @@ class GatewayMetrics:
         )
         self._prediction_failures = self._counter(
             "sagesched_predictor_failures",
-            "Predictions that did not come: timeout, error or down (no predictor running).",
+            "Predictions that did not come: timeout, error, overload (too many asked for at once) or down "
+            "(no predictor running).",
             "reason",
         )
         self._prediction_time = self._histogram(

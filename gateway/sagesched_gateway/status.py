@@ -15,6 +15,9 @@ from typing import Any, TypeVar, get_type_hints
 SCHEMA = 1
 """Raised when a field changes its meaning; new fields do not raise it."""
 
+_MOST = 1e15
+"""Of any figure. Whoever reads a report computes with it, and has it from anybody."""
+
 
 class StatusError(ValueError):
     """A report cannot be read."""
@@ -235,7 +238,8 @@ def parse_status(mapping: Mapping[str, object]) -> GatewayStatus:
     """Read a report.
 
     Raises:
-        StatusError: it is not a mapping, lacks `ready` or `policy`, or a field is of the wrong type.
+        StatusError: it is not a mapping, lacks `ready` or `policy`, or a field is of the wrong type or beyond
+            all bounds.
     """
     return _read(GatewayStatus, mapping, "")
 
@@ -282,4 +286,6 @@ def _value(hint: Any, value: object, where: str) -> object:
     allowed = hint | int if hint is float or hint == float | None else hint
     if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
         raise StatusError(f"{where}: unexpected {value!r:.60}")
+    if isinstance(value, int | float) and not -_MOST <= value <= _MOST:  # nor is it not a number
+        raise StatusError(f"{where}: out of all bounds")
     return value

@@ -1,13 +1,17 @@
-"""Texts in raw tensors whose announced length runs past their end: refused here, never passed on.
+"""What one caller could do to all others by a text tensor: refused here, never passed on to any model.
 
-Triton (2.51 at least) checks all about a BYTES input before it takes a request, except this. Its Python
-backend finds out, and then fails all requests of the batch: one such message, sent to `ensemble`, ends the
-requests of other callers that wait for `preprocessing` at the same moment.
+- A text in raw bytes whose announced length runs past their end. Triton (2.51 at least) checks all about a
+  BYTES input before it takes a request, except this. Its Python backend finds out, and then fails all
+  requests of the batch: one such message, sent to `ensemble`, ends the requests of other callers that wait
+  for `preprocessing` at the same moment. Triton's HTTP front end finds out by itself.
+- The classes of a text output: Triton 2.51 crashes.
 """
 
 from __future__ import annotations
 
-from sagesched_gateway.errors import InvalidRequestError
+from collections.abc import Collection
+
+from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import ModelInferRequest
 
 _LENGTH_BYTES = 4
@@ -30,6 +34,19 @@ def refuse_cut_texts(message: ModelInferRequest) -> None:
         if tensor.datatype == "BYTES" and position < len(raw):
             _refuse_cut(tensor.name, raw[position])
         position += 1
+
+
+def refuse_classes_of_texts(message: ModelInferRequest, text_outputs: Collection[str]) -> None:
+    """Look at all outputs that are asked for.
+
+    Raises:
+        UnsupportedError: one of `text_outputs` is wanted as classes.
+    """
+    for output in message.outputs:
+        if output.name in text_outputs and "classification" in output.parameters:
+            raise UnsupportedError(
+                f"output '{output.name}' is text and has no classification", field=output.name
+            )
 
 
 def _refuse_cut(name: str, contents: bytes) -> None:

@@ -79,6 +79,9 @@ SCALING_REASONS = {
 }
 """Reason in `status.scaling` → when it is given."""
 
+MOST_SAID = 1024
+"""Characters of a message, at most: others' words are in it, and the schema has a bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -123,7 +126,7 @@ def merge(
                 "type": condition.type,
                 "status": status,
                 "reason": condition.reason,
-                "message": condition.message[:1024],
+                "message": condition.message[:MOST_SAID],
                 "observedGeneration": generation,
                 "lastTransitionTime": since,
             }

@@ -18,16 +18,28 @@ from sagesched_operator.control.store import PoolStore
 
 
 def registry_of(
-    pools: PoolStore, kubeconfig: Path | None, end: Callable[[], Awaitable[None]]
+    pools: PoolStore,
+    kubeconfig: Path | None,
+    begin: Callable[[], Awaitable[None]],
+    end: Callable[[], Awaitable[None]],
 ) -> kopf.OperatorRegistry:
     """The handlers.
 
     Args:
         pools: told of every pool.
         kubeconfig: how to log in; None as the pod that we run in.
+        begin: what is waited for before pools are followed.
         end: what is done once no pool is followed any more.
     """
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    async def begins(**_: Any) -> None:
+        try:
+            await begin()
+        except asyncio.CancelledError:
+            await end()  # kopf does not clean up what has not begun
+            raise
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -71,6 +83,7 @@ async def watch_pools(
     identity: str,
     stop: asyncio.Event,
     ready: asyncio.Event,
+    begin: Callable[[], Awaitable[None]],
     end: Callable[[], Awaitable[None]],
 ) -> None:
     """Follow the pools by kopf until told to stop.
@@ -82,6 +95,7 @@ async def watch_pools(
         identity: of this replica. Kopf would make one of the user's name, and a container's has none.
         stop: ends it.
         ready: set once it follows.
+        begin: waits until there is something to follow: kopf looks for the kind once, and never again.
         end: ends all that works besides. It is called before kopf waits, up to five seconds, for whatever
             has been started in the event loop since, which it takes for its own.
     """
@@ -91,7 +105,7 @@ async def watch_pools(
         await end()
 
     await kopf.operator(
-        registry=registry_of(pools, kubeconfig, end_all),
+        registry=registry_of(pools, kubeconfig, begin, end_all),
         settings=settings_of(),
         identity=identity,  # type: ignore[arg-type]  # a name for `str` that kopf does not export
         standalone=True,

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,8 @@ from aiohttp import web
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
-from sagesched_operator.cluster.kinds import POD
+from sagesched_operator.cluster.discovery import may_list, until_served
+from sagesched_operator.cluster.kinds import POD, POOL
 from sagesched_operator.control.aggregate import PERIOD_S, Aggregator
 from sagesched_operator.control.apply import Applier
 from sagesched_operator.control.children import Children
@@ -40,6 +42,9 @@ _GATHER_S = 0.05
 
 _HEAR_S = 15.0
 """Longest wait for the first round of reports, many of them unreachable."""
+
+_LOOK_AGAIN_S = 30.0
+"""How often it is looked whether a namespace can be looked into by now."""
 
 _LAST_ANSWERS_S = 1.0
 """For requests that are being answered when the operator ends."""
@@ -85,9 +90,13 @@ class Operator:
         """Run until SIGTERM or SIGINT."""
         options = self._options
         api = await Api.connect(options.kubeconfig, self._metrics.request)
+        rights = zip(options.namespaces, await may_list(api, POOL, options.namespaces), strict=True)
+        closed = [name for name, is_open in rights if is_open is False]
+        # Where all are closed, kopf says so and ends: none would mean the whole cluster.
+        namespaces = [name for name in options.namespaces if name not in closed] or options.namespaces
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4().hex[:8]}"
         elector = Elector(api, options.installation.namespace, options.lease_name, identity)
-        children = Children(api, options.namespaces, self._look_soon, self._look_at_all)
+        children = Children(api, namespaces, self._look_soon, self._look_at_all)
         aggregator = Aggregator(
             self._pools,
             children.cache(POD.name),
@@ -104,6 +113,7 @@ class Operator:
             aggregator.run(children.synced),
             elector.run(),
             self._lead(elector, children, aggregator, workers),
+            self._until_open(api, closed),
         ]
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -114,10 +124,11 @@ class Operator:
                 await watch_pools(
                     self._pools,
                     options.kubeconfig,
-                    options.namespaces,
+                    namespaces,
                     identity=identity,
                     stop=self._stop,
                     ready=self._follows_pools,
+                    begin=partial(until_served, api, POOL),
                     end=stack.aclose,
                 )
             self._raise_failure()
@@ -159,6 +170,19 @@ class Operator:
                 await _cancelled(work)
                 await _cancelled(over)
 
+    async def _until_open(self, api: Api, closed: Sequence[str]) -> None:
+        """A namespace that is gone, or where the right was taken away, is nothing to the others.
+
+        kopf cannot be told of another later: the operator ends when there is one, to be started anew.
+        """
+        if not closed:
+            return
+        _LOG.warning("no right to list pools in %s; looking after the others", ", ".join(closed))
+        while not any(await may_list(api, POOL, closed)):  # noqa: ASYNC110  # what is waited for is elsewhere
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        _LOG.info("the right to list pools in %s is there; ending, to be started anew", " or ".join(closed))
+        self._stop.set()
+
     async def _serve(
         self, stack: contextlib.AsyncExitStack, children: Children, scaler: ScalerService
     ) -> None:
@@ -168,7 +192,8 @@ class Operator:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, _, port = options.web_address.rpartition(":")
-        await web.TCPSite(runner, host, int(port)).start()
+        # As gRPC means it too, every address is meant: a pod may have none but one of IPv6.
+        await web.TCPSite(runner, None if host == "0.0.0.0" else host, int(port)).start()
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((scaler.handlers(),))
         server.add_insecure_port(options.scaler_address)

@@ -4,13 +4,13 @@
 where left out), `max_tokens` (no cap where left out), `model`, `dataset`, `id`, `censored` (true where the
 answers were cut off), and what else a gateway knows: `temperature`, `top_p`, `system_prompt`, `has_tools`,
 `wants_json`, `thinking`. Other fields are ignored. A gateway's recording made with its prompts is such a
-file; its lines without a token are skipped.
+file; its lines without a token, or of callers that sent tokens instead of text, are skipped.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ Samples = Literal["first", "each"]
 
 # For a line that does not say how many tokens its prompt has.
 BYTES_PER_TOKEN = 4
+# Whole numbers up to here are exact wherever they go.
+MOST_TOKENS = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +68,35 @@ def read_examples(path: Path, model: str | None = None) -> Iterator[Example]:
         model: name to record all lines under; each line's own `model` when None.
 
     Raises:
-        DatasetError: the file cannot be read or a line is wrong; names the line.
+        DatasetError: the file cannot be read, a line is wrong (it is named), or all are a gateway's that tell
+            too little.
     """
+    num_lines = num_examples = 0
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                example = _example(f"{path}:{number}", line, model) if line.strip() else None
+                if not line.strip():
+                    continue
+                num_lines += 1
+                example = _example(f"{path}:{number}", line, model)
                 if example is not None:
+                    num_examples += 1
                     yield example
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from error
+    if num_lines and not num_examples:
+        raise DatasetError(
+            f"{path}: no line has both a prompt and an answer; record with `recorder.prompts: Keep`"
+        )
 
 
 def _example(place: str, line: str, model: str | None) -> Example | None:
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{place}: not JSON: {error}") from None
-    if isinstance(fields, dict) and "outcome" in fields and fields.get("output_tokens") == 0:
+    is_recorded = isinstance(fields, dict) and "outcome" in fields
+    if is_recorded and (fields.get("output_tokens") == 0 or "prompt" not in fields):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("prompt"), str):
         raise DatasetError(f"{place}: expected a JSON object with a string `prompt`")
@@ -125,14 +138,16 @@ def _tokens(place: str, name: str, value: Any, default: int) -> int:
         return default
     # A table with gaps, written as JSON, has whole numbers as 24.0.
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
-        raise DatasetError(f"{place}: `{name}`: expected a whole number of at least 0, got {value!r}")
+    if isinstance(whole, bool) or not isinstance(whole, int) or not 0 <= whole <= MOST_TOKENS:
+        raise DatasetError(
+            f"{place}: `{name}`: expected a whole number from 0 to {MOST_TOKENS}, got {value!r}"
+        )
     return whole
 
 
 def _number(place: str, name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise DatasetError(f"{place}: `{name}`: expected a number, got {value!r}")
     return float(value)

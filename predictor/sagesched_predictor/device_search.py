@@ -84,6 +84,7 @@ class DeviceSearch:
         """Start without copies."""
         self._encoder = encoder
         self._places: list[_Place] = []
+        self._most_places = MAX_COPIES
         self._num_asked = 0
 
     def run(self, key: bytes, prompt: str, vector: FloatMatrix, series: Series) -> FloatMatrix | None:
@@ -127,11 +128,17 @@ class DeviceSearch:
         place = self._place_of(series)
         if place is not None:
             return place
-        if len(self._places) < MAX_COPIES:
-            copy = self._encoder.new_copy(ring.size, MAX_LANDMARKS, series.head.request_size)
+        if len(self._places) < self._most_places:
+            try:
+                copy = self._encoder.new_copy(ring.size, MAX_LANDMARKS, series.head.request_size)
+            except EncoderError:  # the engine has taken the rest; what is compared here needs none
+                self._most_places = len(self._places)
+                return None
             place = _Place(copy, series)
             self._places.append(place)
             return place
+        if not self._places:
+            return None
         place = min(self._places, key=lambda place: place.used_at)
         if self._num_asked - place.used_at < IDLE:
             return None

@@ -87,8 +87,15 @@ class Encoder:
         return isinstance(self._run_network, ReplayedRun) and self._run_network.compares
 
     def new_copy(self, num_records: int, num_landmarks: int, request_size: int) -> DeviceCopy:
-        """Room on the device for what to compare with; only where the encoder `compares`."""
-        return self._replayed.new_copy(num_records, num_landmarks, request_size)
+        """Room on the device for what to compare with; only where the encoder `compares`.
+
+        Raises:
+            EncoderError: there is none.
+        """
+        try:
+            return self._replayed.new_copy(num_records, num_landmarks, request_size)
+        except Exception as error:  # the runtime's exceptions share no public base class
+            raise EncoderError(f"the device has no room for {num_records} records: {error}") from error
 
     def compare(self, text: str, request: FloatMatrix, copy: DeviceCopy) -> Comparison:
         """Embed one text and compare it with what is in `copy`, in one run.
@@ -150,11 +157,15 @@ def _padded(rows: list[list[int]]) -> Inputs:
 
 
 def _checked(run: Callable[[Inputs], npt.NDArray[Any]], inputs: Inputs) -> npt.NDArray[Any]:
+    shape = inputs["input_ids"].shape
     try:
-        return run(inputs)
+        output = run(inputs)
     except Exception as error:  # the runtime's exceptions share no public base class
-        shape = inputs["input_ids"].shape
         raise EncoderError(f"the encoder failed on a batch of {shape}: {error}") from error
+    # One such row among the records would be the nearest to every prompt.
+    if not np.isfinite(output).all():
+        raise EncoderError(f"the encoder gave numbers that are not finite for a batch of {shape}")
+    return output
 
 
 def _check_protocol(session: Any, artifact: EncoderArtifact) -> None:

@@ -102,7 +102,7 @@ def evaluate(
     milliseconds: list[float] = []
     unpredicted = 0
     for line in lines[adapt:]:
-        if line.example.is_cut_off:
+        if line.example.is_cut_off and line.tokens < _cap(line):
             continue
         started_at = time.perf_counter()
         (prediction,) = predictor.predict([line.example.features])
@@ -138,13 +138,17 @@ def observe(
 
 
 def _figures(lines: Sequence[Actual], distributions: Sequence[LengthDistribution]) -> dict[str, Any]:
-    caps = [line.example.features.max_tokens or np.inf for line in lines]
+    caps = [_cap(line) for line in lines]
     actual = np.array([min(max(line.tokens, 1), cap) for line, cap in zip(lines, caps, strict=True)])
     others: list[FloatArray] = [
         np.minimum(np.array(line.others, dtype=np.float64), cap)
         for line, cap in zip(lines, caps, strict=True)
     ]
     return score(distributions, actual.astype(np.float64), others)
+
+
+def _cap(line: Actual) -> float:
+    return line.example.features.max_tokens or np.inf
 
 
 def _by(

@@ -13,7 +13,7 @@ The card names `head.levels`, and with their inputs `head.features` and `head.mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,18 +51,16 @@ class OnnxHead:
                 f"log_quantiles; has {sorted(self._inputs)} and {sorted(outputs)}"
             )
         self.levels = _levels(card, place.name)
-        if outputs["log_quantiles"][-1] != len(self.levels):
-            raise ArtifactError(
-                f"{place}: {outputs['log_quantiles'][-1]} quantiles, {len(self.levels)} levels"
-            )
-        if "features" in self._inputs and tuple(card.get("features", ())) != NAMES:
+        num_quantiles = _width(outputs["log_quantiles"])
+        if num_quantiles not in (None, len(self.levels)):
+            raise ArtifactError(f"{place}: {num_quantiles} quantiles, {len(self.levels)} levels")
+        if "features" in self._inputs and _names(card, "features", place.name) != NAMES:
             raise ArtifactError(f"{place}: made for other features than this version has; train it again")
-        self.models = tuple(str(model) for model in card.get("models", ())) if "model" in self._inputs else ()
+        self.models = _names(card, "models", place.name) if "model" in self._inputs else ()
         self._outputs = ["log_quantiles"]
-        self.representation_size = 0
-        if "representation" in outputs:
+        self.representation_size = _width(outputs.get("representation", [])) or 0
+        if self.representation_size:
             self._outputs.append("representation")
-            self.representation_size = int(outputs["representation"][-1])
 
     def run(
         self, embeddings: FloatMatrix, vectors: FloatMatrix, models: npt.NDArray[np.int64]
@@ -74,6 +72,10 @@ class OnnxHead:
             results = self._session.run(self._outputs, inputs)
         except Exception as error:  # the runtime's exceptions share no public base class
             raise EncoderError(f"the head failed on a batch of {len(embeddings)}: {error}") from error
+        if results[0].shape != (len(embeddings), len(self.levels)):
+            raise EncoderError(
+                f"the head gave {results[0].shape} for {len(embeddings)} prompts, {len(self.levels)} levels"
+            )
         none = np.zeros((len(embeddings), 0), dtype=np.float32)
         return results[0], results[1] if self.representation_size else none
 
@@ -86,6 +88,18 @@ def load_prior(artifact: EncoderArtifact) -> Prior | None:
         EncoderError: there is a head, and it cannot be loaded.
     """
     return Prior(OnnxHead(artifact)) if artifact.has_head else None
+
+
+def _width(shape: Sequence[Any]) -> int | None:
+    """Of an output; None where the exporter left it open, so that only a run tells."""
+    return shape[-1] if shape and isinstance(shape[-1], int) else None
+
+
+def _names(card: Mapping[str, Any], field: str, name: str) -> tuple[str, ...]:
+    names = card.get(field, [])
+    if not isinstance(names, list):
+        raise ArtifactError(f"{name}: the card's head.{field} must be a list of names")
+    return tuple(map(str, names))
 
 
 def _levels(card: Mapping[str, Any], name: str) -> tuple[float, ...]:

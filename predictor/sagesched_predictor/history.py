@@ -58,14 +58,15 @@ class History:
         self.dimension = dimension
         self.min_similarity = min_similarity
         self._rings: OrderedDict[SeriesKey, Ring] = OrderedDict()
+        self._num_given_up = 0
 
     def __len__(self) -> int:
         return sum(len(ring) for ring in self._rings.values())
 
     @property
     def num_appended(self) -> int:
-        """Grows by one with every record added; nothing else changes it, but a series that is given up."""
-        return sum(ring.num_appended for ring in self._rings.values())
+        """Grows by one with every record added; nothing else changes it."""
+        return self._num_given_up + sum(ring.num_appended for ring in self._rings.values())
 
     @property
     def keys(self) -> list[SeriesKey]:
@@ -82,7 +83,8 @@ class History:
         if key not in self._rings:
             self._rings[key] = Ring(self.size, self.dimension, NUM_FEATURES)
             while len(self._rings) > MAX_SERIES:
-                self._rings.popitem(last=False)
+                _, given_up = self._rings.popitem(last=False)
+                self._num_given_up += given_up.num_appended
         self._rings.move_to_end(key)
         return self._rings[key]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sagesched_predictor.errors import SnapshotError
 from sagesched_predictor.history import History
-from sagesched_predictor.snapshot import load_history, save_history
+from sagesched_predictor.snapshot import load_history, remove_unfinished, save_history
 
 SAVE_EVERY_S = 300.0
 _DAY_S = 86_400.0
@@ -57,11 +57,14 @@ class Keeper:
         """Read the snapshot, if there is one; returns what went wrong, each in one sentence."""
         file = self._keeping.file
         problems = []
+        if file is not None:
+            remove_unfinished(file)
         if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
             problems.append(
                 f"{file.parent} is no folder to write to: what is learned will be lost at the end"
             )
-        if file is not None and file.exists():
+        # Unlike a path's own method this does not raise where nobody may look or no name can be so long.
+        if file is not None and os.path.exists(file):
             try:
                 load_history(self._history, file, self._fingerprint)
             except SnapshotError as error:

@@ -90,7 +90,10 @@ def _number(message: dict[str, Any], name: str) -> float | None:
     value = message.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise MessageError(f"{name}: a number is needed")
-    return None if value is None else float(value)
+    try:
+        return None if value is None else float(value)
+    except OverflowError:  # JSON's whole numbers have no end
+        raise MessageError(f"{name}: a number that is too large") from None
 
 
 def _text(message: dict[str, Any], name: str, default: str | None = None) -> str:

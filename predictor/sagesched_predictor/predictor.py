@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -114,6 +115,7 @@ class Predictor:
         self._pools: dict[str, PoolLengths] = {}
         for key in history.keys:
             self._restore(key)
+        self._restore_pools()
 
     @property
     def num_records(self) -> int:
@@ -232,9 +234,18 @@ class Predictor:
             prior = self._prior.predict(ring.embeddings, ring.vectors, [key.model] * len(ring))
             ring.offsets[:] = prior[:, MIDDLE]
         self._series_of(key)
-        order = ring.by_age()
-        for tokens, censored in zip(ring.output_tokens[order], ring.censored[order], strict=True):
-            self.pool(key.model).observe(int(tokens), bool(censored))
+
+    def _restore_pools(self) -> None:
+        """A model's answers in the order in which they came, whichever of its series they belong to."""
+        answers: list[tuple[float, str, int, bool]] = []
+        for key in self._history.keys:
+            ring = self._history.ring(key)
+            order = ring.by_age()
+            columns = (ring.recorded_at[order], ring.output_tokens[order], ring.censored[order])
+            for recorded_at, *answer in zip(*(column.tolist() for column in columns), strict=True):
+                answers.append((recorded_at, key.model, *answer))
+        for _, model, output_tokens, censored in sorted(answers, key=itemgetter(0)):
+            self.pool(model).observe(output_tokens, censored)
 
     def _predicted(self, key: SeriesKey, opinions: Opinions, features: PromptFeatures) -> Prediction:
         series = self._series.get(key, self._unheard)

@@ -114,7 +114,8 @@ _SURFACE = (
 NAMES: tuple[str, ...] = (*_REQUEST, *_SURFACE, *(f"says_{name}" for name in WORD_GROUPS), "first_word")
 NUM_FEATURES = len(NAMES)
 
-_LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)
+# Of white space only what stands in the mark's own line, or a run of empty lines would be gone over for each.
+_LIST_MARK = re.compile(r"^[^\S\n]*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)
 _DIGITS = b"0123456789"
 _CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What a gateway does not know counts as the usual.

@@ -45,9 +45,10 @@ def prompt_numbers(embeddings: FloatMatrix, prompt_tokens: IntArray) -> IntArray
 
 
 def _first_same(embeddings: FloatMatrix) -> IntArray:
-    """For each row the first that is the same by its cosine; each is the same as itself, so there is one."""
-    blocks = [
-        np.argmax(embeddings[start : start + _BLOCK] @ embeddings.T >= SAME_COSINE, axis=1)
-        for start in range(0, len(embeddings), _BLOCK)
-    ]
+    """For each row the first that is the same by its cosine, or itself, which a row of zeros is not."""
+    blocks = []
+    for start in range(0, len(embeddings), _BLOCK):
+        are_alike = embeddings[start : start + _BLOCK] @ embeddings.T >= SAME_COSINE
+        np.fill_diagonal(are_alike[:, start:], True)
+        blocks.append(np.argmax(are_alike, axis=1))
     return np.concatenate(blocks)

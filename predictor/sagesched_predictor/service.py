@@ -21,7 +21,7 @@ from sagesched_predictor.encoder import MAX_BATCH, Encoder, EncoderOptions
 from sagesched_predictor.errors import PredictorError, SnapshotError
 from sagesched_predictor.head import load_prior
 from sagesched_predictor.history import History
-from sagesched_predictor.keeping import Keeper, Keeping
+from sagesched_predictor.keeping import SAVE_EVERY_S, Keeper, Keeping
 from sagesched_predictor.messages import (
     MessageError,
     Observe,
@@ -84,8 +84,9 @@ def serve(
     while (lines := _waiting_lines(waiting)) is not None:
         service.handle(lines, overloaded=waiting.qsize() > MAX_WAITING)
         _told(service, keeper.save_if_due())
-    fits.shutdown(cancel_futures=True)
+    # Saved before a fit is waited for: a gateway that ends does not wait long.
     _told(service, keeper.save())
+    fits.shutdown(cancel_futures=True)
 
 
 def _warmed(history: History, file: Path, fingerprint: str) -> list[str]:
@@ -108,9 +109,15 @@ def _read(source: Iterable[bytes], waiting: queue.SimpleQueue[bytes | None]) -> 
 
 
 def _waiting_lines(waiting: queue.SimpleQueue[bytes | None]) -> list[bytes] | None:
-    """Wait for a line, then take those that are there, up to one encoder batch; None at the end of input."""
-    line = waiting.get()
-    lines = []
+    """Wait for a line, then take those that are there, up to one encoder batch; None at the end of input.
+
+    There are none after a while, since what is kept has to be seen to though nobody asks for anything.
+    """
+    lines: list[bytes] = []
+    try:
+        line = waiting.get(timeout=SAVE_EVERY_S)
+    except queue.Empty:
+        return lines
     while line is not None:
         lines.append(line)
         if len(lines) == MAX_BATCH:

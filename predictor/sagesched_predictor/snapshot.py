@@ -7,9 +7,10 @@ reading a file from elsewhere runs no code of it.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sagesched_predictor.series_key import SeriesKey
 FORMAT = 2
 COLUMNS = ("embeddings", "vectors", "output_tokens", "prompt_tokens", "censored", "recorded_at")
 LESSONS = ("merits", "repeats")
+_UNFINISHED = ".unfinished"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -147,6 +149,13 @@ def load_history(history: History, path: Path, fingerprint: str) -> int:
     return sum(len(records) for records in snapshot.series.values())
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed while it wrote the history at `path` has left beside it."""
+    for scratch in path.parent.glob(f"{glob.escape(_prefix(path))}*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+
+
 def _append(history: History, key: SeriesKey, records: Records) -> None:
     ring = history.ring(key)
     for position in range(len(records)):
@@ -161,7 +170,8 @@ def _append(history: History, key: SeriesKey, records: Records) -> None:
 
 
 def _write(arrays: Arrays, path: Path) -> None:
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # created with mode 0600
+    # Created with mode 0600.
+    handle, scratch = tempfile.mkstemp(_UNFINISHED, _prefix(path), path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -169,6 +179,10 @@ def _write(arrays: Arrays, path: Path) -> None:
     except BaseException:
         os.unlink(scratch)
         raise
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}-"
 
 
 def _read(path: Path) -> Arrays:
@@ -180,6 +194,7 @@ def _read(path: Path) -> Arrays:
         raise SnapshotError(
             f"{path}: no such history file; make one with `sagesched-predictor warm`"
         ) from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        # A bare .npy array is no context manager and has no `files`.
+    except Exception as error:
+        # Damage fails in as many ways as there are layers below, zip, npy and Python's own parser: by a flag
+        # for a password, a version to come, a size beyond memory, and so on.
         raise SnapshotError(f"{path}: not a history file, or damaged ({error}); make it again") from error

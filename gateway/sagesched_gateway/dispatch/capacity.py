@@ -127,10 +127,11 @@ class CapacityModel:
         A request is refused only on facts; where they are missing the engine is the judge.
         """
         capacity = self.current
-        if not is_exact or not (self._settings.max_num_tokens or self._limits.max_num_tokens):
+        is_limit = bool(self._settings.max_num_tokens or self._limits.max_num_tokens)
+        if not (is_exact and is_limit) or self._limits.splits_prompts:
             prompt_tokens = min(prompt_tokens, capacity.max_num_tokens)
-        if not is_exact and capacity.kv_blocks is not None:
-            prompt_tokens = min(prompt_tokens, capacity.kv_blocks * capacity.block_tokens - max_tokens)
+        if not is_exact and capacity.most_kv_blocks is not None:
+            prompt_tokens = min(prompt_tokens, capacity.most_kv_blocks * capacity.block_tokens - max_tokens)
         return max(prompt_tokens, 1)
 
     def _refresh(self) -> bool:
@@ -147,7 +148,7 @@ class CapacityModel:
         configured_blocks = None if limits.kv_tokens is None else max(limits.kv_tokens // block_tokens, 1)
         told = self._told_slots()
         slots = FIRST_GUESS_SLOTS if told is None else told
-        kv_blocks = _least(gauges.kv_blocks, configured_blocks)
+        whole = kv_blocks = _least(gauges.kv_blocks, configured_blocks)
         if gauges.kv_blocks and self.sense.compares_blocks:
             # In blocks as we count them, of which more may fit than there are: prefixes are shared, or
             # prompts counted too long.
@@ -157,6 +158,7 @@ class CapacityModel:
             slots=own.slots or min(slots, limits.most_at_once or slots),
             knows_slots=bool(own.slots or told is not None or limits.most_at_once),
             kv_blocks=own.kv_blocks or _steady(kv_blocks, before.kv_blocks),
+            whole_kv_blocks=own.kv_blocks or whole,
             is_metered=self.sense.compares_blocks and not self.sense.is_stale,
             block_tokens=block_tokens,
             kv_policy=own.kv_policy or limits.kv_policy or before.kv_policy,

@@ -43,7 +43,7 @@ from sagesched_gateway.dispatch.refused import error_of
 from sagesched_gateway.dispatch.settling import Settling
 from sagesched_gateway.dispatch.token_count import TokenCounter
 from sagesched_gateway.dispatch.trust_watch import TrustWatch
-from sagesched_gateway.errors import DrainingError, GatewayError
+from sagesched_gateway.errors import DrainingError, GatewayError, InvalidRequestError
 from sagesched_gateway.kserve import ModelInferRequest
 from sagesched_gateway.request import (
     NO_ATTRIBUTES,
@@ -246,14 +246,25 @@ class Dispatcher(Models):
         return generation
 
     def _read(self, message: ModelInferRequest, body: bytes | None, metadata: Metadata) -> GenerationRequest:
-        if self._is_draining:
-            raise DrainingError("the gateway is shutting down and takes no new requests")
         upstream_id = f"{self._id_prefix}{next(self._numbers)}"
         body = message.SerializeToString() if body is None else body
+        try:
+            request = self._upstream.read(message, body, upstream_id, metadata)
+        except StopOrderError:
+            raise  # it makes room, so it is carried out when no newcomer is taken
+        except InvalidRequestError:
+            self._refuse_newcomer(len(body))
+            raise
+        self._refuse_newcomer(len(body))
+        return request
+
+    def _refuse_newcomer(self, num_bytes: int) -> None:
+        """Raise where nobody is taken now."""
+        if self._is_draining:
+            raise DrainingError("the gateway is shutting down and takes no new requests")
         self._waiting.check(
-            self.num_waiting, len(body), lambda: self._scheduler.time_to_start_all_s, self._loop.time()
+            self.num_waiting, num_bytes, lambda: self._scheduler.time_to_start_all_s, self._loop.time()
         )
-        return self._upstream.read(message, body, upstream_id, metadata)
 
     def snapshot(self) -> DispatchSnapshot:
         """The state of dispatch now."""

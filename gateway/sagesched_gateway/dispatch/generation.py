@@ -18,7 +18,7 @@ from sagesched_predictor.distribution import LengthDistribution
 
 
 class Listener(Protocol):
-    """Takes responses as they come, on the event loop; must not wait and must not raise."""
+    """Takes responses as they come, on the event loop; must not wait, raise, or close generations."""
 
     def responded(self, generation: Generation, response: ModelInferResponse | bytes) -> None:
         """A response for the caller; as bytes it is a whole ModelStreamInferResponse."""

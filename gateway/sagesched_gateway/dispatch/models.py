@@ -33,6 +33,10 @@ class Models:
         """The model's tensors, cached; raises a GatewayError where Triton cannot tell them."""
         return await self._upstream.metadata(model_name)
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        """Names of the model's outputs that are text, from what is cached."""
+        return self._upstream.text_outputs(model_name)
+
     def text_models(self) -> tuple[str, ...]:
         """Models that take a prompt as text, from what is cached."""
         return self._upstream.text_models()

@@ -71,6 +71,10 @@ class Upstream(Protocol):
         """
         ...
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        """Names of the model's outputs that are text, from what is cached."""
+        ...
+
     def text_models(self) -> tuple[str, ...]:
         """Names of the models that take a prompt as text, from what is cached; the preferred ones first."""
         ...
@@ -102,6 +106,7 @@ class EngineLimits:
         kv_tokens: most tokens the KV pool is configured to hold.
         kv_policy: how blocks are reserved.
         max_num_tokens: tokens per iteration.
+        splits_prompts: a longer prompt is read in several iterations.
         most_at_once: requests that what stands before the engine passes on at once.
     """
 
@@ -109,6 +114,7 @@ class EngineLimits:
     kv_tokens: int | None = None
     kv_policy: KvPolicy | None = None
     max_num_tokens: int | None = None
+    splits_prompts: bool = False
     most_at_once: int | None = None
 
 

@@ -169,11 +169,11 @@ class PredictionProcess:
 
     async def _listen_to(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
+        while line := await _line_of(process.stdout):
             self._silent_since = None
             try:
                 self._heard(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # whatever it says, somebody must go on listening
                 _LOG.warning("predictor: cannot use its line (%s): %.200r", error, line)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
@@ -218,19 +218,18 @@ class PredictionProcess:
                 _LOG.warning("predictor: says %r, which means nothing here", unknown)
 
     def _heard_prediction(self, message: dict[str, Any]) -> None:
-        asked_at = self._owed.pop(message["id"], None)
-        pairs = message["pairs"]
-        if self._listener is None:
-            return
+        request_id, pairs = message["id"], message["pairs"]
+        asked_at = self._owed.get(request_id)
         now = asyncio.get_running_loop().time()
-        seconds = now - asked_at if asked_at is not None else float(message["seconds"])
         prediction = Prediction(
             distribution=LengthDistribution.from_pairs(pairs) if pairs else None,
             source=str(message["source"]),
             neighbours=int(message["neighbours"]),
-            seconds=seconds,
+            seconds=now - asked_at if asked_at is not None else float(message["seconds"]),
         )
-        self._listener.predicted(message["id"], prediction)
+        self._owed.pop(request_id, None)  # only now: what makes no sense is still owed
+        if self._listener is not None:
+            self._listener.predicted(request_id, prediction)
 
     def _heard_ready(self, message: dict[str, Any]) -> None:
         self._is_ready = True
@@ -303,6 +302,14 @@ class NoPrediction:
 
     async def close(self) -> None:
         """Do nothing."""
+
+
+async def _line_of(stdout: asyncio.StreamReader) -> bytes:
+    """The next line; nothing at the end."""
+    try:
+        return await stdout.readline()
+    except ValueError:  # longer than `_LINE_LIMIT`, and gone
+        return b"too long\n"
 
 
 def _fields(features: PromptFeatures) -> dict[str, Any]:

@@ -134,11 +134,8 @@ class Pump:
         It keeps its place until then, so that no more is sent to a Triton that is away than fits into it.
         """
         await asyncio.sleep(RETRY_DELAY_S)
-        if not await self._until_back():
+        if not await self._until_back() or live.outcome is not None:  # stopped meanwhile, or its caller left
             self._finish(live, error)
-            return
-        if live.generation.is_ended:
-            self._finish(live, None)
             return
         live.wait_again(self._core.now())
         live.retries += 1
@@ -166,6 +163,7 @@ def _may_retry(live: LiveRequest, error: GatewayError) -> bool:
     return (
         isinstance(error, UpstreamUnavailableError)
         and live.noted_at is None
+        and live.generation.num_responses == 0  # one may have come without a token
         and live.retries < MAX_RETRIES
-        and not live.generation.is_ended
+        and live.outcome is None
     )

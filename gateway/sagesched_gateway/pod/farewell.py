@@ -10,7 +10,6 @@ A file says that it is done, for the hook and for Triton's own, which waits for 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -63,20 +62,21 @@ def drain_and_wait(pid: int, drained_file: Path, timeout_s: float) -> None:
     Raises:
         DrainError: there is no such process, or it has not finished in time.
     """
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGUSR1)
     ends_at = time.monotonic() + timeout_s
+    _ask(pid)
     while not drained_file.exists():
-        if not _lives(pid):
+        # Again and again: the first process of a container gets no signal before it is ready for it.
+        if not _ask(pid):
             raise DrainError(f"no process {pid}: the gateway is not there any more")
         if time.monotonic() > ends_at:
             raise DrainError(f"the gateway has not finished within {timeout_s:g} s")
         time.sleep(_LOOK_EACH_S)
 
 
-def _lives(pid: int) -> bool:
+def _ask(pid: int) -> bool:
+    """Ask to drain; False where nobody is there."""
     try:
-        os.kill(pid, 0)
+        os.kill(pid, signal.SIGUSR1)
     except ProcessLookupError:
         return False
     return True

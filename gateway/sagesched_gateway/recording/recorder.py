@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 MAX_WAITING_RECORDS = 10_000
 MAX_WAITING_CHARACTERS = 64 * 2**20
-"""Of prompts that wait to be written."""
+"""Of prompts, those of the system included, that wait to be written."""
 
 _BATCH = 256
 _CLOSE_WITHIN_S = 5.0
@@ -41,7 +41,7 @@ class FileRecorder:
         """
         assert config.file is not None, "recording is on"
         self._path = Path(config.file)
-        self._keeps_prompts = config.prompts != "Drop"
+        self._prompts = config.prompts
         self._lines = LineWriter(config.prompts)
         self._file = RotatingFile(self._path, max_bytes=config.max_bytes, files=config.files)
         self._count = count
@@ -58,17 +58,25 @@ class FileRecorder:
 
     def record(self, record: RequestRecord) -> None:
         """See `Recorder.record`."""
-        if not self._keeps_prompts:
-            record = replace(record, prompt="")  # let go of it now, not when it is written
+        record = self._without_unused_texts(record)
         waiting = self._came - self._taken
-        waiting_characters = self._came_characters - self._taken_characters + len(record.prompt)
+        waiting_characters = self._came_characters - self._taken_characters + _characters(record)
         # A single prompt is taken however long it is: limits.messageBytes bounds it.
         if waiting >= MAX_WAITING_RECORDS or (waiting and waiting_characters > MAX_WAITING_CHARACTERS):
             self._count("dropped", 1)
             return
         self._came += 1
-        self._came_characters += len(record.prompt)
+        self._came_characters += _characters(record)
         self._queue.put(record)
+
+    def _without_unused_texts(self, record: RequestRecord) -> RequestRecord:
+        """Let go of them now, not when the rest is written; the features' prompt is the record's."""
+        features = record.features
+        if features is not None:
+            system_prompt = features.system_prompt if self._prompts == "Keep" else ""
+            features = replace(features, prompt="", system_prompt=system_prompt)
+        prompt = "" if self._prompts == "Drop" else record.prompt
+        return replace(record, prompt=prompt, features=features)
 
     async def close(self) -> None:
         """Write what waits and end, within a few seconds."""
@@ -101,4 +109,8 @@ class FileRecorder:
                 _LOG.info("recorder: %s: is written again", self._path)
             self._is_failing = False
         self._taken += len(batch)
-        self._taken_characters += sum(len(record.prompt) for record in batch)
+        self._taken_characters += sum(map(_characters, batch))
+
+
+def _characters(record: RequestRecord) -> int:
+    return len(record.prompt) + (len(record.features.system_prompt) if record.features else 0)

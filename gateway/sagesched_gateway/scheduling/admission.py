@@ -204,12 +204,13 @@ class Ledger:
                 f"the prompt has {need.prompt_tokens} tokens, "
                 f"the engine takes at most {capacity.max_num_tokens} in one iteration"
             )
-        if capacity.kv_blocks is not None:
+        most_blocks = capacity.most_kv_blocks
+        if most_blocks is not None:
             blocks = self._blocks(need.most_tokens)
-            if blocks > capacity.kv_blocks:
+            if blocks > most_blocks:
                 return (
                     f"{need.prompt_tokens} prompt tokens and max_tokens {need.max_tokens} "
-                    f"need {blocks} KV blocks, the engine has {capacity.kv_blocks}"
+                    f"need {blocks} KV blocks, the engine has {most_blocks}"
                 )
         return None
 

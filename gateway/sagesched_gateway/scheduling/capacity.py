@@ -21,6 +21,7 @@ class EngineCapacity:
         slots: places in the running batch (max_batch_size), >= 1.
         knows_slots: False where `slots` is a guess to begin with, to be corrected by measured waits.
         kv_blocks: blocks in the paged KV pool; None where the engine does not tell: then measured waits do.
+        whole_kv_blocks: the same with what others fill just now; None where that is not told apart.
         is_metered: whether metrics are up to date, so that both are held against what the engine holds.
         block_tokens: tokens per KV block.
         max_num_tokens: tokens per iteration (prefill budget).
@@ -39,6 +40,7 @@ class EngineCapacity:
     slots: int
     knows_slots: bool = True
     kv_blocks: int | None = None
+    whole_kv_blocks: int | None = None
     is_metered: bool = False
     block_tokens: int = 64
     max_num_tokens: int = 8192
@@ -49,3 +51,10 @@ class EngineCapacity:
     kv_headroom_iterations: float | None = None
     kv_caution_iterations: float = 0.0
     generation: int = 0
+
+    @property
+    def most_kv_blocks(self) -> int | None:
+        """What a request may come to hold once nobody else holds anything; None where that is not known."""
+        if self.kv_blocks is None or self.whole_kv_blocks is None:
+            return self.kv_blocks
+        return max(self.kv_blocks, self.whole_kv_blocks)

@@ -74,6 +74,8 @@ class Foresight:
             Growth(held.tokens + 1, self._remaining(jobs[held.job_id], held.tokens))
             for held in ledger.held(now)
         ]
+        if not growths:
+            return True  # what others hold just now must not keep it out for ever
         growths.append(Growth(job.need.prompt_tokens + 1, self._remaining(job, job.need.prompt_tokens + 1)))
         return is_feasible(growths, capacity.kv_blocks, capacity.block_tokens)
 

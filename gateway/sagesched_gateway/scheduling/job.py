@@ -103,7 +103,7 @@ class Job:
         evictions: times it was cancelled to be started again.
         flow: on whose behalf, and in which band.
         deadline_at: instant by which its last token is wanted, seconds; None for none.
-        started_at: instant of its latest start, seconds.
+        started_at: instant of its latest start, seconds; None before the first.
         is_promised: whether it was refused before and told to come now, so that it is not refused again.
         is_known: whether all that will be known of it is known.
         take_back: until when it may be evicted.
@@ -122,7 +122,7 @@ class Job:
     evictions: int = 0
     flow: Flow = NOBODY
     deadline_at: float | None = None
-    started_at: float = 0.0
+    started_at: float | None = None
     is_promised: bool = False
     is_known: bool = False
     take_back: TakeBack = TakeBack.ALWAYS

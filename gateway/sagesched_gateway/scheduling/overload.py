@@ -10,8 +10,9 @@ not started; who has waited longer than that has been promised service by it. On
 request's own work counted, and the work of all others who were told to come back. So a burst is spread over
 the time that it takes. The promise is kept: what those due within `HOLD_S` need, less what drains until they
 are, is not given to others, and
-who comes back in time, recognised by tenant, band and size, is let in. Who does not come within `GRACE_S` has
-lost it, so that promises nobody takes up cost a few seconds of room, not more.
+who comes back in time, recognised by tenant, band and size, is let in. Who does not come within `GRACE_S`
+has lost it, so that promises nobody takes up cost a few seconds of room, not more. Beyond `MOST_PROMISES`, as
+when callers try again each second whatever they are told, times are told and no more room is kept.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ LEAST_RETRY_S = 0.5
 HOLD_S = 1.0
 GRACE_S = 3.0
 EARLY_S = 0.01
+MOST_PROMISES = 10_000
 OVERLOADED = "overloaded"
 
 
@@ -52,6 +54,7 @@ class Overload:
         self._to_come: list[_Promise] = []
         self._due: list[_Promise] = []
         self._num_promises = 0
+        self._promised_steps = 0.0  # of all that are to come
 
     def joined(self, job_id: str, sheddable: bool, now: float) -> None:
         """A job begins to wait for the first time."""
@@ -60,22 +63,29 @@ class Overload:
         if sheddable:
             self._sheddable[job_id] = None
 
+    def forget(self, job_id: str) -> None:
+        """A job is over."""
+        self._sheddable.pop(job_id, None)
+
     def choose(self, jobs: Mapping[str, Job], now: float) -> Job | None:
         """The one to refuse next; None where nobody may be."""
         self._forget_old(now)
-        self._sheddable = {job_id: None for job_id in self._sheddable if job_id in jobs}
         sheddable = [jobs[job_id] for job_id in self._sheddable if _waits(jobs[job_id])]
         if sheddable:
             return min(sheddable, key=lambda job: (job.band, -job.mean_steps, -job.arrival_at, job.job_id))
         known = [jobs[job_id] for _, job_id in self._newcomers if job_id in jobs]
-        newcomers = [job for job in known if _waits(job) and not (job.evictions or job.is_promised)]
+        newcomers = [job for job in known if _waits(job) and job.started_at is None and not job.is_promised]
         return max(newcomers, key=lambda job: (job.mean_steps, job.arrival_at, job.job_id), default=None)
 
     def _look_at_promises(self, now: float) -> None:
         while self._to_come and self._to_come[0].due_at <= now + HOLD_S:
             insort(self._due, heapq.heappop(self._to_come))
         while self._due and self._due[0].due_at < now - GRACE_S:
-            del self._due[0]
+            self._strike(0)
+
+    def _strike(self, place: int) -> None:
+        """Somebody has come who was told to come now, or will not."""
+        self._promised_steps -= self._due.pop(place).steps
 
     def _forget_old(self, now: float) -> None:
         while self._newcomers and self._newcomers[0][0] < now - NEWCOMER_S:
@@ -93,10 +103,10 @@ class Overload:
     def claim(self, job: Job, now: float) -> bool:
         """Whether a newcomer was told to come back now; it is let in once."""
         self._look_at_promises(now)
-        for promise in self._due:
+        for place, promise in enumerate(self._due):
             is_its_time = promise.due_at <= now + EARLY_S
             if is_its_time and promise.flow == job.flow and promise.need == job.need:
-                self._due.remove(promise)
+                self._strike(place)
                 return True
         return False
 
@@ -111,12 +121,13 @@ class Overload:
             now: seconds.
         """
         self._look_at_promises(now)
-        promised = sum(promise.steps for promise in (*self._due, *self._to_come))
-        excess = backlog_steps + promised + job.mean_steps - limit_s * rate
+        excess = backlog_steps + self._promised_steps + job.mean_steps - limit_s * rate
         seconds = max(excess / rate, LEAST_RETRY_S)
-        self._num_promises += 1
-        promise = _Promise(now + seconds, self._num_promises, job.mean_steps, job.flow, job.need)
-        heapq.heappush(self._to_come, promise)
+        if len(self._to_come) < MOST_PROMISES:
+            self._num_promises += 1
+            promise = _Promise(now + seconds, self._num_promises, job.mean_steps, job.flow, job.need)
+            heapq.heappush(self._to_come, promise)
+            self._promised_steps += promise.steps
         return seconds
 
 

@@ -95,7 +95,7 @@ class Pressure:
         if not self.settings.measures:
             return
         self.drain.joined(now)
-        if self.is_limited and job.evictions == 0:
+        if self.is_limited and job.started_at is None:
             job.is_promised = self._overload.claim(job, now)
             self._overload.joined(job.job_id, job.band < self.settings.overload.sheddable_below, now)
 
@@ -126,9 +126,11 @@ class Pressure:
     def forgotten(self, job: Job) -> None:
         """A job is out of the core."""
         self._probes.pop(job.job_id, None)
+        self._overload.forget(job.job_id)
 
     def served(self, job: Job, output_tokens: int, now: float) -> None:
         """A job has ended with so many tokens."""
+        assert job.started_at is not None, "it has run"
         capacity = self._core.ledger.capacity
         expected_s = (
             job.need.prompt_tokens * capacity.prefill_s_per_token + output_tokens * capacity.iteration_s

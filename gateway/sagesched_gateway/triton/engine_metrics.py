@@ -37,6 +37,7 @@ _FIELDS = {
 _QUANTITY_LABELS = frozenset(
     {"request_type", "inflight_batcher_specific_metric", "kv_cache_block_type", "general_type"}
 )
+_TRUE = ("true", "1")
 _KV_POLICIES = {
     "guaranteed_no_evict": KvPolicy.GUARANTEED_NO_EVICT,
     "max_utilization": KvPolicy.MAX_UTILIZATION,
@@ -85,13 +86,18 @@ class TritonEngineProbe:
         engine = self._catalog.engine
         if engine is None:
             grows = KvPolicy.MAX_UTILIZATION if self._catalog.is_vllm else None
-            return EngineLimits(most_at_once=self._catalog.most_at_once, kv_policy=grows)
+            return EngineLimits(
+                most_at_once=self._catalog.most_at_once,
+                kv_policy=grows,
+                splits_prompts=self._catalog.is_vllm,  # as vLLM does unless told otherwise
+            )
         config = engine.config.config
         return EngineLimits(
             slots=config.max_batch_size or None,
             kv_tokens=_positive(_parameter(config, "max_tokens_in_paged_kv_cache")),
             kv_policy=_KV_POLICIES.get(_parameter(config, "batch_scheduler_policy")),
             max_num_tokens=_positive(_parameter(config, "max_num_tokens")),
+            splits_prompts=_parameter(config, "enable_chunked_context") in _TRUE,
             most_at_once=self._catalog.most_at_once,
         )
 

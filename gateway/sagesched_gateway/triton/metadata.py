@@ -120,10 +120,11 @@ class ModelCatalog:
 
     async def metadata(self, model: str) -> ModelMetadataResponse:
         """The model's tensors; raises a GatewayError where Triton does not know it or cannot be asked."""
-        async with self._loading:
-            if model not in self._descriptions:
-                self._take([*self._descriptions.values(), await self._described(model)])
-            return self._descriptions[model].metadata
+        if model not in self._descriptions:  # what is known waits for nobody
+            async with self._loading:
+                if model not in self._descriptions:
+                    self._take([*self._descriptions.values(), await self._described(model)])
+        return self._descriptions[model].metadata
 
     async def _described(self, model: str) -> ModelDescription:
         metadata = await self._ask("ModelMetadata", ModelMetadataRequest(name=model), ModelMetadataResponse)

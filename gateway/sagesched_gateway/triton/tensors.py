@@ -6,6 +6,7 @@ is a little-endian u32 length and the bytes. If one tensor is raw, all are.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -81,7 +82,7 @@ class Inputs:
         return [int(value) for (value,) in struct.iter_unpack(layout, raw)]
 
     def number(self, name: str) -> float | None:
-        """The first element of a number tensor; None where there is none that can be read."""
+        """The first element of a number tensor; None where there is none, or none that is a number."""
         if name not in self._by_name:
             return None
         tensor, _ = self._by_name[name]
@@ -92,10 +93,12 @@ class Inputs:
             layout, contents = _FLOATS[datatype]
             element = self._located(name)[1]
             if element is None:
-                return float(getattr(tensor.contents, contents)[0])  # type: ignore[attr-defined]
-            return float(struct.unpack_from(layout, element)[0])
+                number = float(getattr(tensor.contents, contents)[0])  # type: ignore[attr-defined]
+            else:
+                number = float(struct.unpack_from(layout, element)[0])
         except (InvalidRequestError, KeyError, IndexError, struct.error):
             return None
+        return number if math.isfinite(number) else None
 
     def texts(self, name: str) -> list[str]:
         """All elements of a BYTES tensor, decoded as UTF-8 (undecodable bytes replaced).

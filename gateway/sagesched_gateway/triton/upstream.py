@@ -66,6 +66,12 @@ class TritonUpstream:
             raise InvalidRequestError(f"model '{message.model_name}' is not known as one that generates text")
         return profile.read(message, body, upstream_id, metadata)
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        """See `Upstream.text_outputs`."""
+        description = self._catalog.description(model_name)
+        outputs = () if description is None else description.metadata.outputs
+        return frozenset(output.name for output in outputs if output.datatype == "BYTES")
+
     def text_models(self) -> tuple[str, ...]:
         """See `Upstream.text_models`."""
         return self._catalog.text_models()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagesched_operator.conditions import CONDITIONS, REASONS, SCALING_REASONS
+from sagesched_operator.conditions import CONDITIONS, MOST_SAID, REASONS, SCALING_REASONS
 
 
 def _text(description: str, most: int = 253) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def status_schema() -> dict[str, Any]:
                         "enum": list(SCALING_REASONS),
                         "description": "Why so many.",
                     },
-                    "message": _text("The same in words.", 1024),
+                    "message": _text("The same in words.", MOST_SAID),
                     "backlog": _text(
                         "Predicted backlog per pod against the target: BelowHalf, BelowTarget, AboveTarget, "
                         "FarAbove (more than twice).",
@@ -96,7 +96,7 @@ def status_schema() -> dict[str, Any]:
                         "type": {"type": "string", "enum": list(CONDITIONS)},
                         "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
                         "reason": {"type": "string", "enum": list(REASONS)},
-                        "message": _text("First cause.", 1024),
+                        "message": _text("First cause.", MOST_SAID),
                         "observedGeneration": {"type": "integer", "format": "int64"},
                         "lastTransitionTime": {"type": "string", "format": "date-time"},
                     },

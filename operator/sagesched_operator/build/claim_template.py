@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sagesched_operator.api.pool import Pool
-from sagesched_operator.build.manifest import Manifest, manifest
+from sagesched_operator.build.manifest import Manifest, hash_of, manifest
 
 REQUEST = "gpu"
 GPU = "nvidia.com/gpu"
@@ -12,6 +14,16 @@ GPU = "nvidia.com/gpu"
 
 def claim_template(pool: Pool) -> Manifest:
     """The object."""
+    name, content = claim_template_name(pool), _content(pool)
+    return manifest(pool, "resource.k8s.io/v1", "ResourceClaimTemplate", name, content)
+
+
+def claim_template_name(pool: Pool) -> str:
+    """With a hash of what it asks for, which cannot be changed."""
+    return f"{pool.name}-gpu-{hash_of(_content(pool), 8)}"
+
+
+def _content(pool: Pool) -> dict[str, Any]:
     gpu = pool.spec.predictor.gpu
     request = {
         "name": REQUEST,
@@ -21,5 +33,4 @@ def claim_template(pool: Pool) -> Manifest:
             "count": gpu.count or int(pool.spec.resources.limits.get(GPU, 1)),
         },
     }
-    content = {"spec": {"spec": {"devices": {"requests": [request]}}}}
-    return manifest(pool, "resource.k8s.io/v1", "ResourceClaimTemplate", f"{pool.name}-gpu", content)
+    return {"spec": {"spec": {"devices": {"requests": [request]}}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagesched_operator.api.pool import Pool
-from sagesched_operator.build.claim_template import GPU, REQUEST
+from sagesched_operator.build.claim_template import GPU, REQUEST, claim_template_name
 from sagesched_operator.build.surroundings import CLAIM_TEMPLATE, Capabilities
 
 CLAIM = "gpu"
@@ -55,7 +55,7 @@ def pod_claims(pool: Pool, sharing: str) -> dict[str, Any]:
     """`resourceClaims` of the pod."""
     if sharing != "Claim":
         return {}
-    return {"resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": f"{pool.name}-gpu"}]}
+    return {"resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": claim_template_name(pool)}]}
 
 
 def _resources(limits: dict[str, Any], requests: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Cache:
             trim: what is kept of an object.
         """
         self._by_pool: dict[PoolKey, dict[str, Seen]] = defaultdict(dict)
+        self._pool_of: dict[tuple[str, str], PoolKey] = {}  # (namespace, name) of an object
         self._on_change = on_change
         self._trim = trim
 
@@ -83,11 +84,16 @@ class Cache:
     def put(self, body: dict[str, Any], *, is_ours: bool = False) -> None:
         """An object as it is now; older news than what is known are dropped."""
         seen = self._seen(body)
-        key = (seen.namespace, seen.pool)
-        before = self._by_pool[key].get(seen.name)
+        key, name = (seen.namespace, seen.pool), (seen.namespace, seen.name)
+        pool = self._pool_of.get(name, key)
+        before = self.find(pool, seen.name)
         if before is not None and before.uid == seen.uid and seen.version <= before.version:
             return
+        if before is not None and pool != key:  # somebody gave it another pool's label
+            self.remove(before.body)
+            before = None
         self._by_pool[key][seen.name] = seen
+        self._pool_of[name] = key
         if not is_ours:
             self._on_change(key, "added" if before is None else "changed")
 
@@ -99,6 +105,7 @@ class Cache:
         if before is None or before.uid != metadata["uid"]:
             return
         del self._by_pool[key][metadata["name"]]
+        self._pool_of.pop((metadata["namespace"], metadata["name"]), None)
         if not self._by_pool[key]:
             del self._by_pool[key]
         if not is_ours:

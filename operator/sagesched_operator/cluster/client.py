@@ -47,7 +47,7 @@ class Api:
     async def connect(cls, kubeconfig: Path | None, on_request: Callable[[str, str, int], None]) -> Self:
         """By a kubeconfig, or, without one, as the pod that we run in."""
         configuration = Configuration()
-        configuration.connection_pool_maxsize = 64
+        configuration.connection_pool_maxsize = 0  # a watch keeps its own: a dozen for each namespace
         if kubeconfig is None:
             kubernetes_config.load_incluster_config(client_configuration=configuration)
         else:

@@ -21,6 +21,9 @@ _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "topologyKey", "uid"
 _EXACT = frozenset({"selector", "matchLabels", "podSelector", "namespaceSelector"})
 """Mappings that the API server takes as one value."""
 
+_RULE = re.compile(r"spec\.(ingress|egress)\[")
+"""All in a rule of a NetworkPolicy, likewise: `namespaceSelector: {}` beside a `podSelector` lets all in."""
+
 _EXACT_LISTS = re.compile(r"spec\.(ingress|egress)(\[\d+\]\.(from|to|ports))?")
 """Lists of a NetworkPolicy, likewise."""
 
@@ -51,7 +54,8 @@ def _difference(wanted: Any, live: Any, path: str) -> str:
             found = _difference(value, live.get(key), f"{path}.{key}" if path else key)
             if found:
                 return found
-        added = live.keys() - wanted.keys() if path.rpartition(".")[2] in _EXACT else ()
+        is_exact = path.rpartition(".")[2] in _EXACT or _RULE.match(path)
+        added = live.keys() - wanted.keys() if is_exact else ()
         return f"{path}.{min(added)}" if added else ""
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _list_difference(wanted, live, path)

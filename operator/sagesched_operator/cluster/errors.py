@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_MISSHAPEN = "failed to create typed patch object"
+"""So server-side apply says, with code 500, that a field is unknown or of another type."""
+
 
 class ApiError(Exception):
     """The API server refused, or could not be reached (`code` 0).
@@ -21,7 +24,7 @@ class ApiError(Exception):
     @property
     def is_refusal(self) -> bool:
         """The same request will be refused again: somebody has to act."""
-        return self.code in (400, 403, 404, 405, 413, 415, 422)
+        return self.code in (400, 403, 404, 405, 413, 415, 422) or str(self).startswith(_MISSHAPEN)
 
     @property
     def is_about_the_kind(self) -> bool:

@@ -46,6 +46,7 @@ SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
 SCALERS = (HPA, SCALED_OBJECT)
 """What scales a pool."""
 
+CLAIM_TEMPLATE = Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates")
 CONTROLLER_REVISION = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
 
 CHILDREN = (
@@ -65,6 +66,6 @@ OPTIONAL_CHILDREN = (
     Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
     SCALED_OBJECT,
     Kind("inference.networking.k8s.io/v1", "InferencePool", "inferencepools"),
-    Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates"),
+    CLAIM_TEMPLATE,
 )
 """Kinds of children that a cluster may lack; as `build.surroundings.OPTIONAL_KINDS`."""

@@ -151,13 +151,15 @@ class Aggregator:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with permits:
             try:
-                async with session.get(f"http://{host}:{METRICS}/status") as answer:
+                # Not followed elsewhere: a pod is not to choose what the operator asks.
+                url = f"http://{host}:{METRICS}/status"
+                async with session.get(url, allow_redirects=False) as answer:
                     answer.raise_for_status()
                     text = await _text_of(answer)
                 status = parse_status(json.loads(text))
             except (aiohttp.ClientError, TimeoutError, OSError):
                 self._metrics.reported("unreachable")
-            except (ValueError, StatusError):
+            except (ValueError, StatusError, RecursionError):
                 self._metrics.reported("unreadable")
             else:
                 self._metrics.reported("read")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +18,21 @@ from sagesched_operator.cluster.compare import first_difference
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import (
     CHILDREN,
+    CLAIM_TEMPLATE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     HPA,
     OPTIONAL_CHILDREN,
     POD,
+    SCALERS,
     SERVICE_ACCOUNT,
     Kind,
 )
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.fights import NOT_KEPT_PAUSE_S, Fights
 from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.observed import counts_of
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.victims import deletion_costs
@@ -114,29 +117,36 @@ class Applier:
         """
         outcome = Outcome()
         key = (pool.namespace, pool.name)
-        for wanted in desired.objects:
-            live = self._children.cache(wanted["kind"]).find(key, wanted["metadata"]["name"])
-            if wanted["kind"] == DEPLOYMENT.name and live is not None:
-                await self._mark_victims(wanted, live.body, pods)
+        # KEDA refuses to scale what another scaler still has.
+        await self._prune(pool, desired, outcome, SCALERS)
+        refused: set[str] = set()
+        # A revision comes after the pods that are made from it: the history is of what ran.
+        for wanted in sorted(desired.objects, key=lambda one: one["kind"] == CONTROLLER_REVISION.name):
+            kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
+            if kind is CONTROLLER_REVISION and DEPLOYMENT.name in refused:
+                continue
+            live = self._children.cache(kind.name).find(key, name)
+            if kind is DEPLOYMENT and live is not None:
+                await self._mark_victims(wanted, live.body, pods, outcome)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
-                self._note_failure(wanted, error, outcome)
-        await self._prune(pool, desired, outcome)
-        await self._hasten(pool, desired, pods, reports)
+                refused.add(kind.name)
+                self._note_failure(kind, name, error, outcome)
+        await self._prune(pool, desired, outcome, _KINDS.values())
+        await self._hasten(pool, desired, pods, reports, outcome)
         return outcome
 
-    def _note_failure(self, wanted: Manifest, error: ApiError, outcome: Outcome) -> None:
+    def _note_failure(self, kind: Kind, name: str, error: ApiError, outcome: Outcome) -> None:
         """Go on with the others where that makes sense; else raise."""
-        kind, name = _KINDS[wanted["kind"]], wanted["metadata"]["name"]
         if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
             self._children.lost(kind)
             outcome.again(1.0)
-        elif error.is_refusal:
-            outcome.refused = outcome.refused or error
         elif kind in _DISPENSABLE and error.code >= 500:
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
             outcome.again(_DISPENSABLE_AGAIN_S)
+        elif error.is_refusal:
+            outcome.refused = outcome.refused or error
         else:
             raise error
 
@@ -153,18 +163,25 @@ class Applier:
         if "deletionTimestamp" in body["metadata"] or (owners and pool.uid not in owners):
             outcome.again(5.0)  # of a pool of the same name that is gone; the garbage collector comes for it
             return
+        now = asyncio.get_running_loop().time()
+        child = (kind.name, live.namespace, live.name)
         if kind is CONTROLLER_REVISION:
             # Its content cannot be changed, and need not be: it is what was when it was made.
-            if wanted["revision"] != body["revision"]:
-                await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
+            if wanted["revision"] == body["revision"]:
+                return
+            pause_s = self._fights.pause_s(child, now)  # two operators may each have their own for the newest
+            if pause_s:
+                outcome.again(pause_s)
+                return
+            self._fights.repaired(child, now)
+            await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
             return
         difference = first_difference(wanted, body)
         if not difference:
             return
         wanted_hash = wanted["metadata"]["annotations"][APPLIED_HASH]
         is_drift = wanted_hash == body["metadata"].get("annotations", {}).get(APPLIED_HASH)
-        now = asyncio.get_running_loop().time()
-        child = (kind.name, live.namespace, live.name)
+        is_drift = is_drift or self._fights.is_undone(child, wanted_hash)
         not_kept_s = self._fights.not_kept_pause_s(child, wanted_hash, difference, now)
         if not_kept_s:
             self._note_not_kept(kind, name, difference, not_kept_s, outcome)
@@ -173,6 +190,8 @@ class Applier:
         if pause_s:
             outcome.again(pause_s)
             who = f" by {live.manager}" if live.manager else ""
+            if difference.endswith(APPLIED_HASH):
+                who = " by another operator of pools: there must be one alone for each namespace"
             outcome.troubles.append(
                 ("FieldConflict", f"{kind.name} {name}: {difference} is changed again and again{who}")
             )
@@ -220,21 +239,42 @@ class Applier:
         outcome.troubles.append(("FieldConflict", f"{kind.name} {name} exists and is not ours: {why}"))
         outcome.again(60.0)
 
-    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome) -> None:
+    async def _prune(self, pool: Pool, desired: Desired, outcome: Outcome, kinds: Collection[Kind]) -> None:
         key = (pool.namespace, pool.name)
         wanted = {(one["kind"], one["metadata"]["name"]) for one in desired.objects}
         kept = self._kept_revisions(pool, key)
         for kind, seen in self._children.of(key):
-            if (kind.name, seen.name) in wanted or (kind is CONTROLLER_REVISION and seen.name in kept):
+            if kind not in kinds or (kind.name, seen.name) in wanted:
+                continue
+            if kind is CONTROLLER_REVISION and seen.name in kept:
+                continue
+            if kind is CLAIM_TEMPLATE and self._may_make_pods(key, seen.name):
                 continue
             if kind is SERVICE_ACCOUNT:  # not ours to delete by the chart's roles; it goes with the pool
                 continue
             body = seen.body
             owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
             if pool.uid in owners and "deletionTimestamp" not in body["metadata"]:
-                await self._api.delete(kind, seen.namespace, seen.name, uid=seen.uid)
-                self._children.cache(kind.name).remove(body, is_ours=True)
-                outcome.num_writes += 1
+                await self._delete(kind, seen, outcome)
+
+    def _may_make_pods(self, key: PoolKey, claim_template: str) -> bool:
+        """Whether the Deployment has it, or is still replacing pods that may."""
+        deployment = self._children.cache(DEPLOYMENT.name).find(key, key[1])
+        if deployment is None:
+            return False
+        body = deployment.body
+        counts, claims = counts_of(body), body["spec"]["template"]["spec"].get("resourceClaims", ())
+        has_rolled = counts.is_current and counts.replicas == counts.updated
+        return not has_rolled or any(claim_template in claim.values() for claim in claims)
+
+    async def _delete(self, kind: Kind, seen: Seen, outcome: Outcome) -> None:
+        try:
+            await self._api.delete(kind, seen.namespace, seen.name, uid=seen.uid)
+        except ApiError as error:
+            self._note_failure(kind, seen.name, error, outcome)
+        else:
+            self._children.cache(kind.name).remove(seen.body, is_ours=True)
+            outcome.num_writes += 1
 
     def _kept_revisions(self, pool: Pool, key: PoolKey) -> set[str]:
         """The newest past ones."""
@@ -242,16 +282,20 @@ class Applier:
         newest = sorted(revisions, key=lambda seen: -int(seen.body["revision"]))
         return {seen.name for seen in newest[: pool.spec.rollout.revision_history + 1]}
 
-    async def _mark_victims(self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView]) -> None:
+    async def _mark_victims(
+        self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView], outcome: Outcome
+    ) -> None:
         num_going = max(int(live["spec"].get("replicas", 0)) - int(wanted["spec"]["replicas"]), 0)
         if not num_going:
             return
         # What was read in the last round may be seconds old, and an idle pod busy by now.
         reports = await self._ask_now(pods)
         for name, cost in deletion_costs(pods, reports, num_going).items():
-            await self._annotate(wanted["metadata"]["namespace"], name, DELETION_COST, cost)
+            await self._annotate(wanted["metadata"]["namespace"], name, {DELETION_COST: cost}, outcome)
 
-    async def _hasten(self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports) -> None:
+    async def _hasten(
+        self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports, outcome: Outcome
+    ) -> None:
         """Kubelet looks at a pod's mounts when the pod changes, else only about once a minute."""
         digest = settings_digest(desired.settings)
         for pod in pods:
@@ -259,15 +303,18 @@ class Applier:
             if report is None or pod.is_ending or pod.settings_digest == digest:
                 continue
             if report.status.config.file_digest not in ("", digest):
-                await self._annotate(pool.namespace, pod.name, SETTINGS_DIGEST, digest)
+                await self._annotate(pool.namespace, pod.name, {SETTINGS_DIGEST: digest}, outcome)
 
-    async def _annotate(self, namespace: str, name: str, annotation: str, value: str | None) -> None:
+    async def _annotate(
+        self, namespace: str, name: str, annotations: Mapping[str, str | None], outcome: Outcome
+    ) -> None:
+        """Pods do without: what a policy refuses is told, and stands in nothing's way."""
         try:
-            body = await self._api.merge(
-                POD, namespace, name, {"metadata": {"annotations": {annotation: value}}}
-            )
+            body = await self._api.merge(POD, namespace, name, {"metadata": {"annotations": annotations}})
         except ApiError as error:
-            if error.code != 404:
+            if not error.is_refusal:
                 raise
+            if error.code != 404:  # the pod is gone
+                outcome.troubles.append(("ObjectFailed", f"Pod {name} cannot be annotated: {error}"))
         else:
             self._children.cache(POD.name).put(body, is_ours=True)

@@ -10,8 +10,8 @@ from dataclasses import replace
 from sagesched_operator.build.surroundings import Capabilities
 from sagesched_operator.cluster.cache import Cache, PoolKey, Seen
 from sagesched_operator.cluster.client import Api
-from sagesched_operator.cluster.errors import ApiError
-from sagesched_operator.cluster.informer import Informer, backoff
+from sagesched_operator.cluster.discovery import served
+from sagesched_operator.cluster.informer import Informer
 from sagesched_operator.cluster.kinds import CHILDREN, OPTIONAL_CHILDREN, POD, Kind
 from sagesched_operator.control import pods
 from sagesched_operator.names import POOL_LABEL
@@ -107,8 +107,8 @@ class Children:
         """Look for kinds that were not there yet; whether any has come."""
         missing = [kind for kind in OPTIONAL_CHILDREN if not self.capabilities.has(kind.id)]
         groups = {kind.api_version for kind in missing}
-        served = {group: await self._served(group) for group in sorted(groups)}
-        found = [kind for kind in missing if kind.plural in served[kind.api_version]]
+        there = {group: await served(self._api, group) for group in sorted(groups)}
+        found = [kind for kind in missing if kind.plural in there[kind.api_version]]
         self.capabilities = replace(
             self.capabilities, kinds=self.capabilities.kinds | {kind.id for kind in found}
         )
@@ -117,15 +117,3 @@ class Children:
             self._follow(kind, tasks)
         self._is_discovered.set()
         return bool(found)
-
-    async def _served(self, group: str) -> set[str]:
-        failures = 0
-        while True:
-            try:
-                listed = await self._api.get(f"/apis/{group}")
-                return {resource["name"] for resource in listed["resources"]}
-            except ApiError as error:
-                if error.code in (403, 404):
-                    return set()
-                failures += 1
-                await asyncio.sleep(error.retry_after_s or backoff(failures))

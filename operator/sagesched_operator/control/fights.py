@@ -19,6 +19,7 @@ class Fights:
     def __init__(self) -> None:
         self._repairs: dict[ChildKey, deque[float]] = defaultdict(deque)
         self._not_kept: dict[ChildKey, tuple[str, str, float]] = {}
+        self._written: dict[ChildKey, tuple[str, float]] = {}  # the oldest first
 
     def repaired(self, child: ChildKey, now: float) -> None:
         """A child was put right."""
@@ -38,10 +39,18 @@ class Fights:
 
     def wrote(self, child: ChildKey, wanted_hash: str, difference: str, now: float) -> None:
         """A child was written; `difference`: what the server gave back otherwise; empty for none."""
+        self._written.pop(child, None)
+        self._written[child] = wanted_hash, now
+        while self._written[oldest := next(iter(self._written))][1] < now - _WITHIN_S:
+            del self._written[oldest]
         if difference:
             self._not_kept[child] = (wanted_hash, difference, now)
         else:
             self._not_kept.pop(child, None)
+
+    def is_undone(self, child: ChildKey, wanted_hash: str) -> bool:
+        """Whether a child that is not as wanted was last written just so: another operator is at it."""
+        return self._written.get(child, ("", 0.0))[0] == wanted_hash
 
     def not_kept_pause_s(self, child: ChildKey, wanted_hash: str, difference: str, now: float) -> float:
         """How long not to write again what was not kept the last time; 0 for not at all."""

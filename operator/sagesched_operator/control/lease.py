@@ -51,6 +51,7 @@ class Elector:
         self._seen: tuple[str, float] = ("", 0.0)
         self._held: dict[str, Any] | None = None
         self._is_anothers = False
+        self._renewed_at = 0.0
 
     async def run(self) -> None:
         """Wait for the lease, keep it, and wait again when it is lost, until cancelled."""
@@ -66,13 +67,11 @@ class Elector:
     async def _keep(self) -> None:
         """Renew the lease until it is lost."""
         loop = asyncio.get_running_loop()
-        renewed_at = loop.time()
-        while loop.time() - renewed_at < RENEW_S and not self._is_anothers:
+        while loop.time() - self._renewed_at < RENEW_S and not self._is_anothers:
             await asyncio.sleep(TRY_S)
             try:
-                async with asyncio.timeout_at(renewed_at + RENEW_S):
-                    if await self._try():
-                        renewed_at = loop.time()
+                async with asyncio.timeout_at(self._renewed_at + RENEW_S):
+                    await self._try()
             except TimeoutError:
                 return
 
@@ -96,7 +95,16 @@ class Elector:
             _LOG.info("lease not given back: %s", str(error) or "no answer")
 
     async def _try(self) -> bool:
-        """Take or renew the lease; whether it is ours now."""
+        """Take or renew the lease; whether it is ours now, and will be for a while."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        if not await self._take():
+            return False
+        # Others count from when the server took it: an answer may be late.
+        self._renewed_at = asked_at
+        return loop.time() - asked_at < RENEW_S
+
+    async def _take(self) -> bool:
         try:
             # A leader knows the lease as it wrote it, and need not read it to renew.
             lease = self._held or await self._api.read(LEASE, self._namespace, self._name)

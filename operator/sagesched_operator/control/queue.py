@@ -73,9 +73,10 @@ class WorkQueue:
                 continue
             del self._due[key]
             found = key
+        # What is held waits for `done`; until then others may become due.
+        later = self._heap[0][0] if self._heap else None
         for entry in held:
             heapq.heappush(self._heap, entry)
         if found is not None:
             return found, 0.0
-        later = [due for due, key in self._heap[:1] if key not in self._working]
-        return None, max(later[0] - now, 0.0) if later else None
+        return None, None if later is None else max(later - now, 0.0)

@@ -13,6 +13,7 @@ from sagesched_gateway.settings.section import ConfigError
 from sagesched_operator.api.pool import Pool, parse_pool
 from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.desired import Desired, build
+from sagesched_operator.build.manifest import hash_of
 from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
@@ -21,6 +22,7 @@ from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, PO
 from sagesched_operator.control.apply import Applier, Outcome
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
+from sagesched_operator.control.fights import Fights
 from sagesched_operator.control.observed import observe
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import Reports
@@ -81,6 +83,7 @@ class Reconciler:
         self._reports = reports
         self._installation = installation
         self._events = Events(api)
+        self._fights = Fights()
         self._settled: dict[PoolKey, str] = {}
 
     async def reconcile(self, key: PoolKey) -> Outcome:
@@ -106,8 +109,7 @@ class Reconciler:
         attempt = await self._attempt(known, pool)
         if attempt.is_over:
             return attempt.outcome
-        if await self._write_status(body, self._status(pool, attempt)):
-            attempt.outcome.num_writes += 1
+        await self._write_status(body, self._status(pool, attempt), attempt.outcome)
         self._settled[key] = known.uid
         return attempt.outcome
 
@@ -182,11 +184,19 @@ class Reconciler:
         found = (seen.body for kind in SCALERS for seen in self._children.cache(kind.name).of(key))
         return next(found, None)
 
-    async def _write_status(self, body: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    async def _write_status(self, body: dict[str, Any], wanted: dict[str, Any], outcome: Outcome) -> None:
         before = body.get("status") or {}
         if before == wanted:
-            return False
+            return
         metadata = body["metadata"]
+        status, wanted_hash = (POOL.name, metadata["namespace"], metadata["name"]), hash_of(wanted)
+        now = asyncio.get_running_loop().time()
+        if self._fights.is_undone(status, wanted_hash):
+            pause_s = self._fights.pause_s(status, now)
+            if pause_s:
+                outcome.again(pause_s)
+                return
+            self._fights.repaired(status, now)
         change = {
             "apiVersion": body["apiVersion"],
             "kind": body["kind"],
@@ -201,11 +211,12 @@ class Reconciler:
             written = await self._api.apply(POOL, change, force=True, subresource="status")
         except ApiError as error:
             if error.code in (404, 409):  # deleted, or made anew, meanwhile
-                return False
+                return
             raise
+        outcome.num_writes += 1
+        self._fights.wrote(status, wanted_hash, "", now)
         self._pools.put(written, is_ours=True)
         await self._events.tell(body, before.get("conditions", ()), wanted["conditions"])
-        return True
 
     async def _write_unreadable(self, body: dict[str, Any], problem: str) -> Outcome:
         """The resource fits the API server's schema but not this operator's: another release's CRD."""
@@ -213,8 +224,7 @@ class Reconciler:
         conditions = stalled_conditions(status, body["metadata"]["generation"], problem, _now())
         status |= {"observedGeneration": body["metadata"]["generation"], "conditions": conditions}
         outcome = Outcome()
-        if await self._write_status(body, status):
-            outcome.num_writes += 1
+        await self._write_status(body, status, outcome)
         return outcome
 
 

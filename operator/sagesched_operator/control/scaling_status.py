@@ -7,7 +7,7 @@ from typing import Any
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.deployment import wanted_pods
 from sagesched_operator.build.desired import Desired
-from sagesched_operator.conditions import SCALING_REASONS
+from sagesched_operator.conditions import MOST_SAID, SCALING_REASONS
 from sagesched_operator.control.buckets import Buckets
 from sagesched_operator.control.observed import Observed
 from sagesched_operator.control.signal import Signal
@@ -35,7 +35,11 @@ def scaling_status(pool: Pool, desired: Desired | None, observed: Observed) -> d
         backlog = BACKLOGS.of(signal.backlog_per_pod_s / pool.spec.scaling.target_backlog_seconds, before)
     reason, message = _why(pool, desired, observed, backlog)
     assert reason in SCALING_REASONS, reason
-    section: dict[str, Any] = {"desiredReplicas": wanted_pods(pool), "reason": reason, "message": message}
+    section: dict[str, Any] = {
+        "desiredReplicas": wanted_pods(pool),
+        "reason": reason,
+        "message": message[:MOST_SAID],
+    }
     return section | ({"backlog": backlog} if backlog else {})
 
 

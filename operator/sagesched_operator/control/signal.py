@@ -28,6 +28,9 @@ from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import FRESH_S, Reports
 
 _LEAST_KNOWN = 0.5
+_LEAST_BACKLOG_S = 1e-6
+"""Nobody predicts less; a ratio to it could be beyond all numbers."""
+
 _TOLERANCE = 1.11
 """A HorizontalPodAutoscaler, KEDA's too, does nothing for a tenth more or less."""
 
@@ -104,7 +107,7 @@ def signal_of(scaling: ScalingSpec, pods: Sequence[PodView], reports: Reports, n
 def _backlog_s(queue: QueueStatus, quantile: float) -> float:
     """Seconds until all that waits has started; the mean work where no quantiles are told."""
     p50_s, p90_s = queue.backlog_p50_s, queue.backlog_p90_s
-    if p50_s <= 0.0 or p90_s < p50_s:
+    if p50_s < _LEAST_BACKLOG_S or p90_s < p50_s:
         return max(queue.backlog_s, p90_s)
     normal = NormalDist()
     share = normal.inv_cdf(quantile) / normal.inv_cdf(0.9)

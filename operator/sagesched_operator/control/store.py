@@ -17,11 +17,13 @@ class KnownPool:
     Attributes:
         uid: its own.
         version: resource version.
+        generation: of its spec.
         text: the resource as JSON.
     """
 
     uid: str
     version: int
+    generation: int
     text: bytes
 
     @property
@@ -35,7 +37,7 @@ class PoolStore:
     """All pools, by namespace and name."""
 
     def __init__(self, on_change: Callable[[PoolKey], None]) -> None:
-        """An empty one; `on_change` hears of each news that did not come from us."""
+        """An empty one; `on_change` hears of each news but our own writing of a status."""
         self._pools: dict[PoolKey, KnownPool] = {}
         self._on_change = on_change
 
@@ -51,15 +53,22 @@ class PoolStore:
         return self._pools.get(key)
 
     def put(self, body: Mapping[str, Any], *, is_ours: bool = False) -> None:
-        """A pool as it is now; older news are dropped."""
+        """A pool as it is now; older news are dropped.
+
+        Args:
+            body: the resource.
+            is_ours: it answered our writing of its status. Where somebody changed the spec just before, that
+                answer is the first we hear of it, and the event that tells of it comes later, as older news.
+        """
         metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
         key, version = (metadata["namespace"], metadata["name"]), int(metadata["resourceVersion"])
         before = self._pools.get(key)
         if before is not None and before.uid == metadata["uid"] and version <= before.version:
             return
         text = json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode()
-        self._pools[key] = KnownPool(metadata["uid"], version, text)
-        if not is_ours:
+        generation = metadata.get("generation", 0)
+        self._pools[key] = KnownPool(metadata["uid"], version, generation, text)
+        if not is_ours or before is None or before.generation != generation:
             self._on_change(key)
 
     def remove(self, key: PoolKey, uid: str) -> None:

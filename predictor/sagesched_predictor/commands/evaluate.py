@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sagesched_predictor.artifact import EncoderArtifact
-from sagesched_predictor.commands.options import add_encoder_options, artifact_of, encoder_options, tell
+from sagesched_predictor.commands.options import (
+    add_encoder_options,
+    artifact_of,
+    at_least,
+    encoder_options,
+    tell,
+)
 from sagesched_predictor.dataset import read_examples
 from sagesched_predictor.errors import PredictorError
 from sagesched_predictor.evaluation import draw_actuals, evaluate
@@ -33,19 +39,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.jsonl", help="prompts with lengths")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures here too")
     parser.add_argument(
-        "--adapt", type=_at_least_none, default=0, metavar="N", help="observe the first N lines first"
+        "--adapt", type=at_least(0), default=0, metavar="N", help="observe the first N lines first"
     )
     parser.add_argument("--model", metavar="NAME", help="take all lines as of this model")
-    parser.add_argument("--seed", type=int, default=0, help="draws what happened (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="draws what happened (default: %(default)s)"
+    )
     add_encoder_options(parser)
     parser.set_defaults(run=_run, threads=1)
-
-
-def _at_least_none(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected at least 0, got {text}")
-    return value
 
 
 def _run(parsed: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from sagesched_predictor.errors import PredictorError
@@ -27,12 +28,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="a sentence encoder's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it; needed with --from")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=partial(_run, parser))
 
 
-def _run(parsed: argparse.Namespace) -> None:
+def _run(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
     if (parsed.source is None) != (parsed.out is None):
-        raise PredictorError("export: --from and --out go together")
+        parser.error("--from and --out go together")
     if parsed.source is None:
         print(exported(parsed.precision))
         return

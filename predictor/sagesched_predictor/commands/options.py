@@ -5,23 +5,32 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from sagesched_predictor.artifact import EncoderArtifact
 from sagesched_predictor.distribution import LengthDistribution
 from sagesched_predictor.encoder import EncoderOptions
 from sagesched_predictor.shipped_folder import shipped_folder
+from sagesched_predictor.tokenizer import SMALLEST_LIMIT
 from sagesched_predictor.worker_settings import MAX_PROMPT_TOKENS
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
-def positive(text: str) -> int:
-    """An argument that is a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return value
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number of at least so much."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected at least {least}, got {text}")
+        return value
+
+    return number
+
+
+positive = at_least(1)
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +42,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, default=os.cpu_count() or 1, help="encoder threads")
     parser.add_argument(
         "--max-prompt-tokens",
-        type=positive,
+        type=at_least(SMALLEST_LIMIT),
         default=MAX_PROMPT_TOKENS,
         help="longer prompts keep head and tail; use the gateway's setting",
     )

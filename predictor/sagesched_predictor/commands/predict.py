@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -45,6 +46,9 @@ def _run(parsed: argparse.Namespace) -> None:
     history = History(encoder.dimension)
     if parsed.history is not None:
         load_history(history, parsed.history, encoder.fingerprint)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Whatever the locale says: a prompt may be any bytes.
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     prompt = sys.stdin.read()
     features = PromptFeatures(
         prompt=prompt,

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from sagesched_predictor.commands.options import positive
+from sagesched_predictor.commands.options import at_least, positive
 from sagesched_predictor.errors import PredictorError
 
 DESCRIPTION = """\
@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the artifact to write")
     parser.add_argument(
-        "--seed", type=int, default=0, help="decides all that is drawn (default: %(default)s)"
+        "--seed", type=at_least(0), default=0, help="decides all that is drawn (default: %(default)s)"
     )
     parser.add_argument(
         "--steps", type=positive, default=2500, help="of the optimiser (default: %(default)s)"

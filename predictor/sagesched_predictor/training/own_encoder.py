@@ -37,11 +37,11 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
                 f"{source / name} is missing; a Hugging Face folder with {', '.join(NEEDED)} is needed"
             )
     try:
-        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        config = dict(json.loads((source / "config.json").read_text(encoding="utf-8")))
         tensors = load_file(source / "model.safetensors")
         weights = {name.removeprefix(PREFIX): tensor.astype("float32") for name, tensor in tensors.items()}
         model = build_sentence_encoder(weights, config)
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, OSError, SafetensorError) as error:
         raise ArtifactError(f"{source}: cannot be exported: {error}") from error
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -52,6 +52,8 @@ def export_own_encoder(source: Path, out: Path, precision: str = "int8") -> None
             "name": str(config.get("_name_or_path") or source.name),
             "precision": precision,
             "dimension": int(config["hidden_size"]),
+            # It has no more positions than these.
+            "max_prompt_tokens": len(weights["embeddings.position_embeddings.weight"]),
             "opset": OPSET,
             "sha256": {name: file_sha256(out / name) for name in (ENCODER_FILE, TOKENIZER_FILE)},
         }

@@ -147,12 +147,18 @@ def train(
 
 
 def figures(fitted: Fitted, material: Material) -> dict[str, Any]:
-    """Scores of the cold population prior on the held-out prompts, by set; one answer each."""
+    """Scores of the cold population prior on the held-out prompts, by set; one answer each.
+
+    As in `evaluation.evaluate`, answers end at the cap that the caller asked for, predicted ones as well, and
+    what was cut off by anything else is left out.
+    """
     held_out = np.flatnonzero(material.folds == HELD_OUT_FOLD)
     rng = np.random.default_rng(0)
     sets: dict[str, list[int]] = {}
     for i in map(int, held_out):
-        sets.setdefault(material.examples[i].dataset, []).append(i)
+        example = material.examples[i]
+        if not example.censored or min(example.lengths) >= (example.max_tokens or np.inf):
+            sets.setdefault(example.dataset, []).append(i)
     scored = {}
     for name, members in sorted(sets.items()):
         if len(members) < MIN_SCORED:
@@ -161,8 +167,11 @@ def figures(fitted: Fitted, material: Material) -> dict[str, Any]:
         vectors = request_vectors([material.examples[i].features() for i in chosen])
         quantiles, _ = fitted.predict(fitted.embed(material.table[material.rows[np.array(chosen)]]), vectors)
         actual = np.array([float(rng.choice(np.array(material.examples[i].lengths))) for i in chosen])
-        none = [np.zeros(0)] * len(chosen)
-        scored[name] = score([to_distribution(row) for row in quantiles], actual, none)
+        predicted = [
+            to_distribution(row).clipped(material.examples[i].max_tokens or np.inf)
+            for i, row in zip(chosen, quantiles, strict=True)
+        ]
+        scored[name] = score(predicted, actual, [np.zeros(0)] * len(chosen))
     return {"what": "cold, model unknown, held-out prompts, all models together", "by_dataset": scored}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
 from cluster.tools import Tools
+from sagesched_operator.admission.refusals import refusals
 from sagesched_operator.cli import _parser
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "sagesched_operator"))
 from dashboards import dashboards
+from pool_cases import SMALLEST, a_pool, merged
 from readme import readme
 from render import manifests
 
@@ -100,6 +104,7 @@ def test_every_object_fits_the_servers_own_schema(
         ("monitoring.serviceMonitor.intervall=5s", "at '/monitoring/serviceMonitor'"),
         ("networkPolicy.apiServerCidr=everywhere", "at '/networkPolicy/apiServerCidr'"),
         ("watchNamespaces={Team_A}", "at '/watchNamespaces/0'"),
+        ("fullnameOverride=9pools", "at '/fullnameOverride'"),  # a Service's name starts with a letter
     ],
 )
 def test_a_misspelt_or_impossible_value_is_refused_where_it_stands(
@@ -123,12 +128,44 @@ def test_every_value_is_in_the_schema_and_every_value_of_the_schema_has_a_defaul
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     for leaf in leaves(schema, schema["definitions"]):
-        if leaf in (".global", ".resources.claims"):
+        if leaf in (".global", ".enabled", ".resources.claims"):
             continue
         at: Any = values
         for name in leaf[1:].split("."):
             assert name in at, f"{leaf} has no default in values.yaml"
             at = at[name]
+
+
+def test_another_chart_can_have_this_one_by_its_usual_condition(helm: Helm, tmp_path: Path) -> None:
+    """Helm hands the condition's value on to the chart that it switches."""
+    ours = {"name": "sagesched", "version": "0.1.0", "condition": "sagesched.enabled"}
+    about = {"apiVersion": "v2", "name": "platform", "version": "1.0.0", "dependencies": [ours]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(about))
+    shutil.copytree(CHART, tmp_path / "charts" / "sagesched")
+    for is_on in (True, False):
+        (tmp_path / "values.yaml").write_text(yaml.safe_dump({"sagesched": {"enabled": is_on}}))
+        done = helm("template", "x", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert bool(of_kind(objects(done.stdout), "Deployment")) == is_on
+
+
+def test_the_pool_of_helms_test_has_a_name_that_pools_may_have(helm: Helm) -> None:
+    done = helm("template", f"sagesched-{40 * 'x'}", str(CHART), "--show-only", "templates/tests/pool.yaml")
+    [pod] = of_kind(objects(done.stdout), "Pod")
+    *_, namespace, name = pod["spec"]["containers"][0]["command"]
+    pool = merged(a_pool(SMALLEST), {"metadata": {"name": name, "namespace": namespace}})
+    assert refusals(pool) == []
+
+
+def test_the_pod_of_helms_test_can_be_scheduled_where_the_operators_can(render: Render) -> None:
+    documents = objects(render(*ALL_ON, "--set", "resources.limits.cpu=1"))
+    [pod], [operator] = of_kind(documents, "Pod"), of_kind(documents, "Deployment")
+    ours, tests = operator["spec"]["template"]["spec"], pod["spec"]
+    assert [tests[name] for name in ("nodeSelector", "tolerations")] == [
+        {"pool": "system"},
+        [{"operator": "Exists"}],
+    ]
+    assert tests["containers"][0]["resources"] == ours["containers"][0]["resources"]
 
 
 def test_an_old_kubernetes_is_refused(helm: Helm) -> None:

@@ -43,10 +43,15 @@ def free_port() -> int:
         return port
 
 
-def install(plane: ControlPlane) -> None:
-    """The CRD, and the chart's roles for the operator's service account."""
+def apply_definition(plane: ControlPlane) -> None:
+    """The CRD, until the API server takes pools."""
     plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "llmservingpools.yaml"))
     until(lambda: not plane.run("kubectl", "get", "llmsp").returncode)
+
+
+def install(plane: ControlPlane) -> None:
+    """The CRD, and the chart's roles for the operator's service account."""
+    apply_definition(plane)
     plane.kubectl("create", "namespace", SYSTEM)
     rendered = plane.run(
         "helm",
@@ -127,8 +132,8 @@ class OperatorProcess:
         self._process.kill()
         self._process.wait()
 
-    def exit_code(self) -> int:
-        return self._process.wait(WAIT_S)
+    def exit_code(self, wait_s: float = WAIT_S) -> int:
+        return self._process.wait(wait_s)
 
 
 @contextmanager

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Trouble
-from operator_process import OperatorProcess, Space, install, until
+from operator_process import ROOT, SYSTEM, OperatorProcess, Space, apply_definition, free_port, install, until
 from pool_cases import SMALLEST, merged
 
 from cluster.control_plane import ControlPlane
+from cluster.foreign_kinds import ensure_foreign_kinds
 from sagesched_operator.control.lease import LEASE_S, TRY_S
 
 _NUMBERS = itertools.count(1)
+CHART = ROOT / "charts" / "sagesched"
 DOWN_S = 60
 SOON_S = 3.0
 """For an operator to end by itself, and to give back its lease."""
@@ -249,6 +254,118 @@ def test_an_object_that_pods_can_do_without_holds_up_no_other(own, proxy, start,
     own.apply(merged(SMALLEST, {"replicas": 3, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
     until(lambda: own.find("hpa", "llama"))
     own.wait_condition("Degraded", status="False")
+
+
+def test_a_scaler_gives_way_before_another_comes(plane, own, proxy, start, tmp_path):
+    """KEDA's webhook refuses to scale what a HorizontalPodAutoscaler has."""
+    for file in ensure_foreign_kinds():
+        if "keda.sh_scaledobjects" in file.name:
+            plane.kubectl("apply", "--server-side", "-f", str(file))
+    plane.kubectl("wait", "crd/scaledobjects.keda.sh", "--for=condition=Established", "--timeout=30s")
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(merged(SMALLEST, {"scaling": {"actuator": "HPA", "maxReplicas": 3}}))
+    until(lambda: own.find("hpa", "llama"))
+
+    def comes_second(method, path):
+        has_gone = any(
+            method == "DELETE" and "/horizontalpodautoscalers/" in path for method, path in proxy.seen
+        )
+        return writes_to("scaledobjects", own)(method, path) and not has_gone
+
+    refused = answer(403, "Forbidden", "is already managed by the hpa 'llama'")
+    trouble = proxy.make(Trouble(comes_second, 403, refused, left=1000))
+    own.apply(merged(SMALLEST, {"scaling": {"actuator": "KEDA", "maxReplicas": 3}}))
+    until(lambda: own.find("scaledobject", "llama"))
+    assert not own.find("hpa", "llama")
+    assert trouble.left == 1000
+
+
+def test_what_must_not_be_deleted_is_told(own, proxy, start, tmp_path):
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("networkpolicy", "llama"))
+    refused = answer(403, "Forbidden", "policies stay, says a webhook")
+    proxy.make(
+        Trouble(
+            lambda method, path: method == "DELETE" and "/networkpolicies/" in path, 403, refused, left=1000
+        )
+    )
+    own.apply(merged(SMALLEST, {"security": {"networkPolicy": "Open"}}))
+    stalled = own.wait_condition("Stalled", status="True")
+    assert (stalled["reason"], stalled["message"]) == ("NotAllowed", "policies stay, says a webhook")
+    own.apply(merged(SMALLEST, {"security": {"networkPolicy": "Strict"}}))
+    own.wait_condition("Stalled", status="False")
+
+
+def test_a_pool_shrinks_although_its_pods_must_not_be_written(own, proxy, start, tmp_path):
+    """A policy of later than the pods refuses every change of theirs, an annotation too."""
+    operator = start(proxy.kubeconfig(tmp_path / "config"))
+    operator.wait_leading()
+    own.apply(merged(SMALLEST, {"replicas": 2}))
+    own.wait_made(2)
+    for pod in own.pods():
+        own.make_ready(pod)
+    own.wait_condition("Ready", status="True")
+    proxy.make(Trouble(writes_to("pods", own), 403, answer(403, "Forbidden", "no such image"), left=1000))
+    own.apply(merged(SMALLEST, {"replicas": 1}))
+    until(lambda: own.get("deployment", "llama")["spec"]["replicas"] == 1)
+    own.wait_status(lambda status: status["replicas"] == 1)
+
+
+def test_a_namespace_without_rights_is_nothing_to_the_others(plane, own, start):
+    """A team may take the operator's rights away in its namespace, or delete that."""
+    rendered = plane.run(
+        *("helm", "template", "teams", str(CHART), "--namespace", SYSTEM, "--set", "fullnameOverride=teams"),
+        *("--set", f"watchNamespaces={{{own.name},closed}}", "--set", "rbac.aggregate=false"),
+        *("--show-only", "templates/rbac.yaml", "--show-only", "templates/serviceaccount.yaml"),
+    ).stdout
+    plane.kubectl("create", "namespace", "closed")
+    plane.kubectl("apply", "-f", "-", stdin=rendered)
+    plane.kubectl("-n", "closed", "delete", "rolebinding", "teams")
+    options = ("--lease-name", "teams", "--namespace", own.name, "--namespace", "closed")
+    operator = start(plane.kubeconfig_of(SYSTEM, "teams"), *options)
+    operator.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
+    plane.kubectl("apply", "-f", "-", stdin=rendered)
+    assert operator.exit_code(wait_s=60) == 0  # to be started anew
+    start(plane.kubeconfig_of(SYSTEM, "teams"), *options).wait_leading()
+    closed = Space(plane, "closed")
+    closed.apply(SMALLEST)
+    until(lambda: closed.find("deployment", "llama"))
+
+
+def test_kubelet_reaches_the_operator_of_a_pod_with_nothing_but_ipv6(start):
+    port = free_port()
+    start(None, "--web-address", f"0.0.0.0:{port}")
+
+    def answers():
+        try:
+            with urllib.request.urlopen(f"http://[::1]:{port}/healthz", timeout=5):
+                return True
+        except urllib.error.URLError as error:
+            # A machine without IPv6 has no such address at all.
+            return getattr(error.reason, "errno", None) == errno.EADDRNOTAVAIL
+
+    until(answers)
+
+
+def test_the_definition_may_come_later_than_the_operator(plane, own, start):
+    plane.kubectl("delete", "crd", "llmservingpools.serving.sagesched.io")
+    first, second = start(), start()
+    words = "waiting for its CustomResourceDefinition"
+    until(lambda: all(words in operator.log.read_text() for operator in (first, second)))
+    assert second.answers("/healthz")
+    assert not second.answers("/readyz")
+    ended_at = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - ended_at < SOON_S
+    apply_definition(plane)
+    second.wait_leading()
+    own.apply(SMALLEST)
+    until(lambda: own.find("deployment", "llama"))
 
 
 def test_an_api_server_that_is_away_for_a_minute(plane, own, start):

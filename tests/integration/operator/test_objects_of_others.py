@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from operator_process import until
+from operator_process import OperatorProcess, until
 from pool_cases import SMALLEST, merged
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -71,3 +71,22 @@ def test_a_fight_is_noticed_and_paused(space):
     assert "Deployment llama: spec.replicas is changed again and again by kubectl" in degraded["message"]
     time.sleep(1)
     assert space.get("deployment", "llama")["spec"]["replicas"] == 9
+
+
+def test_two_operators_of_one_namespace_do_not_fight_without_end(installed, space, tmp_path):
+    """Two releases that look after the same pools, each with a gateway of its own."""
+    space.apply(SMALLEST)
+    space.wait_made()
+    other = OperatorProcess(
+        installed.kubeconfig, tmp_path / "log", "--lease-name", "other", "--gateway-image", "gateway:2"
+    )
+    try:
+        degraded = space.wait_condition("Degraded", reason="FieldConflict")
+        assert "is changed again and again by another operator of pools" in degraded["message"]
+        time.sleep(3)
+        before = len(installed.requests())
+        time.sleep(5)
+        since = [one for one in installed.requests()[before:] if one.writes and one.namespace == space.name]
+        assert len(since) < 5
+    finally:
+        other.stop()

@@ -249,14 +249,61 @@ def test_a_pool_made_anew_at_once_gets_objects_of_its_own(space):
     until(owned)
 
 
-def test_what_the_api_server_refuses_is_told(space):
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+@pytest.mark.parametrize(
+    ("required", "named"),
+    [
+        ({"nodeSelectorTerms": []}, "nodeSelectorTerms: Required value"),
+        ({"nodeSelectorTerm": []}, "nodeSelectorTerm: field not declared in schema"),
+        ("zone-a", "requiredDuringSchedulingIgnoredDuringExecution: expected map"),
+    ],
+)
+def test_what_the_api_server_refuses_is_told(space, required, named):
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     space.apply(merged(SMALLEST, {"podTemplate": {"affinity": affinity}}))
     stalled = space.wait_condition("Stalled", status="True")
     assert stalled["reason"] == "SpecRejected"
-    assert "nodeSelectorTerms" in stalled["message"]
+    assert named in stalled["message"]
     space.apply(SMALLEST)
     space.wait_condition("Stalled", status="False")
+
+
+def test_what_was_refused_takes_no_place_in_the_history(space):
+    def apply(affinity):
+        change = {"podTemplate": {"affinity": affinity}, "rollout": {"revisionHistory": 1}}
+        space.apply(merged(SMALLEST, change))
+
+    apply({})
+    space.wait_made()
+    ran = space.names("controllerrevision")
+    assert ran
+    for mistake in ("first", "second"):
+        apply({"nodeAffinity": {mistake: {}}})
+        until(lambda: f".{mistake}:" in space.condition("Stalled").get("message", ""))  # noqa: B023
+    assert space.names("controllerrevision") == ran
+
+
+def test_the_number_of_claimed_gpus_can_be_changed(space):
+    def claimed():
+        listed = space.get("resourceclaimtemplates")["items"]
+        return [one["spec"]["spec"]["devices"]["requests"][0]["exactly"]["count"] for one in listed]
+
+    def apply(count):
+        predictor = {"mode": "Shipped", "device": "GPU", "gpu": {"sharing": "Claim", "count": count}}
+        space.apply(merged(SMALLEST, {"predictor": predictor}))
+
+    apply(1)
+    space.wait_made()
+    [old] = space.pods()
+    apply(2)
+    until(lambda: sorted(claimed()) == [1, 2] and len(space.pods()) == 2)
+    time.sleep(1)
+    assert len(claimed()) == 2  # a pod may have to be made by the old one until all are replaced
+    [new] = [pod for pod in space.pods() if pod["metadata"]["name"] != old["metadata"]["name"]]
+    space.make_ready(new)
+    until(lambda: claimed() == [2])
+    [named] = [claim["resourceClaimTemplateName"] for claim in new["spec"]["resourceClaims"]]
+    assert space.find("resourceclaimtemplate", named)
+    assert space.condition("Stalled")["status"] == "False"
 
 
 def test_a_folder_of_the_node_is_not_allowed(space):

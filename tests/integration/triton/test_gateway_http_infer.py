@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
@@ -256,6 +257,20 @@ def test_classes_of_a_text_are_refused_and_triton_lives(gateway, triton):
         pytest.raises(InferenceServerException, match="has no classification"),
     ):
         client.infer("tensorrt_llm", inputs("hi", 4), outputs=outputs)
+    triton.check_alive()
+
+
+def test_they_are_refused_over_grpc_too(gateway, triton):
+    text = triton_grpc.InferInput("text_input", [1], "BYTES")
+    text.set_data_from_numpy(np.array([b"hi"], dtype=np.object_))
+    cap = triton_grpc.InferInput("sampling_param_max_tokens", [1], "INT32")
+    cap.set_data_from_numpy(np.array([4], dtype=np.int32))
+    outputs = [triton_grpc.InferRequestedOutput("text_output", class_count=1)]
+    with (
+        triton_grpc.InferenceServerClient(gateway.grpc_address) as client,
+        pytest.raises(InferenceServerException, match="has no classification"),
+    ):
+        client.infer("tensorrt_llm", [text, cap], outputs=outputs)
     triton.check_alive()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,3 +193,26 @@ def test_a_text_longer_than_its_bytes_harms_nobody_else(channel: grpc.Channel, m
         told = [ModelStreamInferResponse.FromString(answer) for answer in answers]
         assert code == ("INVALID_ARGUMENT" if method == "ModelInfer" else "OK")
         assert all(answer.error_message.startswith("incomplete string data") for answer in told)
+
+
+def test_the_classes_of_a_text_harm_nobody_whatever_the_model(
+    gateway: GatewayProcess, channel: grpc.Channel
+) -> None:
+    """Triton 2.51 crashes."""
+    bad = ModelInferRequest(model_name="postprocessing", id="bad")
+    for name, shape in (("TOKENS_BATCH", [1, 1, 1]), ("SEQUENCE_LENGTH", [1, 1])):
+        bad.inputs.add(name=name, datatype="INT32", shape=shape).contents.int_contents.append(1)
+    bad.outputs.add(name="OUTPUT").parameters["classification"].int64_param = 1
+    for method in METHODS:
+        check(channel, method, bad.SerializeToString())
+    inputs = [
+        {"name": tensor.name, "datatype": "INT32", "shape": list(tensor.shape), "data": [1]}
+        for tensor in bad.inputs
+    ]
+    outputs = [{"name": "OUTPUT", "parameters": {"classification": 1}}]
+    body = json.dumps({"inputs": inputs, "outputs": outputs})
+    connection = http.client.HTTPConnection(gateway.http_address, timeout=WAIT_S)
+    connection.request("POST", "/v2/models/postprocessing/infer", body)
+    assert b"has no classification" in connection.getresponse().read()
+    connection.close()
+    check(channel, "ModelInfer", a_good_message())

@@ -60,6 +60,9 @@ def test_a_report_of_another_release_is_read():
         ({"queue": {"gamma": "x"}}, "queue.gamma: unexpected 'x'"),
         ({"queue": []}, "queue: must be a mapping, not list"),
         ({"config": {"waits_for_restart": "x"}}, "config.waits_for_restart: must be a list of words"),
+        ({"queue": {"backlog_s": float("nan")}}, "queue.backlog_s: out of all bounds"),
+        ({"predictor": {"coverage_90": float("inf")}}, "predictor.coverage_90: out of all bounds"),
+        ({"engine": {"slots": 10**400}}, "engine.slots: out of all bounds"),
         ({"counters": 3}, "counters: must be a mapping, not int"),
     ],
 )

@@ -8,11 +8,13 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from builders import a_report
+from pool_cases import SMALLEST, a_pool, merged
 
 from sagesched_gateway.status import to_mapping
 from sagesched_operator.build import paths
@@ -50,8 +52,14 @@ async def a_gateway(monkeypatch, *parts):
             await asyncio.sleep(0.05)
         return answer
 
+    async with serving(monkeypatch, serve):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(monkeypatch, serve):
     app = web.Application()
-    app.router.add_get("/status", serve)
+    app.router.add_get("/{path:.*}", serve)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -63,10 +71,13 @@ async def a_gateway(monkeypatch, *parts):
         await runner.cleanup()
 
 
-def an_aggregator():
+def an_aggregator(spec=None):
     pods = Cache(lambda key, is_ours: None)
     pods.put(a_pod("127.0.0.1"))
-    return Aggregator(PoolStore(lambda key: None), pods, OperatorMetrics(), lambda key: None)
+    pools = PoolStore(lambda key: None)
+    pool = a_pool(merged(SMALLEST, spec or {}), "p", "ns")
+    pools.put(merged(pool, {"metadata": {"uid": "p", "resourceVersion": "1"}}))
+    return Aggregator(pools, pods, OperatorMetrics(), lambda key: None)
 
 
 async def test_a_report_in_two_parts_is_one_report(monkeypatch):
@@ -77,6 +88,40 @@ async def test_a_report_in_two_parts_is_one_report(monkeypatch):
         await aggregator.ask_all()
     (report,) = aggregator.reports().values()
     assert report.status.policy == "sagesched"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"predictor": {"coverage_90": float("nan")}},
+        {"predictor": {"coverage_90": float("inf")}},
+        {"queue": {"in_flight": 10**400}, "engine": {"slots": 1}},
+        {"queue": {"backlog_p50_s": 5e-290, "backlog_p90_s": 1.0}},
+        "[" * 100_000,
+    ],
+    ids=["nan", "inf", "int", "power", "depth"],
+)
+async def test_nothing_that_is_said_ends_the_operator(monkeypatch, said):
+    """Whoever may make a pod anywhere can give it a pool's label, and have it say what he likes."""
+    if not isinstance(said, str):
+        said = json.dumps({"ready": True, "policy": "fcfs", **said})
+    aggregator = an_aggregator({"scaling": {"quantile": 0.95}})
+    async with a_gateway(monkeypatch, said.encode()), aggregator.asking():
+        await aggregator.ask_all()
+
+
+async def test_a_pod_does_not_choose_what_is_asked(monkeypatch):
+    asked = []
+
+    async def serve(request):
+        asked.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    async with serving(monkeypatch, serve):
+        aggregator = an_aggregator()
+        async with aggregator.asking():
+            await aggregator.ask_all()
+    assert asked == ["/status"]
 
 
 async def test_what_was_said_long_ago_is_forgotten(monkeypatch):

@@ -89,6 +89,21 @@ def an_object(**spec):
             {"ingress": [{"ports": [{"protocol": "TCP", "port": 8001}, {"protocol": "TCP", "port": 8002}]}]},
             "spec.ingress[0].ports",
         ),
+        (
+            {"ingress": [{"from": [{"podSelector": {}}]}]},
+            {"ingress": [{"from": [{"podSelector": {}, "namespaceSelector": {}}]}]},
+            "spec.ingress[0].from[0].namespaceSelector",
+        ),
+        (
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8001}]}]},
+            {"ingress": [{"ports": [{"protocol": "TCP", "port": 8001, "endPort": 65535}]}]},
+            "spec.ingress[0].ports[8001].endPort",
+        ),
+        (
+            {"egress": [{"ports": [{"port": 53}]}]},
+            {"egress": [{"ports": [{"port": 53}], "to": [{"podSelector": {}}]}]},
+            "spec.egress[0].to",
+        ),
         ({"egress": [{"ports": []}]}, {"egress": [{"ports": []}, {}]}, "spec.egress"),
     ],
 )

@@ -32,6 +32,16 @@ async def test_a_pool_asked_for_again_while_it_is_worked_on_comes_back():
     assert len(queue) == 0
 
 
+async def test_a_pool_that_takes_long_holds_up_no_other():
+    queue = WorkQueue()
+    queue.add(("a", "slow"))
+    slow = await queue.take()
+    queue.add(slow)
+    queue.add(("a", "other"), 0.02)
+    async with asyncio.timeout(5):
+        assert await queue.take() == ("a", "other")
+
+
 async def test_the_earliest_time_counts():
     queue = WorkQueue()
     queue.add(("a", "later"), 30.0)
@@ -56,16 +66,8 @@ async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
 
 def an_object(version, *, uid="u", **metadata):
     labels = {"serving.sagesched.io/pool": "p"}
-    return {
-        "metadata": {
-            "namespace": "n",
-            "name": "x",
-            "uid": uid,
-            "resourceVersion": str(version),
-            "labels": labels,
-            **metadata,
-        }
-    }
+    known = {"namespace": "n", "name": "x", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": {**known, **metadata}}
 
 
 def test_old_news_do_not_undo_what_we_have_written():
@@ -88,6 +90,19 @@ def test_a_listing_tells_what_is_gone():
     assert len(cache) == 0
 
 
+def test_an_object_that_is_given_another_label_leaves_its_pool():
+    """As people do with a pod that they want to look at while another takes its place."""
+    heard = []
+    cache = Cache(lambda key, how: heard.append((key[1], how)))
+    cache.put(an_object(1))
+    aside = an_object(2, labels={"serving.sagesched.io/pool": "aside"})
+    cache.put(aside)
+    assert cache.of(("n", "p")) == []
+    assert heard == [("p", "added"), ("p", "removed"), ("aside", "added")]
+    cache.remove(aside)
+    assert len(cache) == 0
+
+
 def test_the_last_foreign_manager_is_known():
     managed = [
         {"manager": "sagesched-operator", "time": "3"},
@@ -107,6 +122,18 @@ def test_a_pool_made_anew_is_another():
     pools.put(an_object(2, uid="new"))
     pools.remove(("n", "x"), "old")
     assert pools.get(("n", "x")).uid == "new"
+
+
+def test_a_spec_that_changed_before_our_status_was_written_is_heard_of():
+    heard = []
+    pools = PoolStore(heard.append)
+    pools.put(an_object(1, generation=1))
+    pools.put(an_object(2, generation=1), is_ours=True)
+    assert len(heard) == 1
+    pools.put(an_object(4, generation=2), is_ours=True)  # whoever wrote version 3 changed the spec
+    assert len(heard) == 2
+    pools.put(an_object(3, generation=2))
+    assert len(heard) == 2
 
 
 def a_body(**status):
@@ -181,3 +208,13 @@ def test_what_is_not_kept_is_not_written_again_until_it_is_another():
     assert fights.not_kept_pause_s(child, "other", "spec.a", 100.0) == 0.0
     fights.wrote(child, "h", "", 1.0)
     assert fights.not_kept_pause_s(child, "h", "spec.a", 100.0) == 0.0
+
+
+def test_what_was_written_just_so_and_is_not_so_any_more_was_undone():
+    fights, child = Fights(), ("Deployment", "n", "x")
+    fights.wrote(child, "ours", "", 0.0)
+    assert fights.is_undone(child, "ours")
+    fights.wrote(child, "changed", "", 1.0)  # the pool asked for something else meanwhile
+    assert not fights.is_undone(child, "ours")
+    fights.wrote(("Service", "n", "x"), "other", "", 700.0)
+    assert not fights.is_undone(child, "changed")  # long ago

@@ -12,7 +12,7 @@ from sagesched_operator.handlers import watch_pools
 
 
 async def nothing() -> None:
-    """To be done at the end."""
+    """To be done at the beginning, or at the end."""
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ async def watch_once(kubeconfig: Path, end: Callable[[], Awaitable[None]] = noth
         identity="operator-1",
         stop=stop,
         ready=asyncio.Event(),
+        begin=nothing,
         end=end,
     )
 

@@ -18,6 +18,7 @@ class Leases:
     def __init__(self):
         self.held = None
         self.is_away = False
+        self.late_s = 0.0
 
     def _answer(self):
         if self.is_away:
@@ -33,17 +34,18 @@ class Leases:
         self._answer()
         if self.held is not None:
             raise ApiError(409, "AlreadyExists", "there")
-        return self._store(body, 1)
+        return await self._store(body, 1)
 
     async def replace(self, kind, namespace, name, body):
         self._answer()
         version = int(self.held["metadata"]["resourceVersion"])
         if int(body["metadata"]["resourceVersion"]) != version:
             raise ApiError(409, "Conflict", "changed")
-        return self._store(body, version + 1)
+        return await self._store(body, version + 1)
 
-    def _store(self, body, version):
+    async def _store(self, body, version):
         self.held = {"metadata": {"resourceVersion": str(version)}, "spec": dict(body["spec"])}
+        await asyncio.sleep(self.late_s)
         return {"metadata": dict(self.held["metadata"]), "spec": dict(self.held["spec"])}
 
 
@@ -108,6 +110,18 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(elect, 
     assert asyncio.get_running_loop().time() - began_at < lease.LEASE_S
     leases.is_away = False
     await soon(first.leads)
+
+
+async def test_who_hears_late_that_the_lease_is_its_own_does_not_lead(elect, leases):
+    """Another counts from when the server gave it, and may have it by now."""
+    leases.late_s = 0.25
+    first, _ = elect("a")
+    heard = asyncio.create_task(first.leads.wait())
+    await asyncio.sleep(0.6)
+    assert not heard.done()
+    leases.late_s = 0.0
+    await soon(first.leads)
+    heard.cancel()
 
 
 async def test_a_leader_whose_lease_was_taken_stops(elect, leases):

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from builders import a_deployment, a_pod, a_report, the_pool
 
 from sagesched_gateway.status import PredictorStatus
+from sagesched_operator.admission.structural import complaints
+from sagesched_operator.api.status_schema import status_schema
 from sagesched_operator.build.desired import build
 from sagesched_operator.build.settings import settings_digest
 from sagesched_operator.build.surroundings import Capabilities, Installation
@@ -37,6 +39,23 @@ def conditions(status):
 
 def condition(status, type_):
     return next(one for one in status["conditions"] if one["type"] == type_)
+
+
+def test_whatever_others_say_the_api_server_takes_the_status():
+    """A HorizontalPodAutoscaler hands on what the metrics adapter answers, were it a page of HTML."""
+    long = 2000 * "x"
+    failing = {"type": "ScalingActive", "status": "False", "message": long}
+    status = status_of(
+        the_pool({"scaling": {"actuator": "HPA", "maxReplicas": 3}}),
+        deployment={"status": {"conditions": [{"type": "ReplicaFailure", "message": long}]}, "metadata": {}},
+        pods=[a_pod(), a_pod("b", ready=False, message=long)],
+        signal=Signal(wanted=0.0, backlog_s=0.0, backlog_per_pod_s=0.0),
+        scaler={"status": {"conditions": [failing]}},
+        stalled=("SpecRejected", long),
+        troubles=[("ObjectFailed", long)],
+    )
+    assert status["scaling"]["reason"] == "ActuatorFailing"
+    assert list(complaints(status, status_schema(), "status")) == []
 
 
 def test_all_is_well():

@@ -52,6 +52,16 @@ def test_any_prompt_has_a_prediction_without_a_history(
     assert lengths.startswith("output tokens: mean ")
 
 
+@pytest.mark.parametrize("locale", ["utf-8", "ascii"])
+def test_bytes_that_are_no_text_have_a_prediction_whatever_the_locale(
+    locale: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = io.BytesIO("Größe ".encode() + bytes(range(256)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(noise, encoding=locale))
+    assert main(["predict", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.startswith("source prior, neighbours 0")
+
+
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_broken_or_foreign_artifact_is_refused_in_one_sentence(
     command: str, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -99,7 +109,20 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["dance"], ["warm"], ["inspect"], ["export", "--precision", "int4"], ["evaluate"], ["train"]],
+    [
+        [],
+        ["dance"],
+        ["warm"],
+        ["inspect"],
+        ["export", "--precision", "int4"],
+        ["export", "--from", "any"],
+        ["export", "--out", "any"],
+        ["evaluate"],
+        ["evaluate", "--data", "any", "--seed", "-1"],
+        ["train"],
+        ["train", "--data", "any", "--out", "any", "--seed", "-1"],
+        ["predict", "--max-prompt-tokens", "3"],
+    ],
 )
 def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

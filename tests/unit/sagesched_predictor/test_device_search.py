@@ -210,6 +210,26 @@ def test_a_series_that_is_not_full_is_compared_here(replaying_encoder: Encoder) 
     assert on_device.compared(b"key", a_series(SIZE - 1)) is None
 
 
+def test_without_room_for_another_copy_prompts_are_compared_here(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, counted = a_predictor(replaying_encoder, on_device=True)
+    # This ONNX Runtime has no memory there at all.
+    monkeypatch.setattr(replaying_encoder._replayed, "_device", "cuda")
+    for text in ("a prompt", "another"):
+        (prediction,) = predictor.predict([a_prompt(text)])
+        assert prediction.distribution is not None
+    assert counted.embedded == ["a prompt", "another"]
+
+
+def test_a_device_without_room_at_the_start_is_told_and_not_used(
+    replaying_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying_encoder._replayed, "_device", "cuda")
+    (problem,) = told_of(replaying_encoder)
+    assert problem.startswith("prompts are compared on the CPU: the device has no room for 1024 records")
+
+
 def test_without_a_device_that_compares_there_is_none(encoder: Encoder) -> None:
     problems: list[str] = []
     assert search_on_device(encoder, problems.append) is None

@@ -261,3 +261,11 @@ def test_a_width_that_only_a_run_tells_is_checked_there(own_folder: Callable[...
     encoder._run_network = lambda inputs: np.ones((len(inputs["input_ids"]), 5), np.float32)
     with pytest.raises(EncoderError, match=r"gave \(1, 5\) for 1 prompts, its card says 4"):
         encoder.embed(["hi"])
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(own_folder: Callable[..., Path], number: float) -> None:
+    encoder = Encoder(EncoderArtifact.load(own_folder(own_network())))
+    encoder._run_network = lambda inputs: np.full((len(inputs["input_ids"]), 4), number, np.float32)
+    with pytest.raises(EncoderError, match=r"not finite for a batch of \(2, 3\)"):
+        encoder.embed(["hi", "you"])

@@ -88,6 +88,12 @@ def test_lines_cut_off_by_others_are_observed_but_not_scored() -> None:
     assert found["n"] == 2
 
 
+def test_lines_of_a_recording_that_were_cut_off_by_their_cap_are_scored() -> None:
+    capped = Actual(Example(PromptFeatures(prompt="9", prompt_tokens=1, max_tokens=9), (9,), True), 9, ())
+    found = evaluate(Clairvoyant(), [capped, a_line(1), a_line(2)])
+    assert (found["n"], found["kendall_tau"]) == (3, 1.0)
+
+
 def test_what_happened_is_what_the_line_says_or_one_of_its_samples() -> None:
     features = PromptFeatures(prompt="p", prompt_tokens=1, max_tokens=99)
     happened, sampled = draw_actuals(

@@ -45,6 +45,33 @@ def a_network(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
+def a_network_of_open_width(num_quantiles: int) -> onnx.ModelProto:
+    """The same as an exporter writes it that cannot tell how wide outputs are: an end comes from the data."""
+    arrays = {
+        "weight": np.full((4, 3), 1.25, np.float32),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "most": np.array([num_quantiles]),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["embedding", "weight"], ["all"]),
+        helper.make_node("ReduceMax", ["embedding"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["whole", "zero"], ["row"]),
+        helper.make_node("Max", ["row", "most"], ["end"]),
+        helper.make_node("Slice", ["all", "zero", "end", "one"], ["log_quantiles"]),
+        helper.make_node("Identity", ["log_quantiles"], ["representation"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("log_quantiles", TensorProto.FLOAT, ["n", "levels"]),
+        helper.make_tensor_value_info("representation", TensorProto.FLOAT, ["n", "width"]),
+    ]
+    given = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 4])]
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "head", given, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
 @pytest.fixture
 def folder_with(tmp_path: Path) -> Callable[..., EncoderArtifact]:
     def make(network: onnx.ModelProto | bytes, head: object) -> EncoderArtifact:
@@ -84,6 +111,18 @@ def test_models_and_features_are_handed_over_where_asked_for(
     assert prior.predict(np.ones((1, 4), np.float32), np.zeros((1, NUM_FEATURES), np.float32), ["llama"]).size
 
 
+def test_widths_that_only_a_run_tells_are_checked_there(folder_with: Callable[..., EncoderArtifact]) -> None:
+    embeddings, vectors = np.ones((2, 4), np.float32), np.zeros((2, NUM_FEATURES), np.float32)
+    prior = load_prior(folder_with(a_network_of_open_width(3), {"levels": LEVELS_OF_A_USER}))
+    assert prior is not None
+    assert prior.predict(embeddings, vectors, ["a", "b"]) == pytest.approx(5.0)
+    assert prior.representation_size == 0
+    narrow = load_prior(folder_with(a_network_of_open_width(2), {"levels": LEVELS_OF_A_USER}))
+    assert narrow is not None
+    with pytest.raises(EncoderError, match=r"gave \(2, 2\) for 2 prompts, 3 levels"):
+        narrow.predict(embeddings, vectors, ["a", "b"])
+
+
 def test_an_encoder_alone_has_no_prior(encoder_folder: Path, tmp_path: Path) -> None:
     card = json.loads((encoder_folder / CARD_FILE).read_text())
     del card["sha256"][HEAD_FILE], card["head"]
@@ -106,6 +145,16 @@ def test_an_encoder_alone_has_no_prior(encoder_folder: Path, tmp_path: Path) -> 
             a_network({"embedding": ["n", 4], "features": ["n", 3]}),
             {"levels": LEVELS_OF_A_USER, "features": ["a", "b", "c"]},
             "other features",
+        ),
+        (
+            a_network({"embedding": ["n", 4], "features": ["n", 45]}),
+            {"levels": LEVELS_OF_A_USER, "features": 45},
+            "features must be a list of names",
+        ),
+        (
+            a_network({"embedding": ["n", 4], "model": ["n"]}),
+            {"levels": LEVELS_OF_A_USER, "models": "llama"},
+            "models must be a list of names",
         ),
     ],
 )

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sagesched_predictor.history import History
+from sagesched_predictor.history import MAX_SERIES, History
 from sagesched_predictor.keeping import SAVE_EVERY_S, Keeper, Keeping
 from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.series_key import SeriesKey
@@ -30,8 +33,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def add(history: History, clock: Clock) -> None:
-    history.ring(KEY).append(
+def add(history: History, clock: Clock, key: SeriesKey = KEY) -> None:
+    history.ring(key).append(
         np.array([1, 0], dtype=np.float32),
         np.zeros(NUM_FEATURES, dtype=np.float32),
         output_tokens=7,
@@ -72,6 +75,17 @@ def test_saves_now_and_then_and_only_news(tmp_path: Path, clock: Clock) -> None:
     clock.now += SAVE_EVERY_S
     keeper.save_if_due()
     assert file.stat().st_mtime_ns == written
+
+
+def test_a_series_in_place_of_one_that_was_given_up_is_news(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "state.npz"
+    history, keeper = a_keeper(file, clock)
+    for number in range(MAX_SERIES):
+        add(history, clock, SeriesKey(f"m{number}"))
+    keeper.save()
+    add(history, clock, SeriesKey("new"))
+    keeper.save()
+    assert list(read_snapshot(file).series)[-1] == SeriesKey("new")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", b"\x00" * 5000])
@@ -134,3 +148,30 @@ def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path, clock: Clock
     _, keeper = a_keeper(tmp_path / "gone" / "history.npz", clock)
     (problem,) = keeper.restore()
     assert problem == f"{tmp_path / 'gone'} is no folder to write to: what is learned will be lost at the end"
+
+
+def test_a_name_that_no_file_can_have_is_told_and_not_fatal(tmp_path: Path, clock: Clock) -> None:
+    history, keeper = a_keeper(tmp_path / f"{'n' * 300}.npz", clock)
+    assert keeper.restore() == []
+    add(history, clock)
+    assert "cannot write" in str(keeper.save())
+
+
+KILLED_WHILE_SAVING = """
+import os, pathlib, signal, sys
+from sagesched_predictor.history import History
+from sagesched_predictor.snapshot import save_history
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+save_history(History(2), pathlib.Path(sys.argv[1]), "f")
+"""
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path, clock: Clock) -> None:
+    file, other = tmp_path / "[a].npz", tmp_path / ".a.npz-of-mine"
+    other.touch()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, file], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    _, keeper = a_keeper(file, clock)
+    assert keeper.restore() == []
+    assert list(tmp_path.iterdir()) == [other]

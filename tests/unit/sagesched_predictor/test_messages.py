@@ -73,6 +73,7 @@ def test_a_line_without_an_id_belongs_to_nobody(line: bytes) -> None:
         {"output_tokens": "7"},
         {"output_tokens": 10**30},
         {"temperature": "hot"},
+        pytest.param({"top_p": 10**400}, id="top_p too large"),
         {"thinking": 1},
         {"tenant": None},
     ],

@@ -10,11 +10,13 @@ from sagesched_predictor import series as series_module
 from sagesched_predictor.features import Outcome, PromptFeatures
 from sagesched_predictor.history import History
 from sagesched_predictor.online_head import OnlineHead
-from sagesched_predictor.pool import MIN_LENGTHS
+from sagesched_predictor.pool import MIN_LENGTHS, WINDOW, PoolLengths
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.prior import LEVELS
+from sagesched_predictor.request_features import NUM_FEATURES
 from sagesched_predictor.ring import FloatMatrix
 from sagesched_predictor.series import FittedHere
+from sagesched_predictor.series_key import GREEDY, SAMPLED, SeriesKey
 
 APrompt = Callable[..., PromptFeatures]
 
@@ -123,6 +125,22 @@ def test_a_warm_history_fills_the_pool(a_prompt: APrompt, direction_encoder) -> 
     assert pool is not None
     assert pool.tokens.tolist() == [10, 20, 30, 40, 50]
     assert second.predict([a_prompt(0)]) == first.predict([a_prompt(0)])
+
+
+def test_a_restored_pool_is_of_the_last_answers_whichever_series_they_belong_to(direction_encoder) -> None:  # type: ignore[no-untyped-def]
+    history, expected = History(2), PoolLengths()
+    vector, features = np.array([1, 0], dtype=np.float32), np.zeros(NUM_FEATURES, dtype=np.float32)
+    for number in range(2 * WINDOW):
+        regime, length = (GREEDY, 1000) if number % 2 else (SAMPLED, 10)
+        record = {
+            "output_tokens": length,
+            "prompt_tokens": 3,
+            "censored": False,
+            "recorded_at": float(number),
+        }
+        history.ring(SeriesKey("m", regime)).append(vector, features, **record)
+        expected.observe(length)
+    assert Predictor(direction_encoder, history).pool("m").distribution() == expected.distribution()
 
 
 def test_a_length_without_its_prompt_counts_for_the_pool_only(

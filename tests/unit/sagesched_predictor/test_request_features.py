@@ -40,13 +40,14 @@ def test_any_request_gives_finite_numbers_and_the_same_twice(
     [
         "",
         " \n\t",
+        "\n" * 200_000,
         "x" * 200_000,
         "word 12 " * 25_000,
         "😀🏳️‍🌈" * 500,
         "\ud800",
         bytes(range(256)).decode("latin-1") * 99,
     ],
-    ids=["empty", "blank", "one word", "long", "emoji", "lone surrogate", "binary"],
+    ids=["empty", "blank", "empty lines", "one word", "long", "emoji", "lone surrogate", "binary"],
 )
 def test_odd_prompts_cost_little(prompt: str) -> None:
     features = PromptFeatures(prompt=prompt, prompt_tokens=1)
@@ -77,6 +78,7 @@ def test_each_thing_that_a_request_says_has_its_feature() -> None:
         assert value(replace(PLAIN, **{flag: True}), flag) == 1
     assert value(replace(PLAIN, prompt="a 1 b 2"), "digits") == pytest.approx(2 / 7)
     assert value(replace(PLAIN, prompt="1. a\n2. b\n- c"), "list_marks") == pytest.approx(np.log1p(3))
+    assert value(replace(PLAIN, prompt="\n \n\t1) a\n\n  -\n* b"), "list_marks") == pytest.approx(np.log1p(3))
 
 
 def test_many_at_once_are_each_alone() -> None:

@@ -29,5 +29,12 @@ def test_one_vector_of_other_lengths_is_other_prompts() -> None:
     assert prompt_numbers(np.ones((3, 1), dtype=np.float32), np.array([1, 2, 1])).tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize("times", [1, 600])
+def test_a_prompt_of_which_the_encoder_says_nothing_is_like_no_other(times: int) -> None:
+    rows = np.tile(np.array([[1, 0], [0, 0]], dtype=np.float32), (times, 1))
+    expected = np.where(rows.any(axis=1), 0, np.arange(2 * times))
+    assert prompt_numbers(rows, np.full(2 * times, 5)).tolist() == expected.tolist()
+
+
 def test_nothing() -> None:
     assert prompt_numbers(np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.int64)).size == 0

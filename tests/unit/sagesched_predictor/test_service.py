@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sagesched_predictor import keeping, series, service
 from sagesched_predictor.errors import EncoderError
 from sagesched_predictor.history import History
+from sagesched_predictor.online_head import MIN_RECORDS, Answers, OnlineHead
 from sagesched_predictor.pool import MIN_LENGTHS
 from sagesched_predictor.predictor import Predictor
 from sagesched_predictor.ring import FloatMatrix
-from sagesched_predictor.service import Service
+from sagesched_predictor.service import Service, serve
+from sagesched_predictor.snapshot import read_snapshot
+from sagesched_predictor.worker_settings import WorkerSettings
 
 
 class BrokenEncoder:
@@ -109,3 +117,41 @@ def test_pairs_are_a_distribution(conversation: Conversation) -> None:
     assert weights.sum() == pytest.approx(1)
     assert (np.diff(tokens) > 0).all()
     assert tokens[-1] <= 100
+
+
+def test_the_end_does_not_wait_for_a_fit_before_it_saves(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, is_saved = tmp_path / "history.npz", []
+
+    def slow_fit(answers: Answers, levels: tuple[float, ...], seed: int) -> OnlineHead:
+        until = time.monotonic() + 5
+        while not snapshot.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        is_saved.append(snapshot.exists())
+        return OnlineHead(answers, levels, seed)
+
+    monkeypatch.setattr(series, "FIT_AT_ONCE", 0)
+    monkeypatch.setattr(series, "OnlineHead", slow_fit)
+    lines = b"".join(json.dumps(observe(str(i), 10 + i)).encode() + b"\n" for i in range(MIN_RECORDS))
+    serve(WorkerSettings(encoder_folder, snapshot=snapshot), io.BytesIO(lines), io.StringIO())
+    assert is_saved == [True]
+
+
+def test_what_was_learned_is_saved_though_nothing_more_comes(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (service, keeping):
+        monkeypatch.setattr(module, "SAVE_EVERY_S", 1.0)
+    settings = WorkerSettings(encoder_folder, prior=False, snapshot=tmp_path / "history.npz")
+    kept, (reading, writing) = tmp_path / "history.npz", os.pipe()
+    source, ours = os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
+    with source, ThreadPoolExecutor(1) as worker, ours:
+        is_over = worker.submit(serve, settings, source, io.StringIO())
+        ours.write(json.dumps(observe("a", 10)).encode() + b"\n")
+        ours.flush()
+        until = time.monotonic() + 10
+        while not is_over.done() and time.monotonic() < until and not kept.exists():
+            time.sleep(0.05)
+        assert len(read_snapshot(kept).series) == 1
+    is_over.result(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,29 @@ def test_a_flipped_byte_is_noticed(saved: Path) -> None:
     saved.write_bytes(content)
     with pytest.raises(SnapshotError, match="damaged"):
         read_snapshot(saved)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(6, 255), (8, 1)],
+    ids=["a version to come", "a flag for a password"],
+)
+def test_a_flipped_byte_of_the_archives_own_is_damage_too(saved: Path, field: int, value: int) -> None:
+    content = bytearray(saved.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + field] = value
+    saved.write_bytes(content)
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshot(saved)
+
+
+@pytest.mark.parametrize("shape", ["(100000000000000, 128)", "(99999999999999999999,)", "(((1,)"])
+def test_a_shape_that_cannot_be_is_damage_too(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "shape.npz"
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("format.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_snapshot(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -63,14 +63,21 @@ def test_without_a_cap_nothing_is_cut_off(tmp_path: Path) -> None:
     assert (outcome.output_tokens, outcome.censored) == (30_000, False)
 
 
-def test_a_recording_is_read_without_what_never_began_to_answer(tmp_path: Path) -> None:
+def test_a_recording_is_read_without_what_never_began_to_answer_and_had_no_text(tmp_path: Path) -> None:
     path = a_dataset(
         tmp_path,
+        {"prompt_tokens": 3, "output_tokens": 5, "outcome": "completed", "censored": False},
         {"prompt": "p*1", "output_tokens": 0, "outcome": "queue-full", "censored": True},
         {"prompt": "p*2", "output_tokens": 7, "outcome": "cancelled", "censored": True},
     )
     (example,) = read_examples(path)
     assert [(o.output_tokens, o.censored) for o in example.outcomes("each")] == [(7, True)]
+
+
+def test_a_recording_without_prompts_is_told_how_to_have_them(tmp_path: Path) -> None:
+    line = {"prompt_hash": "ab", "prompt_tokens": 3, "output_tokens": 5, "outcome": "completed"}
+    with pytest.raises(DatasetError, match=r"data\.jsonl: no line has .* `recorder\.prompts: Keep`"):
+        list(read_examples(a_dataset(tmp_path, line, line)))
 
 
 def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
@@ -95,6 +102,10 @@ def test_embeds_in_groups(tmp_path: Path, direction_encoder: Any) -> None:
         {"prompt": "p", "output_tokens": -1},
         {"prompt": "p", "output_tokens": 2.5},
         {"prompt": "p", "output_tokens": 1, "max_tokens": "many"},
+        {"prompt": "p", "output_tokens": 10**30},
+        {"prompt": "p", "output_tokens": 1, "prompt_tokens": 1e300},
+        pytest.param({"prompt": "p", "output_tokens": 1, "top_p": 10**400}, id="top_p too large"),
+        pytest.param("[" * 100_000, id="too deep"),
     ],
     ids=str,
 )

@@ -40,7 +40,7 @@ from sagesched_gateway.kserve import (
     ServerReadyResponse,
 )
 from sagesched_gateway.request import Attributes
-from sagesched_gateway.text_tensors import refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -130,6 +130,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             is_queued = await self._dispatcher.resolve(message.model_name)
             if is_queued and not self._dispatcher.is_decoupled(message.model_name):
                 return await self._generate(message, body, context, call, attributes)
+            refuse_classes_of_texts(message, self._dispatcher.text_outputs(message.model_name))
         except GatewayError as error:
             if not is_for_triton(error):
                 await abort(context, error)
@@ -156,17 +157,20 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             attributes=attributes,
         )
         try:
-            async for response in generation:
-                # A mark of streams, which a unary answer does not carry.
-                if FINAL_PARAMETER in response.parameters:
-                    del response.parameters[FINAL_PARAMETER]
-                if attributes.wants_report:
-                    call.report(generation, response)
-                encoded: bytes = response.SerializeToString()
-                return encoded
+            # To its end: to leave with the response would be to cancel what has not been noted as ended yet.
+            responses = [response async for response in generation]
         finally:
             generation.close()
-        raise UpstreamError("the model ended the request without a response", code="INTERNAL")
+        if not responses:
+            raise UpstreamError("the model ended the request without a response", code="INTERNAL")
+        response = responses[0]
+        # A mark of streams, which a unary answer does not carry.
+        if FINAL_PARAMETER in response.parameters:
+            del response.parameters[FINAL_PARAMETER]
+        if attributes.wants_report:
+            call.report(generation, response)
+        encoded: bytes = response.SerializeToString()
+        return encoded
 
     async def _server_live(self, _: bytes, context: CallContext) -> bytes:
         """Our own life: were Triton's included, kubelet would restart the gateway for it."""

@@ -19,6 +19,7 @@ from sagesched_gateway.errors import (
     DeadlineUnreachableError,
     GatewayError,
     InvalidRequestError,
+    UnsupportedError,
     UpstreamError,
 )
 from sagesched_gateway.request import Metadata, MissingInputError
@@ -130,8 +131,12 @@ async def forward_unary(upstream: RawUpstream, path: str, body: bytes, context: 
 
 
 def is_for_triton(error: GatewayError) -> bool:
-    """Whether a request that dispatch cannot read is passed on, for Triton to judge it in its own words."""
-    return isinstance(error, InvalidRequestError) and not isinstance(error, MissingInputError)
+    """Whether a request that dispatch cannot read is passed on, for Triton to judge it in its own words.
+
+    Not where it can be read and Triton would come to harm by it.
+    """
+    is_for_us = isinstance(error, MissingInputError | UnsupportedError)
+    return isinstance(error, InvalidRequestError) and not is_for_us
 
 
 class PassedStream:

@@ -53,7 +53,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Attributes
 from sagesched_gateway.settings.config import GatewayConfig
-from sagesched_gateway.text_tensors import refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -143,10 +143,7 @@ class StreamSession:
             self._is_over = True
             if reader is not None:
                 reader.cancel()
-            for generation in list(self._live):
-                generation.close()
-            if self._passed is not None and self._is_passing:
-                self._passed.close()
+            self._close()
 
     # --- Dispatch's side: see `Listener` ---
 
@@ -203,11 +200,16 @@ class StreamSession:
         self._failure = error
         self._is_cut = True
         self._outbox.clear()
+        # Not at once: it may be a refusal that was too much, and the core is about to refuse others of them.
+        self._loop.call_soon(self._close)
+        self._wake()
+
+    def _close(self) -> None:
+        """Nobody is there for what still runs."""
         for generation in list(self._live):
             generation.close()
         if self._passed is not None and self._is_passing:
             self._passed.close()
-        self._wake()
 
     # --- The caller's side ---
 
@@ -269,6 +271,7 @@ class StreamSession:
             if self._dispatcher.is_generation(model) or await self._dispatcher.resolve(model):
                 self._generate(message, body, attributes)
                 return
+            refuse_classes_of_texts(message, self._dispatcher.text_outputs(model))
         except GatewayError as error:
             if not is_for_triton(error):
                 self._report(error, client_id, model)

@@ -25,6 +25,9 @@ from sagesched_gateway.errors import GatewayError, InternalError, InvalidRequest
 HEAD_PATIENCE_S = 60.0
 """Longest time for the head of a request, and for the first request of a connection."""
 
+_ANYWHERE = ("0.0.0.0", "::")
+"""Every address of ours, as gRPC means it too: a pod may have none but one of IPv6."""
+
 _BACKLOG = 1024
 _JITTER = 0.1
 _LOG = logging.getLogger(__name__)
@@ -168,7 +171,8 @@ class HttpListener:
         try:
             self._listening = await asyncio.get_running_loop().create_server(
                 lambda: HttpConnection(server, **self._options),
-                host.strip("[]"),
+                # Two families would get two free ports.
+                _ANYWHERE if host == "0.0.0.0" and int(port) else host.strip("[]"),
                 int(port),
                 backlog=_BACKLOG,
                 ssl=self._tls,

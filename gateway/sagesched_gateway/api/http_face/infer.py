@@ -24,7 +24,7 @@ from sagesched_gateway.errors import InternalError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import StopOrderError
 from sagesched_gateway.settings.limits import Limits
-from sagesched_gateway.text_tensors import refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -49,7 +49,7 @@ class InferFace:
         """`POST /v2/models/M[/versions/V]/infer`."""
         model = request.match_info["model"]
         if not await self._dispatcher.resolve(model) or self._dispatcher.is_decoupled(model):
-            return await self._passthrough.forward(request)
+            return await self._pass_on(request, model)
         body = await read_body(request, self._limits.message_bytes)
         message, kinds = await self._read(request, model, body)
         try:
@@ -59,6 +59,16 @@ class InferFace:
         async with aclosing(generation):
             response = await _only_response(generation)
         return _answer(request, response, kinds, told_headers(request, self._reader, generation))
+
+    async def _pass_on(self, request: web.Request, model: str) -> web.StreamResponse:
+        """To Triton, untouched; only where an output is text it must be seen how that is wanted."""
+        texts = self._dispatcher.text_outputs(model)
+        if not texts or self._dispatcher.is_decoupled(model) or request.headers.get(HEADER_LENGTH) == "0":
+            return await self._passthrough.forward(request)
+        body = await read_body(request, self._limits.message_bytes)
+        message, _ = await self._read(request, model, body)
+        refuse_classes_of_texts(message, texts)
+        return await self._passthrough.forward(request, body)
 
     async def _read(
         self, request: web.Request, model: str, body: bytes

@@ -221,6 +221,7 @@ class Connection(asyncio.Protocol):
         self._write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if not self.ready.done():
             self.ready.set_result(None)
+        self._send_on()
         self._go_on()
 
     def _take_leave(self, last_id: int) -> None:

@@ -88,9 +88,9 @@ class LlmApiProfile(TensorProfile):
         return lambda text: len(tokenizer.encode(text.removeprefix(prompt)))
 
     def _check(self, message: ModelInferRequest, inputs: Inputs) -> None:
-        refuse_stop(message, inputs)
-        if _LORA_PATH in inputs:
+        if _LORA_PATH in inputs:  # first: an order to stop that cannot be read is left to Triton
             raise ForbiddenError(f"input '{_LORA_PATH}' names a path on the server; it is not passed on")
+        refuse_stop(message, inputs)
 
     def _prompt(self, inputs: Inputs) -> tuple[str, int | None, int]:
         return text_prompt(inputs)

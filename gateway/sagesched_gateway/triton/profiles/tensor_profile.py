@@ -96,9 +96,9 @@ class TensorProfile(ABC):
     ) -> GenerationRequest:
         """Read prompt and cap, and put behind the message what Triton shall do besides."""
         inputs = Inputs(message)
+        refuse_classification(message)  # before all that may be left to Triton
         self._check(message, inputs)
         self._refuse_missing(message, inputs)
-        refuse_classification(message)
         prompt, prompt_tokens, batch = self._prompt(inputs)
         max_tokens = self._max_tokens(inputs)
         flags, outputs, hidden = self._wanted(message, inputs)

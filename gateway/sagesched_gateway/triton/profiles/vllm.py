@@ -9,6 +9,7 @@ random, so only closing the stream cancels, noticed at the next token.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from sagesched_gateway.errors import InvalidRequestError
@@ -31,6 +32,9 @@ from sagesched_gateway.triton.tensors import Inputs
 SAMPLING = "sampling_parameters"
 DEFAULT_MAX_TOKENS = 16
 """vLLM's own, where a request does not say."""
+
+MOST_TOKENS = 2**31 - 1
+"""More than any engine generates; JSON has no largest number, the scheduler's arithmetic has."""
 
 _FIELDS = (
     "max_tokens",
@@ -131,12 +135,17 @@ class VllmProfile(TensorProfile):
 
 
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _cap(sampling: dict[str, Any]) -> int:
-    """Output tokens of all answers that are wanted together."""
+    """Output tokens of all answers that are wanted together, `MOST_TOKENS` for any number beyond."""
     numbers = []
     for name, default in (("max_tokens", DEFAULT_MAX_TOKENS), ("n", 1)):
         value = sampling.get(name)
@@ -144,4 +153,4 @@ def _cap(sampling: dict[str, Any]) -> int:
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise InvalidRequestError(f"sampling parameter '{name}' must be a whole number of at least 1")
         numbers.append(number)
-    return numbers[0] * numbers[1]
+    return min(numbers[0] * numbers[1], MOST_TOKENS)

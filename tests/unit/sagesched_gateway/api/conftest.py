@@ -98,6 +98,9 @@ class FakeDispatcher:
     def is_decoupled(self, model_name: str) -> bool:
         return model_name == "ensemble"
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        return frozenset({"words"} if model_name == "talker" else ())
+
     async def metadata(self, model_name: str) -> ModelMetadataResponse:
         return ensemble_metadata()
 

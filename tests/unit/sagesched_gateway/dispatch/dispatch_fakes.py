@@ -149,6 +149,9 @@ class FakeUpstream:
             metadata=metadata,
         )
 
+    def text_outputs(self, model_name: str) -> frozenset[str]:
+        return frozenset({"words"})
+
     def text_models(self) -> tuple[str, ...]:
         return ("text", "once")
 

@@ -125,6 +125,8 @@ def test_only_facts_can_make_a_prompt_too_long():
     model.told_limits(EngineLimits(max_num_tokens=4096))
     assert model.admissible(5000, 10, is_exact=True) == 5000
     assert model.admissible(5000, 10, is_exact=False) == 4096
+    model.told_limits(EngineLimits(max_num_tokens=4096, splits_prompts=True))
+    assert model.admissible(5000, 10, is_exact=True) == 4096
 
 
 def test_an_estimate_never_exceeds_the_kv_pool():
@@ -180,3 +182,21 @@ def test_stale_metrics_do_not_tell_the_speed():
         model.saw_gauges(EngineGauges(iteration=300), 6.2 + 0.2 * step, busy=True, ours=Ours(3, 30))
     assert model.sense.is_stale
     assert model.current.iteration_s == pytest.approx(0.01, rel=0.05)
+
+
+def test_what_others_hold_for_now_is_still_the_engines():
+    model = a_model()
+    model.told_limits(EngineLimits(slots=64, max_num_tokens=8192))
+    for step in range(20):
+        gauges = EngineGauges(
+            max_requests=64,
+            active=50,
+            waiting=0,
+            kv_blocks=1000,
+            used_blocks=950,
+            block_tokens=32,
+            iteration=20 * step,
+        )
+        model.saw_gauges(gauges, 0.2 * step, busy=True, ours=Ours(2, 40))
+    assert (model.current.kv_blocks, model.current.most_kv_blocks) == (90, 1000)
+    assert model.admissible(500, 4096, is_exact=False) == 500

@@ -8,10 +8,13 @@ import pytest
 from dispatch_fakes import FakeCall, a_message, ticks, until
 
 from sagesched_gateway.dispatch import pump
+from sagesched_gateway.dispatch.queue_limits import QueueLimits
 from sagesched_gateway.errors import (
     DeadlineError,
+    DrainingError,
     InvalidRequestError,
     NeverFitsError,
+    QueueFullError,
     StoppedError,
     UpstreamError,
     UpstreamUnavailableError,
@@ -239,6 +242,17 @@ async def test_after_the_first_token_nothing_is_tried_again(bench):
     assert len(b.upstream.calls) == 1
 
 
+async def test_after_the_first_response_nothing_is_tried_again_though_it_brought_no_token(bench):
+    b = bench()
+    generation = b.dispatcher.generate(a_message())
+    b.upstream.calls[0].token(0)
+    assert await anext(generation)
+    b.upstream.calls[0].fail(AWAY)
+    with pytest.raises(UpstreamUnavailableError):
+        await anext(generation)
+    assert len(b.upstream.calls) == 1
+
+
 async def test_other_errors_of_the_engine_are_not_tried_again(bench):
     b = bench()
     generation = b.dispatcher.generate(a_message())
@@ -325,6 +339,51 @@ async def test_a_stop_order_lets_a_running_request_end_in_the_engine(bench):
     assert b.upstream.calls[0].num_cancels == 1
     b.upstream.calls[0].token(final=True)
     assert len([response async for response in generation]) == 1
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+async def test_a_stop_order_ends_a_request_that_would_be_tried_again(bench, is_told_first):
+    is_back = asyncio.Event()
+    b = bench(slots=1, until_back=is_back.wait)
+    generation = b.dispatcher.generate(a_message(id="mine"))
+    order = a_message(id="mine")
+    order.parameters["stop"].bool_param = True
+    if is_told_first:
+        with pytest.raises(StopOrderError):
+            b.dispatcher.generate(order)
+    b.upstream.calls[0].fail(AWAY)
+    await ticks(50)
+    if not is_told_first:
+        with pytest.raises(StopOrderError):
+            b.dispatcher.generate(order)
+    is_back.set()
+    async with asyncio.timeout(5):
+        with pytest.raises(UpstreamUnavailableError):
+            await anext(generation)
+    assert len(b.upstream.calls) == 1
+    assert b.dispatcher.num_live == 0
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_stop_order_is_carried_out_though_nothing_else_is_taken(bench, is_draining):
+    b = bench(slots=1, limits=QueueLimits(requests=1))
+    b.dispatcher.generate(a_message(id="mine"))
+    b.dispatcher.generate(a_message(id="other"))
+    b.upstream.calls[0].ends_when_cancelled = True
+    if is_draining:
+        drain = asyncio.create_task(b.dispatcher.drain(60))
+        await ticks()
+    with pytest.raises(DrainingError if is_draining else QueueFullError):
+        b.dispatcher.generate(a_message(id="more"))
+    order = a_message(id="mine")
+    order.parameters["stop"].bool_param = True
+    with pytest.raises(StopOrderError):
+        b.dispatcher.generate(order)
+    await ticks()
+    assert b.upstream.calls[0].num_cancels == 1
+    assert b.dispatcher.snapshot().counters["refused"] == 1
+    if is_draining:
+        drain.cancel()
 
 
 async def test_a_stop_order_ends_a_waiting_request_here(bench):

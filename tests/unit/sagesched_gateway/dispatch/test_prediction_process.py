@@ -36,10 +36,17 @@ for line in sys.stdin:
         time.sleep(3600)
     elif prompt == "garbage":
         print("this is no JSON", flush=True)
+    elif prompt == "endless":
+        print("x" * 3_000_000, flush=True)
+    elif prompt == "infinite":
+        say({"op": "prediction", "id": message["id"], "pairs": [], "source": "history",
+             "neighbours": float("inf"), "seconds": 0.001})
+    elif prompt == "deep":
+        print("[" * 100_000, flush=True)
     elif prompt == "refuse":
         say({"op": "error", "id": message["id"], "message": "cannot"})
     elif prompt != "silence":
-        pairs = [] if prompt == "unknown" else [[float(len(prompt)), 1.0]]
+        pairs = [] if prompt == "unknown" else [[0.0 if prompt == "never" else float(len(prompt)), 1.0]]
         say({"op": "prediction", "id": message["id"], "pairs": pairs, "source": "history",
              "neighbours": 1, "seconds": 0.001})
 """
@@ -158,12 +165,24 @@ async def test_an_error_of_the_worker_is_counted(start, prompt):
     await until(lambda: listener.failures == ["error"])
 
 
-async def test_a_line_that_makes_no_sense_is_left_out(start):
+@pytest.mark.parametrize("nonsense", ["garbage", "endless", "infinite", "deep"])
+async def test_a_line_that_makes_no_sense_is_left_out(start, nonsense):
     process, listener = await start()
     await ready(process)
-    process.predict("1", features("garbage"))
+    process.predict("1", features(nonsense))
     process.predict("2", features("fine"))
     await until(lambda: "2" in listener.predictions)
+
+
+@pytest.mark.parametrize("nonsense", ["garbage", "infinite", "never"])
+async def test_an_answer_that_makes_no_sense_is_counted_as_none(start, monkeypatch, nonsense):
+    monkeypatch.setattr(prediction, "HANG_DEADLINES", 100.0)
+    process, listener = await start(timeout_s=0.2)
+    await ready(process)
+    process.predict("1", features(nonsense))
+    process.predict("2", features("fine"))
+    await until(lambda: listener.failures and "2" in listener.predictions)
+    assert listener.failures == ["timeout"]
 
 
 async def test_a_process_that_dies_is_started_again_and_its_debts_are_counted(start):

@@ -15,6 +15,7 @@ from sagesched_gateway.dispatch.ports import Recorder
 from sagesched_gateway.recording import recorder as module
 from sagesched_gateway.recording.recorder import FileRecorder
 from sagesched_gateway.settings.sections.recorder import RecorderConfig
+from sagesched_predictor.features import PromptFeatures
 
 
 @pytest.fixture
@@ -65,12 +66,22 @@ async def test_what_does_not_fit_is_counted_and_never_waited_for(
 async def test_waiting_prompts_are_bounded_together(recorder_for, counts, a_record, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING_CHARACTERS", 100)
     recorder = recorder_for(prompts="Keep")
-    recorder.record(a_record(prompt="x" * 500))
+    recorder.record(a_record(features=PromptFeatures(prompt="x", prompt_tokens=1, system_prompt="x" * 500)))
     recorder.record(a_record(prompt="y"))
     assert counts == {"dropped": 1}
     recorder.start()
     await recorder.close()
     assert counts == {"dropped": 1, "written": 1}
+
+
+@pytest.mark.parametrize(("prompts", "kept"), [("Drop", []), ("Hash", [5]), ("Keep", [5, 7])])
+async def test_texts_that_will_not_be_written_do_not_wait_for_it(recorder_for, a_record, prompts, kept):
+    recorder = recorder_for(prompts=prompts)
+    features = PromptFeatures(prompt="x" * 5, prompt_tokens=1, system_prompt="y" * 7)
+    recorder.record(a_record(prompt=features.prompt, features=features))
+    waiting = recorder._queue.get_nowait()
+    texts = (waiting.prompt, waiting.features.prompt, waiting.features.system_prompt)
+    assert [len(text) for text in texts if text] == kept
 
 
 async def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(

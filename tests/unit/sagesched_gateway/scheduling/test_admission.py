@@ -13,6 +13,7 @@ from sagesched_gateway.scheduling.admission import (
     Obstacle,
 )
 from sagesched_gateway.scheduling.capacity import EngineCapacity, KvPolicy
+from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.prefills import HOLD_ITERATIONS
 from sagesched_gateway.scheduling.reservation import Need
 
@@ -287,3 +288,18 @@ def test_an_answer_in_one_piece_does_not_hurry_the_clock_of_the_others():
     ledger.grow("short", 95, 1.0)
     ledger.release("short")
     assert ledger.estimated_output_tokens("long", 1.0) == pytest.approx(95, abs=6)
+
+
+@pytest.mark.parametrize("kv_policy", list(KvPolicy))
+@pytest.mark.parametrize("policy", ["fcfs", "amax", "amin"])
+def test_what_others_hold_for_now_refuses_nobody(a_core, policy, kv_policy):
+    core = a_core(policy, slots=4, kv_blocks=8, whole_kv_blocks=20, kv_policy=kv_policy)
+    core.submit("running", prompt=10, max_tokens=60, output=60)
+    commands = core.submit("large", prompt=60, max_tokens=100, output=100)
+    assert not [command for command in commands if isinstance(command, Reject)]
+    core.first_token("running")
+    core.now = 0.5
+    core.finish("running")
+    assert core.started == ["running", "large"]
+    [reject] = core.submit("larger", prompt=60, max_tokens=150)
+    assert "the engine has 20" in reject.detail

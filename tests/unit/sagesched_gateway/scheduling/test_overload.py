@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagesched_gateway.scheduling import events
+from sagesched_gateway.scheduling import events, overload
 from sagesched_gateway.scheduling.commands import Reject
 from sagesched_gateway.scheduling.overload import GRACE_S, OVERLOADED
 from sagesched_gateway.scheduling.settings import OverloadSettings, PressureSettings
@@ -12,8 +12,8 @@ from sagesched_predictor.distribution import LengthDistribution
 def limited(a_core, seconds: float = 3.0):
     """One slot: a token is 10 ms, so 100 of them are a second of work."""
     core = a_core("fcfs", slots=1)
-    overload = OverloadSettings(max_backlog_s=seconds)
-    core.handle(events.PressureChanged(settings=PressureSettings(overload=overload)))
+    limit = OverloadSettings(max_backlog_s=seconds)
+    core.handle(events.PressureChanged(settings=PressureSettings(overload=limit)))
     submit(core, "running", 100)
     return core
 
@@ -63,6 +63,14 @@ def test_the_sheddable_go_before_any_newcomer(a_core):
     assert first.job_id == "less still"
 
 
+def test_what_is_over_is_not_remembered(a_core):
+    core = limited(a_core, 1e6)
+    for number in range(100):
+        submit(core, f"batch {number}", 10, priority=-1)
+        core.handle(events.Cancelled(job_id=f"batch {number}"))
+    assert not core.scheduler.books.pressure._overload._sheddable
+
+
 def test_as_many_go_as_it_takes(a_core):
     core = limited(a_core)
     submit(core, "batch", 100, priority=-1)
@@ -104,6 +112,19 @@ def test_a_promise_nobody_takes_up_lapses(a_core):
     assert [reject.job_id for reject in submit(core, "big", 250)] == ["big"]
 
 
+def test_no_end_of_promises_is_kept(a_core, monkeypatch):
+    monkeypatch.setattr(overload, "MOST_PROMISES", 3)
+    core = limited(a_core)
+    submit(core, "one", 200)
+    core.now = 1.5
+    told = [submit(core, f"try {number}", 250)[0].retry_after_s for number in range(6)]
+    assert told[0] < told[1] < told[2] < told[3] == told[4] == told[5]
+    core.now += told[3] + GRACE_S + 1.0
+    submit(core, "later", 250)
+    kept = core.scheduler.books.pressure._overload
+    assert [kept._promised_steps] == pytest.approx([promise.steps for promise in kept._to_come])
+
+
 def test_one_may_always_wait(a_core):
     core = limited(a_core, seconds=0.1)
     assert submit(core, "alone", 1000) == []
@@ -112,3 +133,16 @@ def test_one_may_always_wait(a_core):
 def test_a_limit_is_positive():
     with pytest.raises(ValueError, match="above 0"):
         OverloadSettings(max_backlog_s=0.0)
+
+
+def test_who_ran_before_is_no_newcomer(a_core):
+    core = a_core("fcfs", slots=2)
+    limit = OverloadSettings(max_backlog_s=3.0)
+    core.handle(events.PressureChanged(settings=PressureSettings(overload=limit)))
+    submit(core, "dear", 280)
+    submit(core, "running", 100)
+    core.now = 5.0
+    core.change(slots=1)
+    core.requeue("dear")  # the engine was away
+    [reject] = submit(core, "newcomer", 150)
+    assert reject.job_id == "newcomer"

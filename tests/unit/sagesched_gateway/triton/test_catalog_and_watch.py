@@ -27,6 +27,21 @@ async def test_metadata_is_asked_for_once(client, triton):
     assert await catalog.metadata("ensemble") is first
 
 
+async def test_what_is_known_does_not_wait_for_questions_about_others(client, monkeypatch):
+    catalog = ModelCatalog(client)
+    first = await catalog.metadata("ensemble")
+
+    async def never(name):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(catalog, "_described", never)
+    others = asyncio.create_task(catalog.resolve("nobody"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert await catalog.metadata("ensemble") is first
+    others.cancel()
+
+
 async def test_a_model_that_was_not_there_at_first_is_found_later(client):
     catalog = ModelCatalog(client)
     assert catalog.profile("ensemble") is None

@@ -84,6 +84,9 @@ async def test_the_probe_reads_limits_and_gauges(catalog, serve):
     probe = TritonEngineProbe(catalog, await serve(TEXT))
     limits = await probe.limits()
     assert (limits.slots, limits.kv_policy) == (32, KvPolicy.MAX_UTILIZATION)
+    assert not limits.splits_prompts
+    catalog.engine.config.config.parameters["enable_chunked_context"].string_value = "true"
+    assert (await probe.limits()).splits_prompts
     assert await probe.gauges() == GAUGES
     await probe.close()
 

@@ -75,6 +75,18 @@ def test_a_path_on_the_server_is_refused():
         read(a_profile(), message)
 
 
+@pytest.mark.parametrize("harm", ["lora_path", "classification"])
+def test_nothing_that_is_left_to_triton_hides_what_is_refused(harm):
+    message = a_request()
+    message.inputs.add(name="stop", datatype="BYTES", shape=[1])  # cannot be read
+    if harm == "lora_path":
+        message.inputs.add(name="lora_path", datatype="BYTES", shape=[1])
+    else:
+        message.outputs.add(name="text_output").parameters["classification"].int64_param = 1
+    with pytest.raises((ForbiddenError, UnsupportedError), match=harm):
+        read(a_profile(), message)
+
+
 def test_a_stop_request_is_an_order():
     with pytest.raises(StopOrderError):
         read(a_profile(), a_request(stop=True))

@@ -34,6 +34,7 @@ def a_request(cap="max_tokens", **numbers):
         ({"temperature": 0.5, "top_p": 0.25}, 0.5, 0.25),
         ({"temperature": 0.5, "top_k": 1}, 0.0, None),
         ({"temperature": 0.5, "top_k": 40}, 0.5, None),
+        ({"temperature": float("nan"), "top_p": float("inf")}, None, None),
     ],
 )
 def test_typed_tensors(numbers, temperature, top_p):

@@ -145,6 +145,7 @@ async def test_unknown_models_have_no_profile(upstream):
     assert upstream.is_decoupled("ensemble")
     assert not upstream.is_decoupled("whole")
     assert not upstream.is_decoupled("nobody")
+    assert upstream.text_outputs("adder") == upstream.text_outputs("nobody") == frozenset()
     with pytest.raises(InvalidRequestError):
         read(upstream, a_request(model="adder"))
     assert not await upstream.resolve("nobody")

@@ -10,7 +10,7 @@ from profile_builders import VLLM, a_model, a_response, read, tensors
 from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import ModelInferRequest
 from sagesched_gateway.text import Sampling
-from sagesched_gateway.triton.profiles.vllm import DEFAULT_MAX_TOKENS, VllmProfile
+from sagesched_gateway.triton.profiles.vllm import DEFAULT_MAX_TOKENS, MOST_TOKENS, VllmProfile
 
 PROFILE = VllmProfile(a_model(VLLM))
 
@@ -55,6 +55,8 @@ def test_what_cannot_be_translated_is_refused(field, value):
         ('{"temperature": 0.5, "top_p": 1}', 0.5, 1.0, False),
         ('{"temperature": 2, "top_k": 1}', 0.0, None, False),
         ('{"temperature": "hot", "guided_json": "{}"}', None, None, True),
+        ('{"temperature": NaN, "top_p": Infinity}', None, None, False),
+        ('{"temperature": 1' + "0" * 400 + "}", None, None, False),
     ],
 )
 def test_the_predictor_learns_how_it_is_sampled(sampling, temperature, top_p, wants_json):
@@ -70,6 +72,7 @@ def test_the_predictor_learns_how_it_is_sampled(sampling, temperature, top_p, wa
         ('{"max_tokens": 30}', 30),
         ('{"max_tokens": 30, "n": 3}', 90),
         ('{"max_tokens": null}', DEFAULT_MAX_TOKENS),
+        ('{"max_tokens": 1' + "0" * 400 + "}", MOST_TOKENS),
     ],
 )
 def test_the_cap_is_that_of_all_answers_together(sampling, cap):

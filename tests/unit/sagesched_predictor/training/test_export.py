@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from safetensors.numpy import save_file
 from scipy.special import erf
 
 from sagesched_predictor.artifact import CARD_FILE, ENCODER_FILE, EncoderArtifact
@@ -109,6 +110,20 @@ def test_a_sentence_encoder_of_ones_own_is_the_reference_network(
     assert np.abs(embedded(tmp_path, TEXTS) - reference).max() < 1e-5
 
 
+def test_a_prompt_longer_than_the_positions_of_ones_own_encoder_is_cut(
+    source: WeightSource, tmp_path: Path
+) -> None:
+    name, tensors = "embeddings.position_embeddings.weight", source.weights()
+    save_file({**tensors, name: tensors[name][:32].copy()}, tmp_path / "model.safetensors")
+    for file in ("config.json", "tokenizer.json"):
+        (tmp_path / file).symlink_to(source.folder / file)
+    export_own_encoder(tmp_path, tmp_path / "out", "fp32")
+    words = [f"{number}" for number in range(100)]
+    cut = " ".join([*words[:15], *words[-15:]])
+    long, short = embedded(tmp_path / "out", [" ".join(words), cut])
+    assert long == pytest.approx(short, abs=1e-6)
+
+
 def test_the_trained_encoder_is_the_reference_network(
     source: WeightSource, ids: list[list[int]], float_encoder_folder: Path
 ) -> None:
@@ -200,6 +215,18 @@ def test_another_architecture_is_refused(change: dict[str, str]) -> None:
 def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="int8, fp16, fp32"):
         export_encoder(tmp_path, "int4")
+
+
+@pytest.mark.parametrize("change", [None, {"num_attention_heads": 0}, {"num_hidden_layers": None}], ids=str)
+def test_a_config_that_makes_no_sense_is_named(
+    source: WeightSource, tmp_path: Path, change: dict[str, object] | None
+) -> None:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(source.folder / name)
+    config = [3] if change is None else source.config() | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match="cannot be exported"):
+        export_own_encoder(tmp_path, tmp_path / "out")
 
 
 def test_a_folder_that_is_no_sentence_encoder_is_named(source: WeightSource, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,12 +18,22 @@ from sagesched_predictor.head import load_prior
 from sagesched_predictor.opening import open_predictor
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.request_features import request_vectors
+from sagesched_predictor.ring import FloatMatrix
+from sagesched_predictor.training.examples import TrainingExample
 from sagesched_predictor.training.export import export_encoder
-from sagesched_predictor.training.fitting import FitOptions
+from sagesched_predictor.training.fitting import FitOptions, Fitted
 from sagesched_predictor.training.held_out import HELD_OUT_FOLD, fold_of
 from sagesched_predictor.training.naming import named_models
 from sagesched_predictor.training.parts import TRUNK_FILE, Parts
-from sagesched_predictor.training.pipeline import PARTS_FOLDER, prepare, read_examples, train
+from sagesched_predictor.training.pipeline import (
+    MIN_SCORED,
+    PARTS_FOLDER,
+    Material,
+    figures,
+    prepare,
+    read_examples,
+    train,
+)
 
 FEW_STEPS = FitOptions(steps=300, batch=32)
 
@@ -99,6 +110,33 @@ def test_the_card_says_what_it_was_made_of_and_what_it_never_saw(trained: Path, 
         card["data"]
     )
     assert "fold 0" in card["training"]["held_out"]
+
+
+class Knows:
+    """A fitted network that expects 64 tokens, give or take a few, of any prompt."""
+
+    def embed(self, pooled: FloatMatrix) -> FloatMatrix:
+        return pooled
+
+    def predict(self, embeddings: FloatMatrix, features: FloatMatrix) -> tuple[FloatMatrix, FloatMatrix]:
+        quantiles = np.log(64) + 0.1 * (np.array(LEVELS) - 0.5)
+        return np.tile(quantiles.astype(np.float32), (len(embeddings), 1)), embeddings
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "length", "censored"), [(10, 10, True), (10, 10, False), (0, 64, False)]
+)
+def test_the_cards_scores_are_of_answers_up_to_their_cap(
+    max_tokens: int, length: int, censored: bool
+) -> None:
+    common: dict[str, Any] = {"prompt": "p", "dataset": "own", "model": "m", "max_tokens": max_tokens}
+    told = TrainingExample(**common, lengths=(length,), censored=censored)
+    cancelled = TrainingExample(**common, lengths=(3,), censored=True)
+    examples = [told] * MIN_SCORED + [cancelled] * MIN_SCORED
+    rows = np.zeros(len(examples), dtype=np.int64)
+    material = Material(examples, np.zeros((1, 1), np.float32), rows, np.full(len(examples), HELD_OUT_FOLD))
+    (scored,) = figures(cast("Fitted", Knows()), material)["by_dataset"].values()
+    assert (scored["n"], scored["coverage"]["0.5"]) == (MIN_SCORED, 1.0)
 
 
 def test_parts_can_be_put_together_again(trained: Path, tmp_path: Path) -> None:

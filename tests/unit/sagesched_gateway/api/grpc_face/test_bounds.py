@@ -70,6 +70,27 @@ async def test_what_piles_up_unread_ends_the_stream_and_stops_its_requests(face)
     assert "100000 bytes" in details
 
 
+@pytest.mark.parametrize("settings", [limits(unreadBytes=100_000)])
+async def test_who_is_cut_by_a_refusal_harms_nobody_else_who_is_refused(face):
+    dispatcher = face.bench.dispatcher
+    slow, other = face.stream(), face.stream()
+    for number in range(8):
+        await slow.write(a_message(f"runs {number}"))
+    running = await face.running(8)
+    for call in running:
+        call.ends_when_cancelled = True
+    # More than the flow control of one connection lets through: the next word for this caller is too much.
+    running[0]._put(Chunk(ModelInferResponse(raw_output_contents=[b"x" * 30_000_000]), 1))
+    for stream, number in ((slow, 1), (slow, 2), (other, 3)):
+        await stream.write(a_message("waits"))
+        await until(lambda expected=number: dispatcher.num_waiting == expected)
+    await asyncio.sleep(0.3)
+    await dispatcher.drain(0.01)
+    async with asyncio.timeout(5):
+        assert "shutting down" in (await other.read()).error_message
+    slow.cancel()
+
+
 @pytest.mark.parametrize("settings", [limits(slowReaderSeconds=0.3)])
 async def test_a_caller_that_reads_nothing_loses_its_requests(face):
     call = face.stream()

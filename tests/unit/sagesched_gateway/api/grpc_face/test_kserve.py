@@ -10,7 +10,7 @@ import pytest
 from dispatch_fakes import a_message
 
 from sagesched_gateway.api.grpc_face.server import serve_grpc
-from sagesched_gateway.errors import UpstreamError
+from sagesched_gateway.errors import UnsupportedError, UpstreamError
 from sagesched_gateway.kserve import (
     FINAL_PARAMETER,
     ModelInferResponse,
@@ -49,6 +49,8 @@ async def test_a_model_that_answers_once_is_queued(face):
     assert got.id == "mine"
     assert FINAL_PARAMETER not in got.parameters
     assert not face.raw.calls
+    assert face.bench.telemetry.finished == [("completed", 5)]
+    assert running.num_cancels == 0
 
 
 async def test_its_failure_is_a_status(face):
@@ -79,6 +81,39 @@ async def test_what_cannot_be_read_is_tritons_to_judge(face):
     del message.parameters["prompt"]
     body = message.SerializeToString()
     assert await face.unary("ModelInfer", body) == b"raw:" + body
+
+
+async def test_what_would_harm_triton_is_not_left_to_it(face, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise UnsupportedError("Triton dies of it")
+
+    monkeypatch.setattr(face.bench.upstream, "read", refuse)
+    code, details = await code_of(infer(face, a_message(model="once")))
+    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "Triton dies of it")
+    call = face.stream()
+    await call.write(a_message())
+    assert (await call.read()).error_message == "Triton dies of it"
+    assert not face.raw.calls
+    assert not face.raw.streams
+
+
+async def test_nor_are_the_classes_of_a_text_of_any_model(face):
+    message = a_message(model="adder")
+    message.outputs.add(name="numbers").parameters["classification"].int64_param = 1
+    body = message.SerializeToString()
+    assert await face.unary("ModelInfer", body) == b"raw:" + body
+    face.raw.calls.clear()
+    message.outputs.add(name="words").parameters["classification"].int64_param = 1
+    code, details = await code_of(infer(face, message))
+    assert (code, details) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "output 'words' is text and has no classification",
+    )
+    call = face.stream()
+    await call.write(message)
+    assert (await call.read()).error_message == details
+    assert not face.raw.calls
+    assert not face.raw.streams
 
 
 async def test_bytes_that_are_no_request_are_tritons_to_judge(face):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 
 import pytest
@@ -31,6 +32,37 @@ async def test_a_young_connection_is_kept(app):
             answer = await one.answer()
             assert answer.status == 200
             assert "connection" not in answer.headers
+
+
+def loopbacks() -> list[str]:
+    """Those of this machine, which may have no IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return ["127.0.0.1"]
+    return ["127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize("host", loopbacks())
+async def test_every_address_is_of_ipv6_too(app, host):
+    """A pod may have no other, and kubelet asks by it."""
+    listener = HttpListener(app, options=connection_options(LIMITS))
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    await listener.start(f"0.0.0.0:{port}")
+    async with connected(f"{host}:{port}") as one:
+        await one.send(GET)
+        assert (await one.answer()).status == 200
+    await listener.close()
+
+
+async def test_a_free_port_is_one_port(app):
+    listener = HttpListener(app, options=connection_options(LIMITS))
+    address = await listener.start("0.0.0.0:0")
+    async with connected(address.replace("0.0.0.0", "127.0.0.1")) as one:
+        await one.send(GET)
+        assert (await one.answer()).status == 200
+    await listener.close()
 
 
 async def test_an_old_connection_is_told_to_reconnect_and_closed(app):

@@ -48,6 +48,23 @@ async def test_json_in_json_out(client, dispatcher):
     assert list(message.raw_input_contents) == [b"\x02\0\0\0hi"]
 
 
+async def test_the_classes_of_a_text_are_refused_for_any_model(client, triton):
+    """Triton dies of it; what is not wanted so reaches it as it came."""
+    path = "/v2/models/talker/infer"
+    for output in ({"name": "words"}, {"name": "numbers", "parameters": {"classification": 1}}):
+        body = json.dumps(BODY | {"outputs": [output]}).encode()
+        async with client.post(path, data=body) as answer:
+            assert await answer.read() == b"from Triton"
+        assert triton.requests[-1][2] == body
+    async with client.post(path, data=b"raw", headers={"Inference-Header-Content-Length": "0"}) as answer:
+        assert await answer.read() == b"from Triton"
+    asked = BODY | {"outputs": [{"name": "words", "parameters": {"classification": 1}}]}
+    for headers, pack in (({}, bytes), ({"Content-Encoding": "gzip"}, gzip.compress)):
+        async with client.post(path, data=pack(json.dumps(asked).encode()), headers=headers) as answer:
+            assert (answer.status, answer.headers["x-sagesched-error"]) == (400, "unsupported")
+    assert len(triton.requests) == 3
+
+
 async def test_binary_in_binary_out(client, dispatcher):
     body, headers = binary_body()
     async with client.post(INFER, data=body, headers=headers | PLAIN) as answer:

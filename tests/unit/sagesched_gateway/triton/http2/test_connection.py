@@ -212,6 +212,15 @@ def test_a_window_taken_back_holds_the_request_until_it_is_given():
         assert talk.transport.written.endswith(data(b"cdef", frames.END_STREAM, 3))
 
 
+def test_windows_widened_by_settings_let_a_request_go_on():
+    with Conversation() as talk:
+        talk.hear(frames.settings_frame([(frames.INITIAL_WINDOW, 10)]))
+        talk.connection.open(MessageStream(talk.loop), b"", b"0123456789abcdef")
+        talk.transport.written = b""
+        talk.hear(frames.settings_frame([(frames.INITIAL_WINDOW, 100)]))
+        assert talk.transport.written.endswith(data(b"abcdef", frames.END_STREAM, 3))
+
+
 def test_the_connections_own_window_is_opened_again(monkeypatch):
     monkeypatch.setattr("sagesched_gateway.triton.http2.connection._REOPEN_BYTES", 20)
     with Conversation() as talk:
