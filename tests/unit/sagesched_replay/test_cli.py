@@ -161,6 +161,16 @@ def test_what_cannot_be_run_is_said_before_the_first_run(
     assert runs == []
 
 
+@pytest.mark.parametrize("policy", ["fcfs", "fcfs@engine"])
+def test_lengths_beyond_all_measure_are_refused(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("prompt_tokens,output_tokens\n1e300,1e300\n")
+    assert main(f"run --data {path} --distribution none --requests 2 --policy {policy}".split()) == 2
+    assert capsys.readouterr().err.startswith("sagesched-replay: ")
+
+
 def test_settings_are_read_before_prompts_are_encoded(
     prompts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
