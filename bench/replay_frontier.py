@@ -32,6 +32,7 @@ from sagesched_emulator.workload import generate
 from sagesched_gateway.scheduling.settings import PolicySettings
 from sagesched_predictor.errors import PredictorError
 from sagesched_replay.adaptation import set_apart
+from sagesched_replay.by_prompt_tokens import ByPromptTokens
 from sagesched_replay.knowledge import (
     KINDS,
     Ignorance,
@@ -41,8 +42,9 @@ from sagesched_replay.knowledge import (
     model_of,
     open_artifact,
 )
-from sagesched_replay.replay import BLIND, ReplaySettings, replay
+from sagesched_replay.replay import ReplaySettings, replay
 from sagesched_replay.report import RunFigures, run_figures
+from sagesched_replay.told import told
 
 NUM_GENERATED = 5000
 
@@ -158,8 +160,7 @@ def _one_run(
         stream_interval=arguments.stream_interval,
         kv_headroom_iterations=arguments.kv_headroom,
     )
-    knowledge = Ignorance() if policy in BLIND else make_knowledge()
-    return run_figures(replay(trace, engine, gateway, knowledge))
+    return run_figures(replay(trace, engine, gateway, told(policy, make_knowledge)))
 
 
 def _knowledge(
@@ -169,6 +170,8 @@ def _knowledge(
         return Ignorance
     if arguments.distribution == "true":
         return OtherAnswers
+    if arguments.distribution == "by-prompt-tokens":
+        return ByPromptTokens
     artifact = _artifact(arguments.artifact)
     artifact.embeddings.prepare(
         [r.prompt for r in warm] + [r.prompt for r in trace.requests], lambda num: None

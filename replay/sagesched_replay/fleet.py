@@ -57,19 +57,12 @@ def replay_fleet(
     Raises:
         ValueError: no replicas, or a policy that this balancer cannot serve.
     """
-    if replicas < 1:
-        raise ValueError(f"need at least 1 replica, got {replicas}")
+    name = settings.policy.name
+    check_fleet(name, replicas, balancer)
     if replicas == 1:
         return replay(trace, profile, settings, make_knowledge(), on_served)
-    name = settings.policy.name
     if name in INSIDE:
-        if balancer is not Balancer.ROUND_ROBIN:
-            raise ValueError(f"{name} has no queue outside the engine: with replicas, only round-robin goes")
         return _split(trace, profile, settings, make_knowledge, replicas, on_served)
-    if name == DIRECT and balancer in (Balancer.GLOBAL, Balancer.LEAST_PREDICTED_BACKLOG):
-        raise ValueError(
-            f"without a gateway nobody predicts or holds a queue: direct cannot go by {balancer}"
-        )
     shared = Shared(VirtualTime(), {request.id: Served(request=request) for request in trace.requests})
     if balancer is Balancer.GLOBAL:
         pool = GlobalQueue(shared, trace, profile, settings, make_knowledge(), replicas, on_served)
@@ -84,6 +77,24 @@ def replay_fleet(
         shared.time.at(request.arrival_s, partial(arrive, request))
     shared.time.run()
     return _merged([member.outcome() for member in members], tuple(shared.served.values()), replicas)
+
+
+def check_fleet(policy: str, replicas: int, balancer: Balancer) -> None:
+    """Refuse what cannot be.
+
+    Raises:
+        ValueError: no replicas, or a policy that this balancer cannot serve.
+    """
+    if replicas < 1:
+        raise ValueError(f"need at least 1 replica, got {replicas}")
+    if replicas == 1:
+        return
+    if policy in INSIDE and balancer is not Balancer.ROUND_ROBIN:
+        raise ValueError(f"{policy} has no queue outside the engine: with replicas, only round-robin goes")
+    if policy == DIRECT and balancer in (Balancer.GLOBAL, Balancer.LEAST_PREDICTED_BACKLOG):
+        raise ValueError(
+            f"without a gateway nobody predicts or holds a queue: direct cannot go by {balancer}"
+        )
 
 
 class Balanced:

@@ -20,7 +20,7 @@ from sagesched_gateway.settings.core import pressure_of
 from sagesched_replay.adaptation import set_apart
 from sagesched_replay.by_prompt_tokens import ByPromptTokens
 from sagesched_replay.engines import FittedEngine, engine_of
-from sagesched_replay.fleet import Balancer
+from sagesched_replay.fleet import Balancer, check_fleet
 from sagesched_replay.formats.source import TraceSource, read_source
 from sagesched_replay.inside.preemption import Preemption, Way
 from sagesched_replay.knowledge import (
@@ -111,7 +111,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     engine, fitted = engine_of(arguments.engine)
     variants = _variants(arguments)
     all_blind = all(variant.policy.name in BLIND | ALL_ORACLES for variant in variants)
-    _check_numbers(arguments)
+    _check_options(arguments)
+    pressure = pressure_of(load_config(arguments.config)) if arguments.config else PressureSettings()
     needs_prompts = arguments.distribution == "predictor" and not all_blind
     traces, source = [], None
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
@@ -136,20 +137,26 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
             stream_interval=arguments.stream_interval,
             kv_headroom_iterations=arguments.kv_headroom,
             preemption=Preemption(way=Way(arguments.preemption)),
-            pressure=pressure_of(load_config(arguments.config)) if arguments.config else PressureSettings(),
+            pressure=pressure,
         ),
         warmup=_warmup(arguments.warmup, len(traces[0].trace.requests)),
     )
 
 
-def _check_numbers(arguments: argparse.Namespace) -> None:
-    """Those that would go wrong later, or go through and mean nothing."""
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse what would go wrong later, or go through and mean nothing."""
     if arguments.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {arguments.seed}")
     if arguments.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {arguments.seeds}")
     if arguments.max_tokens is not None and arguments.max_tokens < 1:
         raise ValueError(f"--max-tokens must be at least 1, got {arguments.max_tokens}")
+    for path in (arguments.json, arguments.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent} to write it to")
+    for weight in arguments.tail_weight or ():
+        if not 0 < weight < math.inf:
+            raise ValueError(f"tail weight must be positive and finite, got {weight}")
     if arguments.kv_headroom is not None and not 0 <= arguments.kv_headroom < math.inf:
         raise ValueError(f"--kv-headroom must be at least 0, got {arguments.kv_headroom:g}")
 
@@ -164,6 +171,8 @@ def _variants(arguments: argparse.Namespace) -> list[Variant]:
         for replicas in arguments.replicas or [1]
         for balancer, policy in product(_balancers(arguments, replicas), _policies(arguments, names))
     ]
+    for variant in variants:
+        check_fleet(variant.policy.name, variant.replicas, variant.balancer)
     return list(dict.fromkeys(variants))
 
 

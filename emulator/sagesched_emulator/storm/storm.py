@@ -38,7 +38,9 @@ EXCUSED = (
 )
 """What a request may be told while Triton is away."""
 
-_LATE = "deadline-exceeded|DEADLINE_EXCEEDED: .+"
+HURRIED = "deadline-exceeded|DEADLINE_EXCEEDED: .+|in-band: even started now .+"
+"""What one in a hurry may be told; in the stream where it is given up before its time is over."""
+
 _WRONG = (
     "in-band: .+|(INVALID_ARGUMENT|NOT_FOUND|UNIMPLEMENTED|RESOURCE_EXHAUSTED): .+|invalid-request|too-large"
     f"|http (400|404|413|422|501): .+|error: .+|{CUT_SHORT}"
@@ -236,7 +238,7 @@ class _Clients:
             ),
             (4, 2, 3, 3),
         )[0]
-        await self._converse(mine, manner, "" if manner.timeout_s is None else _LATE)
+        await self._converse(mine, manner, "" if manner.timeout_s is None else HURRIED)
 
     async def _whole(self, mine: list[tuple[str, _Prompt]]) -> None:
         await self._converse(mine, Manner(streams=False))

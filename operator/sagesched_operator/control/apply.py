@@ -167,10 +167,14 @@ class Applier:
         child = (kind.name, live.namespace, live.name)
         if kind is CONTROLLER_REVISION:
             # Its content cannot be changed, and need not be: it is what was when it was made.
-            # Two operators may each have their own for the newest.
-            if wanted["revision"] != body["revision"] and not self._fights.pause_s(child, now):
-                self._fights.repaired(child, now)
-                await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
+            if wanted["revision"] == body["revision"]:
+                return
+            pause_s = self._fights.pause_s(child, now)  # two operators may each have their own for the newest
+            if pause_s:
+                outcome.again(pause_s)
+                return
+            self._fights.repaired(child, now)
+            await self._write(kind, {**wanted, "data": body["data"]}, outcome, force=True)
             return
         difference = first_difference(wanted, body)
         if not difference:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from sagesched_predictor.errors import DatasetError
 from sagesched_predictor.training import network
 from sagesched_predictor.training.adam import moved, rate_at
 from sagesched_predictor.training.drawing import Drawing
@@ -116,6 +117,9 @@ def fit(
         rows: each example's row in the table.
         options: how to fit.
         on_step: called after each step with its number and loss.
+
+    Raises:
+        DatasetError: nothing tells the prompts apart, so that no direction can be learned.
     """
     options = options or FitOptions()
     rng = np.random.default_rng(options.seed)
@@ -140,6 +144,8 @@ def fit(
         }
 
     fitted = replace(fitted, parameters=_optimised(fitted.parameters, drawing.named, batch, options, on_step))
+    if not all(np.isfinite(array).all() for array in fitted.parameters.values()):
+        raise DatasetError("nothing can be learned: the prompts are all the same; add others")
     drawn = rng.choice(len(requests), NUM_DRAWN, p=drawing.shares)
     return replace(fitted, anchors=anchors_of(fitted.embed(pooled[drawn])))
 

@@ -5,11 +5,18 @@ The full storm, of thousands of requests, is `bench/storm.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sagesched_emulator.demo.warmup import find_encoder
+from sagesched_emulator.profiles import profile
+from sagesched_emulator.storm.grpc_clients import IN_BAND
 from sagesched_emulator.storm.ledger import COMPLETE, LEFT, Ledger
-from sagesched_emulator.storm.storm import StormSpec, run_storm
+from sagesched_emulator.storm.storm import EXCUSED, HURRIED, StormSpec, run_storm
+from sagesched_gateway.scheduling.commands import Reject
+from sagesched_gateway.scheduling.events import Submitted
+from sagesched_gateway.scheduling.scheduler import Scheduler
+from sagesched_gateway.scheduling.settings import PolicySettings
 
 REQUESTS = 75
 GROWTH_MIB = 16.0
@@ -45,3 +52,29 @@ def test_the_ledger_misses_nothing():
     ledger.close()
     told = sorted(problem.partition(":")[0] for problem in ledger.problems)
     assert told == ["an answer to nobody", "never", "other", "part", "twice", "unexplained"]
+
+
+def test_one_in_a_hurry_may_be_given_up_in_its_stream() -> None:
+    scheduler = Scheduler(PolicySettings(name="fcfs"), replace(profile("slot-bound").capacity(), slots=1))
+    commands = [
+        command
+        for name in ("first", "late")
+        for command in scheduler.handle(
+            Submitted(
+                job_id=name,
+                arrival_at=0.0,
+                prompt_tokens=8,
+                max_tokens=1000,
+                streams=True,
+                awaits_prediction=False,
+                deadline_at=0.1 if name == "late" else None,
+            ),
+            0.0,
+        )
+    ]
+    (refusal,) = (command for command in commands if isinstance(command, Reject))
+    ledger = Ledger(EXCUSED)
+    ledger.ask("late", "prompt", 5, HURRIED)
+    ledger.ended("late", f"{IN_BAND}{refusal.detail}")
+    ledger.close()
+    assert ledger.problems == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sagesched_emulator.dataset import Record, write_dataset
+from sagesched_replay import plan, progress
 from sagesched_replay.cli import main
 
 
@@ -138,6 +139,44 @@ def test_what_is_wrong_is_said_on_one_line(
     assert captured.err.startswith("sagesched-replay: ")
     assert captured.err.count("\n") == 1
     assert complaint in captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--policy fcfs@engine --replicas 2 --balancer round-robin --balancer least-queue",
+        "--policy direct --replicas 1 --replicas 2 --balancer global",
+        "--policy gittins-boost --tail-weight 1 --tail-weight 0",
+        "--json nowhere/out.json",
+        "--html nowhere/report.html",
+    ],
+)
+def test_what_cannot_be_run_is_said_before_the_first_run(
+    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[object] = []
+    monkeypatch.setattr(progress, "run_variant", lambda *given: runs.append(given))
+    assert main(f"run --distribution none --requests 20 --policy fcfs {arguments}".split()) == 2
+    assert capsys.readouterr().err.startswith("sagesched-replay: ")
+    assert runs == []
+
+
+@pytest.mark.parametrize("policy", ["fcfs", "fcfs@engine"])
+def test_lengths_beyond_all_measure_are_refused(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("prompt_tokens,output_tokens\n1e300,1e300\n")
+    assert main(f"run --data {path} --distribution none --requests 2 --policy {policy}".split()) == 2
+    assert capsys.readouterr().err.startswith("sagesched-replay: ")
+
+
+def test_settings_are_read_before_prompts_are_encoded(
+    prompts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan, "open_artifact", lambda folder: pytest.fail("that takes minutes"))
+    assert main(f"run --data {prompts} --config nowhere.yaml".split()) == 2
+    assert "nowhere.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_true_distributions_need_more_than_one_answer(

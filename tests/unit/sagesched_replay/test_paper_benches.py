@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 BENCH = str(Path(__file__).parents[3] / "bench")
+NAMES = ("paper", "paper_bounds", "paper_ssjf", "replay_frontier")
 
 
 @pytest.fixture(scope="module")
 def benches() -> dict[str, ModuleType]:
     sys.path.insert(0, BENCH)
     try:
-        return {name: importlib.import_module(name) for name in ("paper", "paper_bounds", "paper_ssjf")}
+        return {name: importlib.import_module(name) for name in NAMES}
     finally:
         sys.path.remove(BENCH)
 
@@ -82,3 +84,17 @@ def test_a_difference_within_noise_is_called_so(benches):
     assert "within noise" not in paper.paired([1.0, 2.0, 3.0], [2.0, 3.1, 4.0])
     assert paper.paired([1.0], [2.0]).endswith("within noise")  # one seed shows nothing
     assert str(paper.interval([1.0, 1.0])) == "1.000 (1.000 to 1.000)"
+
+
+def test_the_frontier_tells_policies_what_it_says(benches, tmp_path):
+    kept = tmp_path / "runs.json"
+    command = f"--requests 300 --seeds 0 --rho 1.5 --artifact {tmp_path / 'nowhere'} --json {kept}"
+    policies = "--policy mean-length --policy sjf"
+    means = {}
+    for distribution in ("none", "by-prompt-tokens"):  # neither needs a predictor
+        words = f"{command} {policies} --distribution {distribution}".split()
+        assert benches["replay_frontier"].main(words) == 0
+        (seed,) = json.loads(kept.read_text())
+        means |= {(distribution, run["policy"]): run["mean_ttlt_s"] for run in seed["runs"]}
+    assert means["none", "mean-length"] != means["by-prompt-tokens", "mean-length"]
+    assert means["none", "sjf"] == means["by-prompt-tokens", "sjf"] < means["none", "mean-length"]

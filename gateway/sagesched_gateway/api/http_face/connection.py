@@ -171,7 +171,8 @@ class HttpListener:
         try:
             self._listening = await asyncio.get_running_loop().create_server(
                 lambda: HttpConnection(server, **self._options),
-                _ANYWHERE if host == "0.0.0.0" else host.strip("[]"),
+                # Two families would get two free ports.
+                _ANYWHERE if host == "0.0.0.0" and int(port) else host.strip("[]"),
                 int(port),
                 backlog=_BACKLOG,
                 ssl=self._tls,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sagesched_predictor.errors import DatasetError
 from sagesched_predictor.prior import LEVELS
 from sagesched_predictor.request_features import NAMES, request_vectors
 from sagesched_predictor.training.examples import TrainingExample
@@ -52,6 +53,12 @@ def test_a_feature_that_never_varied_has_no_say(table: FloatMatrix) -> None:
     wild = np.full((1, len(NAMES)), 1e6, dtype=np.float32)
     assert np.abs(fitted.standardised(wild)).max() <= FEATURE_LIMIT
     assert fitted.standardised(wild)[0, NAMES.index("log_max_tokens")] == 0
+
+
+def test_prompts_that_are_all_the_same_are_refused(table: FloatMatrix) -> None:
+    same = [replace(example, prompt="p") for example in one_kind((100, 150))]
+    with pytest.raises(DatasetError, match="prompts are all the same"):
+        fit(same, table, [0] * 20, replace(OPTIONS, steps=3))
 
 
 def test_an_unknown_model_is_taken_for_the_mean_of_the_named_ones(table: FloatMatrix) -> None:

@@ -56,6 +56,15 @@ async def test_every_address_is_of_ipv6_too(app, host):
     await listener.close()
 
 
+async def test_a_free_port_is_one_port(app):
+    listener = HttpListener(app, options=connection_options(LIMITS))
+    address = await listener.start("0.0.0.0:0")
+    async with connected(address.replace("0.0.0.0", "127.0.0.1")) as one:
+        await one.send(GET)
+        assert (await one.answer()).status == 200
+    await listener.close()
+
+
 async def test_an_old_connection_is_told_to_reconnect_and_closed(app):
     async with listening(app, LIMITS, connection_age_s=0.05) as address, connected(address) as one:
         await one.send(GET)
