@@ -19,7 +19,41 @@ MOST_TENSORS = 1024
 """Inputs, outputs or parameters of one request."""
 
 _LENGTH_BYTES = 4
+_NUMBER, _LENGTH_DELIMITED = 0, 2  # protobuf's wire types
+_FIXED_BYTES = {1: 8, 5: 4}
 _SHARED_MEMORY = "shared_memory_region"
+
+
+_SMALL_BYTES = 2**20
+_MOST_FIELDS = (
+    4 * MOST_TENSORS + 16
+)  # inputs and their raw contents, outputs, parameters, and what comes once
+
+
+def refuse_many_fields(body: bytes) -> None:
+    """Look at the outermost fields of a large encoded request, which need far more memory decoded.
+
+    Raises:
+        TooLargeError: there are more of them than a request may have; others are left to the decoder.
+    """
+    if len(body) <= _SMALL_BYTES:
+        return
+    at = 0
+    try:
+        for _ in range(_MOST_FIELDS):
+            if at >= len(body):
+                return
+            tag, at = _varint(body, at)
+            kind = tag & 7
+            if kind in (_NUMBER, _LENGTH_DELIMITED):
+                value, at = _varint(body, at)
+                at += value if kind == _LENGTH_DELIMITED else 0
+            else:
+                at += _FIXED_BYTES.get(kind, 0)
+    except IndexError:
+        return
+    if at < len(body):
+        raise _too_many()
 
 
 def refuse_cut_texts(message: ModelInferRequest) -> None:
@@ -30,7 +64,7 @@ def refuse_cut_texts(message: ModelInferRequest) -> None:
         TooLargeError: there are more than `MOST_VALUES` in one tensor, or more than `MOST_TENSORS` tensors.
     """
     if max(len(message.inputs), len(message.outputs), len(message.parameters)) > MOST_TENSORS:
-        raise TooLargeError(f"a request may have {MOST_TENSORS} inputs, outputs and parameters, not more")
+        raise _too_many()
     raw = message.raw_input_contents
     if not raw:
         return
@@ -70,3 +104,16 @@ def _refuse_cut(name: str, contents: bytes) -> None:
             )
         begin += size + _LENGTH_BYTES
     raise TooLargeError(f"input '{name}' holds more than {MOST_VALUES} texts; send them in several requests")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """The number there, and where it ends; raises IndexError where the body ends before."""
+    value = shift = 0
+    while (byte := body[at]) & 0x80 and shift < 64:
+        value |= (byte & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+    return value | byte << shift, at + 1
+
+
+def _too_many() -> TooLargeError:
+    return TooLargeError(f"a request may have {MOST_TENSORS} inputs, outputs and parameters, not more")

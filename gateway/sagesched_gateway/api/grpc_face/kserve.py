@@ -41,7 +41,7 @@ from sagesched_gateway.kserve import (
     ServerReadyResponse,
 )
 from sagesched_gateway.request import Attributes
-from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts, refuse_many_fields
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -125,6 +125,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         """Queue a request to a model that answers once; a decoupled model's refusal is Triton's to give."""
         try:
             call = CallAttributes(self._reader, context)
+            refuse_many_fields(body)
             message = ModelInferRequest.FromString(body)
             refuse_cut_texts(message)
             attributes, body = call.take(message, body)

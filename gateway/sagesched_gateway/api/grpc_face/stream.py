@@ -44,6 +44,7 @@ from sagesched_gateway.errors import (
     InternalError,
     InvalidRequestError,
     SlowReaderError,
+    TooLargeError,
     UpstreamError,
 )
 from sagesched_gateway.kserve import (
@@ -54,7 +55,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Attributes
 from sagesched_gateway.settings.config import GatewayConfig
-from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts, refuse_many_fields
 
 _LOG = logging.getLogger(__name__)
 
@@ -259,7 +260,11 @@ class StreamSession:
     async def _take(self, body: bytes) -> None:
         """One message of the caller."""
         try:
+            refuse_many_fields(body)
             message = ModelInferRequest.FromString(body)
+        except TooLargeError as error:
+            self._failure = error
+            return
         except DecodeError:
             self._failure = InvalidRequestError("a message of the stream is no ModelInferRequest")
             return
