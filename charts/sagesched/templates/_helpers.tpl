@@ -64,6 +64,7 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 {{- with .Values.networkPolicy.monitoringNamespace }}
 - --monitoring-namespace={{ . }}
 {{- end }}
+- --dns-ports={{ join "," .Values.networkPolicy.dnsPorts }}
 {{- with .Values.pools.monitorLabels }}
 {{- $pairs := list }}
 {{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}

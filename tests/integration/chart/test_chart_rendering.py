@@ -17,6 +17,9 @@ from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
 from cluster.tools import Tools
 from sagesched_operator.admission.refusals import refusals
+from sagesched_operator.api.pool import parse_pool
+from sagesched_operator.build.network_policy import network_policy
+from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cli import _parser
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
@@ -39,6 +42,8 @@ ALL_ON = (
     *("--set", "networkPolicy.monitoringNamespace=monitoring"),
     *("--set", "networkPolicy.kedaNamespace=keda"),
     *("--set", "networkPolicy.apiServerCidr=10.0.0.1/32"),
+    *("--set", "networkPolicy.apiServerPorts={16443}"),
+    *("--set", "networkPolicy.dnsPorts={53,5353}"),
     *("--set", "pools.allowHostPath=true"),
     *("--set", "imagePullSecrets[0].name=registry"),
     *("--set", "priorityClassName=system-cluster-critical"),
@@ -103,6 +108,7 @@ def test_every_object_fits_the_servers_own_schema(
         ("log.level=verbose", "at '/log/level'"),
         ("monitoring.serviceMonitor.intervall=5s", "at '/monitoring/serviceMonitor'"),
         ("networkPolicy.apiServerCidr=everywhere", "at '/networkPolicy/apiServerCidr'"),
+        ("networkPolicy.apiServerPorts={65536}", "at '/networkPolicy/apiServerPorts/0'"),
         ("watchNamespaces={Team_A}", "at '/watchNamespaces/0'"),
         ("fullnameOverride=9pools", "at '/fullnameOverride'"),  # a Service's name starts with a letter
     ],
@@ -189,6 +195,24 @@ def test_the_operators_own_command_line_takes_every_argument(render: Render) -> 
         options = _parser().parse_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
         assert options.scaler_address == "sagesched.sagesched-system.svc:9090"
     assert options.namespace == ["team-a", "team-b"]
+
+
+def test_the_ways_out_are_those_of_the_cluster(render: Render) -> None:
+    def ports(*values: str) -> list[list[tuple[str, int]]]:
+        [policy] = of_kind(objects(render(*values)), "NetworkPolicy")
+        return [
+            [(one["protocol"], one["port"]) for one in rule["ports"]] for rule in policy["spec"]["egress"]
+        ]
+
+    names, _, api_server = ports()
+    assert (names, api_server) == ([("UDP", 53), ("TCP", 53)], [("TCP", 443), ("TCP", 6443)])
+    names, _, api_server = ports(*ALL_ON)
+    assert names == [("UDP", 53), ("TCP", 53), ("UDP", 5353), ("TCP", 5353)]
+    assert api_server == [("TCP", 16443)]
+    [deployment] = of_kind(objects(render(*ALL_ON)), "Deployment")
+    options = _parser().parse_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
+    pools = network_policy(parse_pool(a_pool(SMALLEST)), Installation(dns_ports=options.dns_ports))
+    assert [(one["protocol"], one["port"]) for one in pools["spec"]["egress"][0]["ports"]] == names
 
 
 def test_labels_that_pools_network_policies_let_in_are_those_of_the_operators_pods(render: Render) -> None:
