@@ -155,6 +155,33 @@ def test_another_chart_can_have_this_one_by_its_usual_condition(helm: Helm, tmp_
         assert bool(of_kind(objects(done.stdout), "Deployment")) == is_on
 
 
+def test_names_stay_text_whatever_yaml_makes_of_them(helm: Helm) -> None:
+    """A namespace may be called 2024, a release 1e3, and everything `on`."""
+    names = ("fullnameOverride=on", "serviceAccount.name=null", "priorityClassName=true")
+    names += ("networkPolicy.monitoringNamespace=0x1f", "networkPolicy.kedaNamespace=077")
+    names += ("watchNamespaces={1000,off}",)
+    settings = [part for name in names for part in ("--set-string", name)]
+    monitored = ("--set", "monitoring.serviceMonitor.enabled=true")
+    done = helm("template", "1e3", str(CHART), "-n", "2024", *settings, *monitored)
+    assert done.returncode == 0, done.stderr
+
+    def names_in(value: Any) -> Iterator[Any]:
+        if isinstance(value, list):
+            for item in value:
+                yield from names_in(item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key in ("name", "namespace", "serviceAccountName", "priorityClassName", "matchNames"):
+                    yield from item if isinstance(item, list) else [item]
+                elif key in ("labels", "matchLabels", "resourceNames", "command", "args"):
+                    yield from item.values() if isinstance(item, dict) else item
+                yield from names_in(item) if key != "spec" or "versions" not in item else ()
+
+    found = [name for one in objects(done.stdout) for name in names_in(one)]
+    assert {"on", "1e3", "2024", "1000", "off", "null", "true", "0x1f", "077"} <= set(map(str, found))
+    assert [name for name in found if not isinstance(name, str | dict)] == []
+
+
 def test_the_pool_of_helms_test_has_a_name_that_pools_may_have(helm: Helm) -> None:
     done = helm("template", f"sagesched-{40 * 'x'}", str(CHART), "--show-only", "templates/tests/pool.yaml")
     [pod] = of_kind(objects(done.stdout), "Pod")
