@@ -20,11 +20,12 @@ from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL, SCALERS
-from sagesched_operator.control.apply import Applier, Outcome
+from sagesched_operator.control.apply import Applier
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
 from sagesched_operator.control.fights import Fights
 from sagesched_operator.control.observed import observe
+from sagesched_operator.control.outcome import Outcome
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.status import compute_status
