@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
+from sagesched_operator.names import DELETION_COST, POOL_LABEL, SETTINGS_DIGEST
 
 _PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
 _BRINGING = ("fetch-model", "copy-model", "fetch-predictor", "copy-predictor")
@@ -42,9 +42,14 @@ class PodView:
 def trim(body: dict[str, Any]) -> Mapping[str, Any]:
     """What is kept of a pod in memory."""
     metadata, status = body["metadata"], body.get("status", {})
-    wanted = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
+    wanted = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
+    read = {"labels": (POOL_LABEL,), "annotations": (SETTINGS_DIGEST, DELETION_COST)}
     return {
-        "metadata": {name: metadata[name] for name in wanted if name in metadata},
+        "metadata": {name: metadata[name] for name in wanted if name in metadata}
+        | {
+            part: {name: value for name, value in metadata.get(part, {}).items() if name in names}
+            for part, names in read.items()
+        },
         "status": {
             name: status[name]
             for name in ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
