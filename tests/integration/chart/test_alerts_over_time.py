@@ -30,7 +30,7 @@ Fires = Callable[[str, dict[str, str], int], bool]
 
 @pytest.fixture
 def fires(tmp_path: Path, render: Callable[..., str]) -> Fires:
-    """Whether an alert fires after so many minutes of these series, a value a minute, as promtool writes them."""
+    """Whether an alert fires after so many minutes of these series, a value a minute."""
     ensure_programs({"promtool": "prometheus"})
     chart = render("--set", "monitoring.prometheusRule.enabled=true")
     rules: list[dict[str, Any]] = [
@@ -97,3 +97,33 @@ def test_refusals_at_the_door_are_refusals_and_ends_are_not(fires: Fires) -> Non
     assert fires("SageSchedRequestsRefused", {name: "0+60x30"}, 20)
     name = of_pool("sagesched_gateway_requests_finished_total", outcome="cancelled")
     assert not fires("SageSchedRequestsRefused", {name: "0+60x30"}, 20)
+
+
+@pytest.mark.parametrize(
+    ("alert", "series"),
+    [
+        ("SageSchedOperatorDown", {}),
+        ("SageSchedOperatorWithoutLeader", {("leader", ""): "0x60"}),
+        (
+            "SageSchedGatewaysUnreachable",
+            {
+                ("gateway_reports_total", ',outcome="read"'): "0x60",
+                ("gateway_reports_total", ',outcome="unreachable"'): "0+9x60",
+            },
+        ),
+    ],
+)
+def test_another_release_hides_no_trouble(
+    fires: Fires, alert: str, series: dict[tuple[str, str], str]
+) -> None:
+    """Releases with `watchNamespaces` of their own stand side by side."""
+
+    def of(namespace: str, told: dict[tuple[str, str], str]) -> dict[str, str]:
+        return {
+            f'sagesched_operator_{name}{{namespace="{namespace}"{labels}}}': values
+            for (name, labels), values in told.items()
+        }
+
+    well = {("leader", ""): "1x60", ("gateway_reports_total", ',outcome="read"'): "0+99x60"}
+    assert fires(alert, of("sagesched-system", series) | of("other", well), 40)
+    assert not fires(alert, of("other", series) | of("sagesched-system", well), 40)
