@@ -89,7 +89,8 @@ class GatewayMetrics:
         )
         self._rekeys = self._counter(
             "sagesched_gateway_rekeys",
-            "Times all waiting requests were put into a new order because the tail rate moved.",
+            "Times all waiting requests were given new keys because the tail rate, the policy or what they "
+            "cost on this engine changed.",
         )
         self._reloads = self._counter(
             "sagesched_gateway_config_reloads",
