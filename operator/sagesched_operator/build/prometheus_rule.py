@@ -25,7 +25,8 @@ def prometheus_rule(pool: Pool, installation: Installation) -> Manifest:
     rules = [
         _alert(
             "SageSchedBacklogAboveTarget",
-            f"avg(sagesched_gateway_backlog_seconds{{{of_pool}}}) > {target_s}",
+            # Nothing waits for pods that still load their models, and they help nobody yet.
+            f"avg(sagesched_gateway_backlog_seconds{{{of_pool}}} unless {triton} == 0) > {target_s}",
             "10m",
             "warning",
             f"More than {target_s} s of predicted work wait for each pod.",

@@ -82,6 +82,15 @@ def test_a_triton_that_never_comes_is_alerted_about(fires: Fires) -> None:
     assert fires("SageSchedTritonAway", series, 70)
 
 
+def test_pods_that_load_do_not_hide_what_waits_for_the_others(fires: Fires) -> None:
+    backlog = "sagesched_gateway_backlog_seconds"
+    series = {of_pool(backlog, pod="one"): "25x60", of_pool(UP, pod="one"): "1x60"}
+    for pod in ("two", "three"):
+        series |= {of_pool(backlog, pod=pod): "0x60", of_pool(UP, pod=pod): "0x40 1x20"}
+    assert fires("SageSchedBacklogAboveTarget", series, 30)
+    assert not fires("SageSchedBacklogAboveTarget", series, 50)
+
+
 @pytest.mark.parametrize("error", [OverloadedError, DeadlineUnreachableError, NeverFitsError])
 def test_refusals_by_what_is_predicted_are_refusals(fires: Fires, error: type[Exception]) -> None:
     word = error.word  # type: ignore[attr-defined]
