@@ -21,6 +21,8 @@ _LASTING_S = (300, 600)
 """The server is asked to end a watch after so long, at random, so that not all come back at once."""
 
 _BACKOFF_S = (0.5, 30.0)
+_SHORT_S = 1.0
+"""Some proxies, and servers about to end, close every watch at once: to ask again at once would never end."""
 
 
 class Informer:
@@ -42,12 +44,15 @@ class Informer:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while True:
             try:
                 if not self._version:
                     await self._list()
+                began_at, version = loop.time(), self._version
                 await self._watch()
+                if loop.time() - began_at < _SHORT_S and self._version == version:
+                    raise ApiError(0, "Unreachable", "a watch ended as soon as it had begun")
                 failures = 0
             except ApiError as error:
                 if error.code == 410:
