@@ -53,7 +53,8 @@ class GatewayMetrics:
         )
         self._refused = self._counter(
             "sagesched_gateway_requests_refused",
-            "Generation requests refused at the door, by the word of their error; not among those received.",
+            "Generation requests refused at the door, by the word of their error; not among those received. "
+            "What is no request of its protocol (JSON, headers, fields) is told to its caller alone.",
             "reason",
         )
         self._ignored = self._counter(
