@@ -42,6 +42,7 @@ REASONS = {
     "ObjectFailed": "An object that pods can do without, a scaler or a monitor, cannot be written for now.",
     "NotAllowed": "The operator was installed without permission for what the spec asks.",
     "KindMissing": "A kind that the spec asks for is not installed.",
+    "OperatorFailed": "The operator fails at the pool by a mistake of its own; its log has more.",
     "NoProblem": "Degraded, Stalled: nothing is wrong.",
     "SettingsRefused": "A gateway refuses the settings it was given.",
     "CertificateRefused": "A gateway refuses renewed certificates, or its certificate has expired.",

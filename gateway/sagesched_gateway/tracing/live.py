@@ -44,9 +44,9 @@ class LiveTracing:
         if config.endpoint is not None:
             self._opening = asyncio.get_running_loop().create_task(self._open(config))
 
-    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+    def begin(self, request: GenerationRequest, age_s: float, *, is_chat: bool) -> RequestTrace | None:
         """See `dispatch.ports.Tracing`."""
-        return None if self._tracing is None else self._tracing.begin(request, age_s)
+        return None if self._tracing is None else self._tracing.begin(request, age_s, is_chat=is_chat)
 
     async def started(self) -> None:
         """Wait until the settings are in effect."""

@@ -64,8 +64,14 @@ class Informer:
                 await asyncio.sleep(error.retry_after_s or backoff(failures))
 
     async def _list(self) -> None:
-        items, self._version = await self._api.list(self._kind, self._namespace, self._selector)
-        self._cache.replace_all(items, self._namespace)
+        listed, version = set[str](), ""
+        async for page in self._api.pages(self._kind, self._namespace, self._selector):
+            version = page["metadata"]["resourceVersion"]
+            for body in page["items"]:
+                listed.add(body["metadata"]["uid"])
+                self._cache.put(body)
+        self._cache.keep_only(listed, self._namespace)
+        self._version = version
         self.is_synced.set()
 
     async def _watch(self) -> None:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "dispatch"))
 from dispatch_fakes import Bench, a_message, ticks
 from trace_receiver import TraceReceiver
 
+from sagesched_gateway.request import Conversation
 from sagesched_gateway.settings.config import parse_config
 from sagesched_gateway.settings.section import ConfigError
 from sagesched_gateway.settings.sections.traces import TracesConfig
@@ -99,6 +100,19 @@ async def test_a_request_is_a_span_with_its_phases_under_its_callers(receiver):
     assert abs(time.time() - mine.end_s) < 20
     assert not receiver.holds("secret")
     assert {span.name for span in spans.values()} == {"text_completion text", "queue", "prefill", "decode"}
+
+
+async def test_a_chat_is_an_operation_of_its_own(receiver):
+    tracing = await a_tracing(receiver)
+    b = Bench(slots=2, tracing=tracing)
+    b.dispatcher.generate(a_message("chat"), conversation=Conversation(text="chat"))
+    b.dispatcher.generate(a_message("text"))
+    for prompt in ("chat", "text"):
+        b.upstream.call(prompt).token(final=True)
+    await ticks()
+    spans = await sent(receiver, tracing, 8)
+    assert spans["chat text"].attributes["gen_ai.operation.name"] == "chat"
+    assert spans["text_completion text"].attributes["gen_ai.operation.name"] == "text_completion"
 
 
 async def test_an_error_is_named_by_its_word(receiver):
