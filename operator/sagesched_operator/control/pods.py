@@ -20,7 +20,7 @@ class PodView:
 
     Attributes:
         name, uid: of its metadata.
-        ip: empty until it has one.
+        ip: where its gateway is; empty until that was started, and once the pod is over.
         is_ready: all containers that have a readiness probe pass it.
         is_ending: being deleted, or over: evicted pods stay as objects.
         settings_digest: last given as annotation to hasten kubelet.
@@ -64,18 +64,27 @@ def view(body: Mapping[str, Any]) -> PodView:
     annotations = metadata.get("annotations", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     is_ready = conditions.get("Ready", {}).get("status") == "True"
+    is_over = status.get("phase") in ("Failed", "Succeeded")
     reason, message = ("", "") if is_ready else _why(metadata["name"], conditions, status)
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
-        ip=status.get("podIP", ""),
+        ip="" if is_over or not _has_gateway(status) else status.get("podIP", ""),
         is_ready=is_ready,
-        is_ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+        is_ending="deletionTimestamp" in metadata or is_over,
         settings_digest=annotations.get(SETTINGS_DIGEST, ""),
         deletion_cost=annotations.get(DELETION_COST, ""),
         reason=reason,
         message=message,
     )
+
+
+def _has_gateway(status: Mapping[str, Any]) -> bool:
+    """Whether the gateway was started: a pod has its address long before, while its model is fetched."""
+    for container in status.get("initContainerStatuses", ()):
+        if container["name"] == "gateway":
+            return "running" in container.get("state", {}) or container.get("restartCount", 0) > 0
+    return True
 
 
 def _why(

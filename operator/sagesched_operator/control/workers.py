@@ -31,6 +31,8 @@ class Workers:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        # Asked for at each scrape: workers that hang tell nothing of what waits for them.
+        self._metrics.queue.set_function(lambda: len(self._queue))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(NUM_WORKERS):
                 tasks.create_task(self._work())
@@ -42,7 +44,6 @@ class Workers:
                 await self._look(key)
             finally:
                 self._queue.done(key)
-                self._metrics.queue.set(len(self._queue))
 
     async def _look(self, key: PoolKey) -> None:
         loop = asyncio.get_running_loop()

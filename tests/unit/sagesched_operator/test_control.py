@@ -190,6 +190,21 @@ def test_an_evicted_pod_is_over():
     assert not view(a_body(phase="Running", containerStatuses=[killed])).is_ending
 
 
+def test_a_gateway_is_asked_from_its_start_to_the_end_of_its_pod():
+    """Else a pool that fetches its first model for long looks as if the operator could reach nobody."""
+    waiting = {"name": "gateway", "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+    running = {"name": "gateway", "restartCount": 0, "state": {"running": {}}}
+    fallen = {"name": "gateway", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+
+    def ip_of(gateway, phase="Running"):
+        fetch = {"name": "fetch-model", "state": {"running": {}}}
+        return view(a_body(podIP="10.0.0.1", phase=phase, initContainerStatuses=[fetch, gateway])).ip
+
+    assert ip_of(waiting, "Pending") == ""
+    assert ip_of(running) == ip_of(fallen) == "10.0.0.1"
+    assert ip_of(running, "Failed") == ""
+
+
 def test_the_pods_with_the_least_work_go_and_marks_of_before_are_taken_away():
     pods = [a_pod("busy"), a_pod("idle"), a_pod("silent"), a_pod("kept", deletion_cost=GOES)]
     reports = {"busy": a_report(work_s=30.0), "idle": a_report(), "kept": a_report(work_s=60.0)}
