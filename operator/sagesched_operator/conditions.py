@@ -39,7 +39,7 @@ REASONS = {
     "SpecRejected": "The API server refuses an object made from the spec.",
     "FieldConflict": "Another manager owns a field, and keeps it.",
     "FieldNotKept": "The API server, or a webhook, gives an object back otherwise than it was written.",
-    "ObjectFailed": "An object that pods can do without, a scaler or a monitor, cannot be written for now.",
+    "ObjectFailed": "A scaler or monitor cannot be written for now, or a webhook does not answer.",
     "NotAllowed": "The operator was installed without permission for what the spec asks.",
     "KindMissing": "A kind that the spec asks for is not installed.",
     "OperatorFailed": "The operator fails at the pool by a mistake of its own; its log has more.",

@@ -42,7 +42,7 @@ _KINDS = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL_CHILDREN)}
 _DISPENSABLE = frozenset({*OPTIONAL_CHILDREN, HPA})
 """Pods serve without them: one that cannot be written for now stands in no other's way."""
 
-_DISPENSABLE_AGAIN_S = 30.0
+_FAILED_AGAIN_S = 30.0
 
 _TAKEN_OVER = frozenset({CONFIG_MAP, SERVICE_ACCOUNT})
 """An apply without force takes somebody else's over where no field conflicts, and they have few fields."""
@@ -119,9 +119,9 @@ class Applier:
         if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
             self._children.lost(kind)
             outcome.again(1.0)
-        elif kind in _DISPENSABLE and error.code >= 500:
+        elif error.is_about_a_webhook or (kind in _DISPENSABLE and error.code >= 500):
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
-            outcome.again(_DISPENSABLE_AGAIN_S)
+            outcome.again(_FAILED_AGAIN_S)
         elif error.is_refusal:
             outcome.refused = outcome.refused or error
         else:

@@ -33,9 +33,12 @@ class Workers:
         """Work until cancelled."""
         # Asked for at each scrape: workers that hang tell nothing of what waits for them.
         self._metrics.queue.set_function(lambda: len(self._queue))
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(NUM_WORKERS):
-                tasks.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(NUM_WORKERS):
+                    tasks.create_task(self._work())
+        finally:
+            self._metrics.queue.set_function(lambda: 0)  # who does not lead has nothing to look at
 
     async def _work(self) -> None:
         while True:

@@ -13,11 +13,13 @@ from builders import a_pod, a_report
 from sagesched_operator.cluster.cache import Cache
 from sagesched_operator.control.children import trim
 from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.pods import trim as trim_pod
 from sagesched_operator.control.pods import view
 from sagesched_operator.control.queue import WorkQueue
 from sagesched_operator.control.store import PoolStore
 from sagesched_operator.control.victims import GOES, deletion_costs
+from sagesched_operator.control.workers import NUM_WORKERS, Workers
 from sagesched_operator.names import APPLIED_HASH, POOL_LABEL
 
 
@@ -65,6 +67,26 @@ async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
     queue.free(key)
     queue.add(key)
     assert await queue.take() == key
+
+
+async def test_who_leads_no_more_has_no_pools_that_wait():
+    queue, metrics, all_work = WorkQueue(), OperatorMetrics(), asyncio.Event()
+
+    class Busy:
+        async def reconcile(self, key):
+            if key == ("n", str(NUM_WORKERS - 1)):
+                all_work.set()
+            await asyncio.Event().wait()
+
+    for number in range(NUM_WORKERS + 5):
+        queue.add(("n", str(number)))
+    leading = asyncio.create_task(Workers(queue, Busy(), metrics).run())
+    async with asyncio.timeout(5):
+        await all_work.wait()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert len(queue) == 5
+    assert metrics.registry.get_sample_value("sagesched_operator_queue_depth") == 0
 
 
 def an_object(version, *, uid="u", **metadata):
