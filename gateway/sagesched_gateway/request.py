@@ -134,3 +134,10 @@ class MissingInputError(InvalidRequestError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"input '{name}' is missing", field=name)
+
+
+class OutOfReachError(InvalidRequestError):
+    """An input lies in shared memory: Triton can read it, the gateway cannot."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"input '{name}' lies in shared memory, which the gateway cannot read")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
 from sagesched_gateway.kserve import MOST_VALUES, ModelInferRequest, ModelInferResponse
+from sagesched_gateway.request import OutOfReachError
 
 _SHARED_MEMORY = "shared_memory_region"
 _RAW_INTEGERS = {
@@ -126,7 +127,7 @@ class Inputs:
         except KeyError:
             raise InvalidRequestError(f"input '{name}' is missing") from None
         if position is None:
-            raise InvalidRequestError(f"input '{name}' lies in shared memory, which the gateway cannot read")
+            raise OutOfReachError(name)
         raw = self._message.raw_input_contents
         if not raw:
             return tensor, None

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from tritonclient.utils import InferenceServerException
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gateway_process import GatewayProcess, settings_for, until
+from gateway_process import WAIT_S, GatewayProcess, settings_for, until
 
 from sagesched_emulator.triton_server import TritonServer
 
@@ -93,6 +95,15 @@ def direct(direct_triton: TritonServer) -> str:
 )
 def test_curl_hears_what_triton_says(url, direct, path, body):
     assert curl(url + path, body=body).told == curl(direct + path, body=body).told
+
+
+@pytest.mark.parametrize("path", ["", "/models/ensemble", "/models/ensemble/ready", "/models/nothing"])
+def test_head_is_refused_as_by_triton(url, direct, path):
+    for base in (url, direct):
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(urllib.request.Request(base + path, method="HEAD"), timeout=WAIT_S)
+        refusal.value.close()
+        assert refusal.value.code == 405
 
 
 def test_curl_is_told_how_long_it_waited(url):

@@ -13,12 +13,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, serialize_byte_tensor, shared_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -226,6 +227,28 @@ def test_tritonclient_works_unchanged(gateway, triton, binary, compression):
                 response_compression_algorithm=compression,
             )
             results.append((answer.get_response(), answer.as_numpy("text_output").tolist()))
+    assert results[0] == results[1]
+
+
+def test_a_prompt_in_shared_memory_is_left_to_triton(gateway, triton):
+    prompt = serialize_byte_tensor(np.array([b"Name a river."], dtype=np.object_)).item()
+    key = f"/{uuid4().hex}"
+    region = shared_memory.create_shared_memory_region("prompt", key, len(prompt))
+    results = []
+    try:
+        shared_memory.set_shared_memory_region(region, [np.frombuffer(prompt, dtype=np.uint8)])
+        with triton_http.InferenceServerClient(triton.http_address) as manager:
+            manager.register_system_shared_memory("prompt", key, len(prompt))
+        for address in _addresses(gateway, triton):
+            text, cap = inputs("", 4)
+            text.set_shared_memory("prompt", len(prompt))
+            with triton_http.InferenceServerClient(address) as client:
+                answer = client.infer("tensorrt_llm", [text, cap])
+                results.append(answer.as_numpy("text_output").tolist())
+    finally:
+        with triton_http.InferenceServerClient(triton.http_address) as manager:
+            manager.unregister_system_shared_memory("prompt")
+        shared_memory.destroy_shared_memory_region(region)
     assert results[0] == results[1]
 
 

@@ -1,6 +1,7 @@
 """Triton's `infer` over HTTP: for models that generate text and answer once, queued by dispatch.
 
-A decoupled model is left to Triton, which refuses it here by itself; so is every other model.
+A decoupled model is left to Triton, which refuses it here by itself; so is every other model, and, as on
+gRPC, a prompt in shared memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import InternalError
 from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
-from sagesched_gateway.request import StopOrderError
+from sagesched_gateway.request import OutOfReachError, StopOrderError
 from sagesched_gateway.settings.limits import Limits
 from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
 
@@ -54,7 +55,7 @@ class InferFace:
         message, kinds = await self._read(request, model, body)
         try:
             generation = begin(request, message, self._dispatcher, self._reader)
-        except StopOrderError:
+        except (StopOrderError, OutOfReachError):
             return await self._passthrough.forward(request, body)
         async with aclosing(generation):
             response = await _only_response(generation)

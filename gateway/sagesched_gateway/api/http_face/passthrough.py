@@ -41,6 +41,7 @@ _HOP_BY_HOP = frozenset(
 )
 # Headers aiohttp's client would add of its own accord.
 _NOT_ADDED = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)
+_METHODS = (hdrs.METH_GET, hdrs.METH_POST)
 _CONNECT_TIMEOUT_S = 5.0
 
 
@@ -84,10 +85,14 @@ class Passthrough:
 
         Raises:
             ForbiddenError: it manages Triton, and that is not allowed here.
+            HTTPMethodNotAllowed: it is a HEAD.
             TooLargeError, InvalidRequestError: as `read_body`.
             UpstreamUnavailableError: Triton cannot be reached, or hung up before it answered.
         """
         self._gate.check_http(request.method, request.rel_url.raw_path)
+        if request.method == hdrs.METH_HEAD:
+            # Triton takes none, and its refusal has a body, which no client can tell from the next answer.
+            raise web.HTTPMethodNotAllowed(request.method, _METHODS)
         with self._passed.one():
             return await self._forward(request, body)
 

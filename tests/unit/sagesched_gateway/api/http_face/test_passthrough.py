@@ -71,13 +71,19 @@ async def test_no_headers_are_added(client, triton):
     assert set(triton.requests[0][3]) == {"Host"}
 
 
-async def test_head_and_redirects_pass(client, triton):
+async def test_redirects_pass(client, triton):
     triton.pieces = []
     triton.status = 302
     triton.headers = {"Location": "/v2/elsewhere"}
-    async with client.head("/v2", allow_redirects=False) as answer:
+    async with client.get("/v2", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "/v2/elsewhere")
-    assert triton.requests[0][0] == "HEAD"
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/resnet/ready"])
+async def test_head_is_refused_here(client, triton, path):
+    async with client.head(path) as answer:
+        assert answer.status == 405
+    assert not triton.requests
 
 
 async def test_a_caller_who_leaves_is_gone_for_triton_too(client, triton):
