@@ -114,7 +114,7 @@ POOL = (
     Panel(
         "Pods wanted by the scaling signal",
         "short",
-        [('sagesched_pool_wanted_replicas{pool_namespace="$namespace",pool="$pool"}', "wanted")],
+        [('max(sagesched_pool_wanted_replicas{pool_namespace="$namespace",pool="$pool"})', "wanted")],
         "Absent where the signal is not known.",
     ),
     Panel(

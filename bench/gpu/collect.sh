@@ -17,6 +17,8 @@ case ${CUDA:-packages} in
 there) runtime=onnxruntime-gpu ;;
 *) runtime='onnxruntime-gpu[cuda,cudnn]' ;;
 esac
+# Pieces of an earlier run may be more than those of this one.
+rm -f "${out:?}"/predictor.tar.*
 mkdir -p "$out/wheels"
 "$bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$out/wheels" "$here"
 "$bin/python" -m pip download --quiet --only-binary :all: --python-version "$version" --dest "$out/wheels" \

@@ -29,6 +29,7 @@ from sagesched_gateway.api.http_face.rotating_context import RotatingContext
 from sagesched_gateway.api.observability import build_metrics_app
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, find_template
 from sagesched_gateway.api.openai.face import OpenAIFace
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.dispatch.capacity import CapacityModel
 from sagesched_gateway.dispatch.capacity_watch import CapacityWatch
@@ -62,6 +63,7 @@ from sagesched_gateway.triton.metadata import ModelCatalog
 from sagesched_gateway.triton.profiles.registry import ProfileChoice
 from sagesched_gateway.triton.upstream import TritonUpstream
 from sagesched_gateway.triton.watch import TritonWatch
+from sagesched_gateway.upkeep import kept_up
 
 _LOG = logging.getLogger(__name__)
 
@@ -163,6 +165,7 @@ class Gateway:
         self.readiness = GatewayReadiness(self._watch)
         self._gate = AdminGate(config.admin)
         self._sweeper = Sweeper()
+        self._passed = PassedCalls()
         self._kserve = KServeFace(
             self.dispatcher,
             self._client,
@@ -171,6 +174,7 @@ class Gateway:
             reader=self._attributes,
             sweeper=self._sweeper,
             bounds=StreamBounds.of(config),
+            passed=self._passed,
         )
         self._health = HealthFace(self.readiness, self._sweeper, self._kserve.check_health)
         self.reloader = None
@@ -195,13 +199,17 @@ class Gateway:
         await self._predictor.start()
         self._open.push_async_callback(self._predictor.close)
         await self._watch.look()
-        works = [self._watch.run(), self._capacity_watch.run(), self._sweeper.run()]
+        works = {
+            "the watch over Triton": self._watch.run,
+            "the watch over the engine": self._capacity_watch.run,
+            "the look at what stays open": self._sweeper.run,
+        }
         if self._certificates is not None:
-            works.append(self._certificates.run())
+            works["the watch over certificates"] = self._certificates.run
         if self.reloader is not None:
-            works.append(self.reloader.run())
-        for work in works:
-            self._open.push_async_callback(_cancelled, asyncio.create_task(work))
+            works["the watch over settings"] = self.reloader.run
+        for name, run in works.items():
+            self._open.push_async_callback(_cancelled, asyncio.create_task(kept_up(name, run)))
         http = build_http_app(
             self.dispatcher,
             config.triton.http,
@@ -210,6 +218,7 @@ class Gateway:
             reader=self._attributes,
             gate=self._gate,
             openai=self._openai.app(),
+            passed=self._passed,
         )
         metrics = build_metrics_app(
             self.dispatcher,
@@ -253,7 +262,10 @@ class Gateway:
     async def drain(self) -> None:
         """Readiness goes, new requests are refused, the rest is finished within the configured time."""
         self.show_leaving()
-        await self.dispatcher.drain(self._drain_budget.begin(self.settings.config.drain))
+        config = self.settings.config.drain
+        await self.dispatcher.drain(self._drain_budget.begin(config))
+        if not await self._passed.until_none(self._drain_budget.seconds(config)):
+            _LOG.warning("drain: %d calls passed on to Triton are ended", self._passed.num_busy())
 
     async def close(self) -> None:
         """End everything that still runs."""

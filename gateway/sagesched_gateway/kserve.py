@@ -30,6 +30,7 @@ from tritonclient.grpc.service_pb2 import (
 __all__ = [
     "EMPTY_FINAL_PARAMETER",
     "FINAL_PARAMETER",
+    "MOST_VALUES",
     "SERVICE",
     "InferParameter",
     "LogSettingsRequest",
@@ -59,3 +60,6 @@ FINAL_PARAMETER = "triton_final_response"
 
 EMPTY_FINAL_PARAMETER = "triton_enable_empty_final_response"
 """Request parameter (bool): True asks for a final response even where it carries no outputs."""
+
+MOST_VALUES = 2**20
+"""Texts or numbers of one request that are looked at one by one; more would hold up all other callers."""

@@ -53,7 +53,8 @@ class GatewayMetrics:
         )
         self._refused = self._counter(
             "sagesched_gateway_requests_refused",
-            "Generation requests refused at the door, by the word of their error; not among those received.",
+            "Generation requests refused at the door, by the word of their error; not among those received. "
+            "What is no request of its protocol (JSON, headers, fields) is told to its caller alone.",
             "reason",
         )
         self._ignored = self._counter(
@@ -89,7 +90,8 @@ class GatewayMetrics:
         )
         self._rekeys = self._counter(
             "sagesched_gateway_rekeys",
-            "Times all waiting requests were put into a new order because the tail rate moved.",
+            "Times all waiting requests were given new keys because the tail rate, the policy or what they "
+            "cost on this engine changed.",
         )
         self._reloads = self._counter(
             "sagesched_gateway_config_reloads",

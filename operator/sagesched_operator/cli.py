@@ -205,11 +205,25 @@ def _add_installation(parser: argparse.ArgumentParser) -> None:
         help="labels by which Prometheus finds PodMonitors and PrometheusRules",
     )
     group.add_argument(
+        "--dns-ports",
+        type=_ports,
+        default=default.dns_ports,
+        metavar="PORT,...",
+        help="that the cluster's name service listens on in its pods: 53, on OpenShift 5353 (53)",
+    )
+    group.add_argument(
         "--allow-host-path",
         dest="allows_host_path",
         action="store_true",
         help="pools may use folders of nodes",
     )
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    ports = tuple(int(port) for port in text.split(",") if port.isdecimal())
+    if len(ports) != len(text.split(",")) or not all(1 <= port <= 65535 for port in ports):
+        raise argparse.ArgumentTypeError(f"must be ports from 1 to 65535, with commas between: {text!r}")
+    return ports
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     try:
         return _fit(arguments) if arguments.command == "fit" else _run(arguments)
-    except (ValueError, OSError, PredictorError) as error:
+    except (ValueError, OverflowError, OSError, PredictorError) as error:
         message = str(error).replace("\n", " ")
         print(f"sagesched-replay: {message}", file=sys.stderr)
         return 2

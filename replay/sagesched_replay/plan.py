@@ -111,7 +111,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     engine, fitted = engine_of(arguments.engine)
     variants = _variants(arguments)
     all_blind = all(variant.policy.name in BLIND | ALL_ORACLES for variant in variants)
-    _check_numbers(arguments)
+    _check_options(arguments)
     pressure = pressure_of(load_config(arguments.config)) if arguments.config else PressureSettings()
     needs_prompts = arguments.distribution == "predictor" and not all_blind
     traces, source = [], None
@@ -143,14 +143,17 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _check_numbers(arguments: argparse.Namespace) -> None:
-    """Those that would go wrong later, or go through and mean nothing."""
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse what would go wrong later, or go through and mean nothing."""
     if arguments.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {arguments.seed}")
     if arguments.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {arguments.seeds}")
     if arguments.max_tokens is not None and arguments.max_tokens < 1:
         raise ValueError(f"--max-tokens must be at least 1, got {arguments.max_tokens}")
+    for path in (arguments.json, arguments.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent} to write it to")
     for weight in arguments.tail_weight or ():
         if not 0 < weight < math.inf:
             raise ValueError(f"tail weight must be positive and finite, got {weight}")

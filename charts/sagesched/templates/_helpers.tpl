@@ -10,7 +10,7 @@
 
 {{- define "sagesched.selector" -}}
 app.kubernetes.io/name: sagesched-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "sagesched.labels" -}}
@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Selector of one namespace by name, or of all. */}}
 {{- define "sagesched.namespace" -}}
 {{- if . -}}
-matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}
 {{- else -}}
 {}
 {{- end -}}
@@ -64,6 +64,7 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 {{- with .Values.networkPolicy.monitoringNamespace }}
 - --monitoring-namespace={{ . }}
 {{- end }}
+- --dns-ports={{ join "," .Values.networkPolicy.dnsPorts }}
 {{- with .Values.pools.monitorLabels }}
 {{- $pairs := list }}
 {{- range $key, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $key $value) }}{{ end }}
@@ -75,7 +76,7 @@ matchLabels: {kubernetes.io/metadata.name: {{ . }}}
 {{- end -}}
 
 {{- define "sagesched.subjects" -}}
-- {kind: ServiceAccount, name: {{ include "sagesched.serviceAccount" . }}, namespace: {{ .Release.Namespace }}}
+- {kind: ServiceAccount, name: {{ include "sagesched.serviceAccount" . | quote }}, namespace: {{ .Release.Namespace | quote }}}
 {{- end -}}
 
 {{/* What the operator may do where it looks after pools: no more than it does, which a test proves from an

@@ -231,7 +231,9 @@ class Dispatcher(Models):
             waits_since=arrival_at,
             attributes=attributes,
             conversation=conversation,
-            trace=self._tracing.begin(request, self._loop.time() - arrival_at),
+            trace=self._tracing.begin(
+                request, self._loop.time() - arrival_at, is_chat=conversation is not None
+            ),
         )
         self._counters["received"] += 1
         if attributes.deadline_s is not None:

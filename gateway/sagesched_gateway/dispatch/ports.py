@@ -333,8 +333,10 @@ class RequestTrace(Protocol):
 class Tracing(Protocol):
     """Makes traces; the call must be cheap and must not raise."""
 
-    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+    def begin(self, request: GenerationRequest, age_s: float, *, is_chat: bool) -> RequestTrace | None:
         """A request has come, `age_s` seconds ago: its trace, or None where it is not traced.
+
+        Its prompt was a chat's or a text's.
 
         Of one that is traced the metadata for Triton is changed: the trace goes on there.
         """
@@ -343,7 +345,7 @@ class Tracing(Protocol):
 class NoTracing:
     """Traces nothing."""
 
-    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+    def begin(self, request: GenerationRequest, age_s: float, *, is_chat: bool) -> RequestTrace | None:
         """Do nothing."""
         return None
 

@@ -1,8 +1,10 @@
 """`QueueLimits`: how much may wait in the gateway; `Waiting` counts it.
 
 Who is refused is told when to come again: each one mean predicted time of a waiting request later than the
-one before, so that a burst comes back no faster than the queue shortens. Unlike the limit in predicted
-seconds (`scheduling.overload`) nothing is kept free for them.
+one before, so that a burst comes back no faster than the queue shortens; but none later than all that waits
+now will have started: the next ones get the same times again. So callers who try again whatever they are told
+do not push the times of others away. Unlike the limit in predicted seconds (`scheduling.overload`) nothing is
+kept free for them.
 """
 
 from __future__ import annotations
@@ -65,7 +67,10 @@ class Waiting:
             )
         else:
             return
-        each_s = backlog_s() / max(num_waiting, 1)
+        all_s = backlog_s()
+        each_s = all_s / max(num_waiting, 1)
         self._told_until = max(self._told_until, now) + each_s
+        if self._told_until > now + all_s:
+            self._told_until = now + each_s
         retry_after_s = max(self._told_until - now, LEAST_RETRY_S)
         raise QueueFullError(problem, code=limits.code, retry_after_s=retry_after_s)

@@ -2,7 +2,8 @@
 
 Only whole lines: where a write ends half way (no space left) or a run ended in the middle of one, the rest of
 the line is cut off, since a reader could make nothing of it. The file is never reached through a link and
-must be a plain one: its path may lie in a folder that others can write to.
+must be a plain one: its path may lie in a folder that others can write to. Where somebody takes it away or
+empties it (logrotate, a full disk), lines go on in what is there now.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class RotatingFile:
         Raises:
             OSError: some or all of them could not be written; the next call tries the file anew.
         """
+        self._follow_path()
         batch = b""
         for line in lines:
             if batch and self._opened_size() + len(batch) + len(line) > self._max_bytes:
@@ -53,6 +55,20 @@ class RotatingFile:
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)
+
+    def _follow_path(self) -> None:
+        """Let go of a file that the path does not lead to any more; see how much is in it."""
+        if self._handle is None:
+            return
+        ours = os.fstat(self._handle)
+        try:
+            there = os.lstat(self._path)
+        except FileNotFoundError:
+            self.close()
+            return
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            self.close()
+        self._size = ours.st_size
 
     def _append(self, batch: bytes) -> None:
         if self._opened_size() and self._size + len(batch) > self._max_bytes:

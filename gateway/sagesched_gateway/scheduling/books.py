@@ -150,7 +150,7 @@ class Books:
         self.backlog = Backlog()
         for job in waiting:
             self._push(job)
-        self.num_rekeys += 1
+        self.num_rekeys += bool(waiting)
 
     def look_again(self, now: float) -> None:
         """Move all keys if the policy now sees them differently."""

@@ -20,8 +20,8 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import deque
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from sagesched_gateway.scheduling.job import Flow, Job, JobState
 from sagesched_gateway.scheduling.reservation import Need
@@ -67,15 +67,14 @@ class Overload:
         """A job is over."""
         self._sheddable.pop(job_id, None)
 
-    def choose(self, jobs: Mapping[str, Job], now: float) -> Job | None:
-        """The one to refuse next; None where nobody may be."""
+    def in_order(self, jobs: Mapping[str, Job], now: float) -> Iterator[Job]:
+        """Those who may be refused; each must have been before the next is asked for."""
         self._forget_old(now)
         sheddable = [jobs[job_id] for job_id in self._sheddable if _waits(jobs[job_id])]
-        if sheddable:
-            return min(sheddable, key=lambda job: (job.band, -job.mean_steps, -job.arrival_at, job.job_id))
+        yield from _sorted(sheddable, lambda job: (job.band, -job.mean_steps, -job.arrival_at, job.job_id))
         known = [jobs[job_id] for _, job_id in self._newcomers if job_id in jobs]
         newcomers = [job for job in known if _waits(job) and job.started_at is None and not job.is_promised]
-        return max(newcomers, key=lambda job: (job.mean_steps, job.arrival_at, job.job_id), default=None)
+        yield from _sorted(newcomers, lambda job: (job.mean_steps, job.arrival_at, job.job_id), reverse=True)
 
     def _look_at_promises(self, now: float) -> None:
         while self._to_come and self._to_come[0].due_at <= now + HOLD_S:
@@ -129,6 +128,14 @@ class Overload:
             heapq.heappush(self._to_come, promise)
             self._promised_steps += promise.steps
         return seconds
+
+
+def _sorted(jobs: list[Job], key: Callable[[Job], tuple[Any, ...]], reverse: bool = False) -> Iterator[Job]:
+    """In order; the first, mostly the only one who must go, without the others being sorted."""
+    if jobs:
+        first = max(jobs, key=key) if reverse else min(jobs, key=key)
+        yield first
+        yield from sorted((job for job in jobs if job is not first), key=key, reverse=reverse)
 
 
 def _waits(job: Job) -> bool:

@@ -169,8 +169,9 @@ class Pressure:
         limits = self.settings.overload
         if limits.max_backlog_s is None:
             return
+        candidates = self._overload.in_order(self._core.jobs, now)
         while len(self._core.queue) > 1 and self._claimed_s(now) > limits.max_backlog_s:
-            job = self._overload.choose(self._core.jobs, now)
+            job = next(candidates, None)
             if job is None:
                 return
             waiting_steps = self._core.backlog.steps - job.mean_steps

@@ -32,6 +32,7 @@ from sagesched_gateway.scheduling.policies.base import Moment, Policy
 from sagesched_gateway.scheduling.queue import BY_ARRIVAL, FloatArray, KeyedQueue, KeyView, Work
 from sagesched_gateway.scheduling.settings import TenantSettings
 from sagesched_gateway.scheduling.snapshot import TenantState
+from sagesched_gateway.scheduling.tenant_work import TenantWork
 
 LEAST_PART = 1e-9
 """Parts of the engine below this are the rounding of a sum that is zero."""
@@ -48,9 +49,14 @@ class _Charge(NamedTuple):
 
 
 class FairShares:
-    """What each tenant of each band has been charged."""
+    """What each tenant of each band has been charged.
+
+    Attributes:
+        num_moves: raised when a tag moves.
+    """
 
     def __init__(self, settings: TenantSettings) -> None:
+        self.num_moves = 0
         self._settings = settings
         self._tags: dict[Flow, float] = {}
         self._virtual: dict[int, float] = {}
@@ -71,6 +77,7 @@ class FairShares:
 
     def joins(self, flow: Flow) -> None:
         """A tenant begins to wait: it claims nothing for the time before."""
+        self.num_moves += 1
         virtual = self.virtual(flow.band)
         if self._tags.get(flow, virtual) <= virtual or self._has_room(flow):
             self._tags[flow] = virtual
@@ -83,6 +90,7 @@ class FairShares:
 
     def charge(self, job_id: str, flow: Flow, steps: float, iterations: float) -> None:
         """A request starts, predicted to take so many steps of the engine over so many iterations."""
+        self.num_moves += 1
         tag = self.tag(flow)
         self._virtual[flow.band] = max(self.virtual(flow.band), tag)
         self._tags[flow] = tag + steps / self.weight(flow)
@@ -98,6 +106,7 @@ class FairShares:
         if self._in_flight[flow] < LEAST_PART:
             del self._in_flight[flow]
         if steps is not None:
+            self.num_moves += 1
             self._tags[flow] = self.tag(flow) + (steps - charged.steps) / self.weight(flow)
 
     def _has_room(self, flow: Flow) -> bool:
@@ -127,6 +136,8 @@ class FairQueue:
         self._policies: dict[Flow, Policy] = {}
         self._steps: dict[Flow, Backlog] = {}
         self._flows: dict[str, Flow] = {}
+        self._work: TenantWork | None = None
+        self._work_moves = -1
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -146,7 +157,9 @@ class FairQueue:
             queue = self._queues[flow] = KeyedQueue(row.size, BY_ARRIVAL)
             self._policies[flow] = self._new_policy()
             self._steps[flow] = Backlog()
+            self._work = None
         self._flows[job_id] = flow
+        self._note_work(flow)
         self._steps[flow].add(work.mean)
         queue.push(job_id, arrival_at, row, work)
 
@@ -156,6 +169,7 @@ class FairQueue:
         queue = self._queues[flow]
         self._steps[flow].remove(queue.work(job_id).mean)
         self._steps[flow].add(work.mean)
+        self._note_work(flow)
         queue.replace_row(job_id, row, work)
 
     def remove(self, job_id: str) -> None:
@@ -164,8 +178,10 @@ class FairQueue:
         queue = self._queues[flow]
         self._steps[flow].remove(queue.work(job_id).mean)
         queue.remove(job_id)
+        self._note_work(flow)
         if not len(queue):
             del self._queues[flow], self._policies[flow], self._steps[flow]
+            self._work = None
 
     def head(self) -> str:
         """Id of the first job; the queue must not be empty."""
@@ -225,18 +241,8 @@ class FairQueue:
         own = self._queues.get(flow)
         mine = own.ahead_of(key) if own is not None else Work(0.0, 0.0)
         reached = self.shares.tag(flow) + mine.mean / self.shares.weight(flow)
-        mean, variance = mine
-        for other, queue in self._queues.items():
-            if other == flow or other.band < flow.band:
-                continue
-            everything = queue.total()
-            share = 1.0
-            if other.band == flow.band and everything.mean > 0:
-                due = self.shares.weight(other) * (reached - self.shares.tag(other))
-                share = min(max(due / everything.mean, 0.0), 1.0)
-            mean += share * everything.mean
-            variance += share * everything.variance
-        return Work(mean, variance)
+        others = self._tenant_work().ahead_of(flow, reached)
+        return Work(mine.mean + others.mean, mine.variance + others.variance)
 
     def total(self) -> Work:
         """Work of all waiting jobs."""
@@ -265,6 +271,18 @@ class FairQueue:
             assert all(self._flows[job_id] == flow for job_id in queue)
             queue.check()
         assert sum(len(queue) for queue in self._queues.values()) == len(self._flows)
+
+    def _note_work(self, flow: Flow) -> None:
+        if self._work is not None:
+            self._work.changed(flow)
+
+    def _tenant_work(self) -> TenantWork:
+        shares = self.shares
+        if self._work is None or self._work_moves != shares.num_moves:
+            weights = {flow: shares.weight(flow) for flow in self._queues}
+            tags = {flow: shares.tag(flow) for flow in self._queues}
+            self._work, self._work_moves = TenantWork(self._queues, weights, tags), shares.num_moves
+        return self._work
 
     def _turn(self, flow: Flow) -> tuple[int, float, float, str]:
         """Highest band, smallest tag; ties by the oldest waiting, then by name."""

@@ -43,6 +43,11 @@ def parse_config_text(text: str, source: str) -> GatewayConfig:
         raise ConfigFileError(f"{source}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ConfigFileError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigFileError(f"{source}: not valid YAML: nested too deep") from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # PyYAML's own failures: what looks like a date or number and is none, or one of thousands of digits.
+        raise ConfigFileError(f"{source}: not valid YAML: a value cannot be read: {error}") from error
     if settings is None:
         settings = {}
     if not isinstance(settings, Mapping):

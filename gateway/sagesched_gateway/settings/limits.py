@@ -30,6 +30,16 @@ class Limits(Protocol):
         ...
 
     @property
+    def queued_bytes(self) -> int:
+        """Of messages that wait."""
+        ...
+
+    @property
+    def full_code(self) -> str:
+        """Status over gRPC of a refusal where something is full."""
+        ...
+
+    @property
     def unread_bytes(self) -> int:
         """Answers that one caller has not taken yet."""
         ...
@@ -60,6 +70,16 @@ class LiveLimits:
     def json_depth(self) -> int:
         """See `Limits`."""
         return self._settings.limits.json_depth
+
+    @property
+    def queued_bytes(self) -> int:
+        """See `Limits`."""
+        return self._settings.limits.queued_bytes
+
+    @property
+    def full_code(self) -> str:
+        """See `Limits`."""
+        return self._settings.limits.full_code
 
     @property
     def unread_bytes(self) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 MIB = 2**20
+_WHOLE = range(-(2**63), 2**63)  # beyond, libraries fail that are told of it
 AUTO = "auto"
 
 
@@ -119,8 +120,9 @@ class Section:
         if not isinstance(value, int) or isinstance(value, bool):
             self.refuse(key, f"must be {wanted}, not {_shown(value)}")
             return None
-        if value < least or (most is not None and value > most):
-            self.refuse(key, f"must be {wanted}, not {value}")
+        if value < least or (most is not None and value > most) or value not in _WHOLE:
+            beyond = "" if value in _WHOLE else ", which is beyond 64 bits"
+            self.refuse(key, f"must be {wanted}, not {_shown(value)}{beyond}")
             return None
         return value
 
@@ -139,7 +141,7 @@ class Section:
         bounds += [f"of at least {least:g}"] if least is not None else []
         bounds += [f"at most {most:g}"] if most is not None else []
         wanted = f"must be a number {' and '.join(bounds)}, not {_shown(value)}"
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
             self.refuse(key, wanted)
             return default
         too_small = (above is not None and value <= above) or (least is not None and value < least)
@@ -224,12 +226,25 @@ class Section:
         return value
 
 
+def _is_finite(value: float) -> bool:
+    """Whether a float holds it: an int may be too large."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _is_address(value: str, lowest_port: int) -> bool:
     host, _, port = value.rpartition(":")
     if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         return False
-    return port.isascii() and port.isdigit() and lowest_port <= int(port) <= 65535
+    return port.isascii() and port.isdigit() and len(port) < 6 and lowest_port <= int(port) <= 65535
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else f"{value!r:.60}"
+    if value is None:
+        return "nothing"
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"

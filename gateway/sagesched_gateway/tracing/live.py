@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from sagesched_gateway.dispatch.ports import RequestTrace
@@ -11,6 +12,8 @@ from sagesched_gateway.settings.sections.traces import TracesConfig
 
 if TYPE_CHECKING:
     from sagesched_gateway.tracing.spans import Tracing
+
+_LOG = logging.getLogger(__name__)
 
 _OFF = TracesConfig()
 
@@ -41,9 +44,9 @@ class LiveTracing:
         if config.endpoint is not None:
             self._opening = asyncio.get_running_loop().create_task(self._open(config))
 
-    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+    def begin(self, request: GenerationRequest, age_s: float, *, is_chat: bool) -> RequestTrace | None:
         """See `dispatch.ports.Tracing`."""
-        return None if self._tracing is None else self._tracing.begin(request, age_s)
+        return None if self._tracing is None else self._tracing.begin(request, age_s, is_chat=is_chat)
 
     async def started(self) -> None:
         """Wait until the settings are in effect."""
@@ -59,7 +62,11 @@ class LiveTracing:
             await asyncio.to_thread(tracing.close().join)
 
     async def _open(self, config: TracesConfig) -> None:
-        tracing = await asyncio.to_thread(_load, config)
+        try:
+            tracing = await asyncio.to_thread(_load, config)
+        except Exception:  # OpenTelemetry reads variables of its own, and refuses some
+            _LOG.exception("traces: cannot begin, requests are served without")
+            return
         if config is self._config:
             self._tracing = tracing
         else:

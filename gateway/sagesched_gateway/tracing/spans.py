@@ -70,7 +70,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("sagesched_gateway")
 
-    def begin(self, request: GenerationRequest, age_s: float) -> RequestTrace | None:
+    def begin(self, request: GenerationRequest, age_s: float, *, is_chat: bool) -> RequestTrace | None:
         """See `dispatch.ports.Tracing`."""
         carried = {
             key: value
@@ -78,11 +78,13 @@ class Tracing:
             if key in (_PARENT, _STATE) and isinstance(value, str)
         }
         began_ns = time.time_ns() - _ns(age_s)
+        operation = "chat" if is_chat else "text_completion"
         span = self._tracer.start_span(
-            f"text_completion {request.model}",
+            f"{operation} {request.model}",
             context=_CONTEXT.extract(carried) if carried else None,
             kind=SpanKind.SERVER,
             start_time=began_ns,
+            attributes={"gen_ai.operation.name": operation},
         )
         if not span.is_recording():
             return None  # the caller's own context goes on to Triton as it is
@@ -141,7 +143,6 @@ class _Trace:
 
 def _request_attributes(request: GenerationRequest) -> Mapping[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
-        "gen_ai.operation.name": "text_completion",
         "gen_ai.request.model": request.model,
         "gen_ai.request.max_tokens": request.max_tokens,
         "gen_ai.request.stream": request.streams,

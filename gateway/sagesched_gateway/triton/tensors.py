@@ -10,8 +10,8 @@ import math
 import struct
 from collections.abc import Iterator
 
-from sagesched_gateway.errors import InvalidRequestError
-from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
+from sagesched_gateway.kserve import MOST_VALUES, ModelInferRequest, ModelInferResponse
 from sagesched_gateway.request import OutOfReachError
 
 _SHARED_MEMORY = "shared_memory_region"
@@ -69,15 +69,18 @@ class Inputs:
 
         Raises:
             InvalidRequestError: absent, in shared memory, or of another type.
+            UnsupportedError: more than `MOST_VALUES`.
         """
         tensor, raw = self._located(name)
         datatype: str = tensor.datatype  # type: ignore[attr-defined]
         if datatype not in _RAW_INTEGERS:
             raise InvalidRequestError(f"input '{name}' has data type {datatype}, expected an integer")
         if raw is None:
-            contents = tensor.contents  # type: ignore[attr-defined]
-            return [int(value) for value in getattr(contents, _TYPED_INTEGERS[datatype])]
+            contents = getattr(tensor.contents, _TYPED_INTEGERS[datatype])  # type: ignore[attr-defined]
+            _refuse_masses(name, len(contents))
+            return [int(value) for value in contents]
         layout = _RAW_INTEGERS[datatype]
+        _refuse_masses(name, len(raw) // struct.calcsize(layout))
         if len(raw) % struct.calcsize(layout):
             raise InvalidRequestError(f"input '{name}' has {len(raw)} bytes, no multiple of its element size")
         return [int(value) for (value,) in struct.iter_unpack(layout, raw)]
@@ -106,15 +109,15 @@ class Inputs:
 
         Raises:
             InvalidRequestError: absent, in shared memory, of another type, or cut off.
+            UnsupportedError: typed, and more than `MOST_VALUES` (of raw ones, `text_tensors` has seen to it).
         """
         tensor, raw = self._located(name)
         if tensor.datatype != "BYTES":  # type: ignore[attr-defined]
             raise InvalidRequestError(f"input '{name}' must have data type BYTES")
-        elements = (
-            tensor.contents.bytes_contents  # type: ignore[attr-defined]
-            if raw is None
-            else _raw_elements(name, raw)
-        )
+        if raw is not None:
+            return [element.decode("utf-8", "replace") for element in _raw_elements(name, raw)]
+        elements = tensor.contents.bytes_contents  # type: ignore[attr-defined]
+        _refuse_masses(name, len(elements))
         return [element.decode("utf-8", "replace") for element in elements]
 
     def _located(self, name: str) -> tuple[object, bytes | None]:
@@ -131,6 +134,11 @@ class Inputs:
         if position >= len(raw):
             raise InvalidRequestError(f"input '{name}' has no raw contents")
         return tensor, raw[position]
+
+
+def _refuse_masses(name: str, count: int) -> None:
+    if count > MOST_VALUES:
+        raise UnsupportedError(f"input '{name}' has {count} elements, more than {MOST_VALUES}", field=name)
 
 
 def _raw_elements(name: str, raw: bytes) -> Iterator[bytes]:

@@ -185,7 +185,7 @@ VOLUME_MOUNTS: dict[str, Any] = {
 INT_OR_PERCENT: dict[str, Any] = {
     "x-kubernetes-int-or-string": True,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
-    "pattern": "^(100|[0-9]{1,2})%$",
+    "pattern": "^(100|[1-9]?[0-9])%$",
     "maxLength": 4,
     "x-kubernetes-validations": [
         {"rule": "type(self) != int || self >= 0", "message": "must be at least 0, or a percentage"}

@@ -61,7 +61,7 @@ class PoolSpec:
         ),
         Rule(
             "!has(self.predictor.history.snapshot) || (self.replicas <= 1 && self.scaling.actuator == 'None' "
-            "&& self.rollout.maxSurge == 0)",
+            "&& (self.rollout.maxSurge == 0 || self.rollout.maxSurge == '0%'))",
             "predictor.history.snapshot has one writer: one replica, no actuator, and rollout.maxSurge 0",
         ),
         Rule(

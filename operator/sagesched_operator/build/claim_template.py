@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sagesched_operator.api.pool import Pool
+from sagesched_operator.api.reading import SpecError
 from sagesched_operator.build.manifest import Manifest, hash_of, manifest
+from sagesched_operator.quantities import amount_of
 
 REQUEST = "gpu"
 GPU = "nvidia.com/gpu"
@@ -13,7 +15,11 @@ GPU = "nvidia.com/gpu"
 
 
 def claim_template(pool: Pool) -> Manifest:
-    """The object."""
+    """The object.
+
+    Raises:
+        SpecError: Triton's limit is no whole number of GPUs.
+    """
     name, content = claim_template_name(pool), _content(pool)
     return manifest(pool, "resource.k8s.io/v1", "ResourceClaimTemplate", name, content)
 
@@ -30,7 +36,15 @@ def _content(pool: Pool) -> dict[str, Any]:
         "exactly": {
             "deviceClassName": gpu.device_class_name,
             "allocationMode": "ExactCount",
-            "count": gpu.count or int(pool.spec.resources.limits.get(GPU, 1)),
+            "count": gpu.count or _gpus_of_triton(pool),
         },
     }
     return {"spec": {"spec": {"devices": {"requests": [request]}}}}
+
+
+def _gpus_of_triton(pool: Pool) -> int:
+    given = pool.spec.resources.limits.get(GPU, 1)
+    amount = amount_of(given)
+    if amount is None or amount != int(amount):
+        raise SpecError(f"spec.resources.limits.{GPU}: must be a whole number, not {given!r}")
+    return int(amount)

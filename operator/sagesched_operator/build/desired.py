@@ -72,6 +72,7 @@ def build(
 
     Raises:
         ConfigError: the gateway's settings that follow from the spec are refused by its schema.
+        SpecError: a value that the schema lets pass means nothing where it goes.
     """
     settings = settings_of(pool)
     sharing = sharing_of(pool, capabilities)

@@ -30,7 +30,7 @@ def network_policy(pool: Pool, installation: Installation) -> Manifest:
             {"from": clients, "ports": [_tcp(GRPC), _tcp(HTTP)]},
             {"from": _watchers(pool, installation), "ports": [_tcp(METRICS)]},
         ],
-        "egress": _egress(pool),
+        "egress": _egress(pool, installation),
     }
     return manifest(pool, "networking.k8s.io/v1", "NetworkPolicy", pool.name, {"spec": spec})
 
@@ -52,9 +52,11 @@ def _watchers(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
     return [operator, prometheus, *pickers]
 
 
-def _egress(pool: Pool) -> list[dict[str, Any]]:
-    names = {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]}
-    rules = [names]
+def _egress(pool: Pool, installation: Installation) -> list[dict[str, Any]]:
+    names = [
+        part for port in installation.dns_ports for part in ({"protocol": "UDP", "port": port}, _tcp(port))
+    ]
+    rules: list[dict[str, Any]] = [{"ports": names}]
     for source in fetched(pool).values():
         rules += [rule for rule in egress_to(source) if rule not in rules]
     traces = pool.spec.observability.traces

@@ -7,8 +7,12 @@ from typing import Any
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.manifest import Manifest, manifest
 from sagesched_operator.build.surroundings import Installation
+from sagesched_operator.build.triton_container import LOAD_S
 
 RUNBOOKS = "https://github.com/sagesched/sagesched/blob/main/docs/runbooks"
+
+_REFUSED = 'outcome=~"overloaded|deadline-unreachable|never-fits"'
+"""What is refused once its prediction is looked at has been taken before."""
 
 _RENEW_BEFORE_S = 3 * 24 * 3600
 
@@ -17,17 +21,20 @@ def prometheus_rule(pool: Pool, installation: Installation) -> Manifest:
     """The object."""
     of_pool = f'namespace="{pool.namespace}",pool="{pool.name}"'
     target_s = pool.spec.scaling.target_backlog_seconds
+    triton = f"sagesched_gateway_triton_metrics_up{{{of_pool}}}"
     rules = [
         _alert(
             "SageSchedBacklogAboveTarget",
-            f"avg(sagesched_gateway_backlog_seconds{{{of_pool}}}) > {target_s}",
+            # Nothing waits for pods that still load their models, and they help nobody yet.
+            f"avg(sagesched_gateway_backlog_seconds{{{of_pool}}} unless {triton} == 0) > {target_s}",
             "10m",
             "warning",
             f"More than {target_s} s of predicted work wait for each pod.",
         ),
         _alert(
             "SageSchedRequestsRefused",
-            f"sum(rate(sagesched_gateway_requests_refused_total{{{of_pool}}}[5m])) > 0",
+            f"sum(rate(sagesched_gateway_requests_refused_total{{{of_pool}}}[5m])) > 0 "
+            f"or sum(rate(sagesched_gateway_requests_finished_total{{{of_pool},{_REFUSED}}}[5m])) > 0",
             "5m",
             "warning",
             "Callers are refused.",
@@ -41,10 +48,12 @@ def prometheus_rule(pool: Pool, installation: Installation) -> Manifest:
         ),
         _alert(
             "SageSchedTritonAway",
-            f"min(sagesched_gateway_triton_metrics_up{{{of_pool}}}) == 0",
+            # Triton opens its ports once its models are loaded, for which it is given so long.
+            f"min({triton} == 0 and "
+            f"(max_over_time({triton}[{LOAD_S}s]) == 1 or {triton} offset {LOAD_S}s)) == 0",
             "5m",
             "critical",
-            "A gateway cannot reach its Triton.",
+            "A gateway cannot reach its Triton, which is not loading its models for the first time.",
         ),
     ]
     if pool.spec.gateway.tls is not None:

@@ -26,6 +26,7 @@ class Installation:
         monitoring_namespace: where Prometheus runs; empty for any namespace.
         monitor_labels: labels by which Prometheus finds monitors and rules.
         scaler_address: `host:port` of the external scaler, as KEDA reaches it.
+        dns_ports: that name services of the cluster listen on, in their pods.
         allows_host_path: whether pools may use folders of nodes.
     """
 
@@ -37,6 +38,7 @@ class Installation:
     monitoring_namespace: str = ""
     monitor_labels: tuple[tuple[str, str], ...] = ()
     scaler_address: str = "sagesched-operator.sagesched-system.svc:9090"
+    dns_ports: tuple[int, ...] = (53,)
     allows_host_path: bool = False
 
 

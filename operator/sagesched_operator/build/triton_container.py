@@ -17,7 +17,7 @@ from sagesched_operator.build.security import triton_security
 from sagesched_operator.build.shutdown import TRITON_EXIT_S, hook_seconds
 from sagesched_operator.build.volumes import models_mount, run_mount, shm_mount, source_mount, tmp_mount
 
-_LOAD_S = 3600
+LOAD_S = 3600
 """Engines of many GPUs take long to load; until then there is nothing to kill."""
 
 _HUNG_S = TRITON_EXIT_S + 5
@@ -44,7 +44,7 @@ def triton_container(pool: Pool, sharing: str) -> dict[str, Any]:
         "startupProbe": {
             **_probe("/v2/health/ready"),
             "periodSeconds": 5,
-            "failureThreshold": _LOAD_S // 5,
+            "failureThreshold": LOAD_S // 5,
             "terminationGracePeriodSeconds": _HUNG_S,
         },
         "livenessProbe": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,12 +111,8 @@ class Cache:
         if not is_ours:
             self._on_change(key, "removed")
 
-    def replace_all(self, bodies: Iterable[dict[str, Any]], namespace: str | None) -> None:
-        """The whole collection (of a namespace), as listed: what is not in it is gone."""
-        listed = set()
-        for body in bodies:
-            listed.add(body["metadata"]["uid"])
-            self.put(body)
+    def keep_only(self, listed: Container[str], namespace: str | None) -> None:
+        """The whole collection (of a namespace) has been put: by its uids, what is not in it is gone."""
         gone = [
             seen
             for objects in list(self._by_pool.values())

@@ -76,18 +76,20 @@ class Api:
             return None
         return {"apiVersion": kind.api_version, "kind": kind.name, **found["items"][0]}
 
-    async def list(
-        self, kind: Kind, namespace: str | None, selector: str, *, limit: int = 500
-    ) -> tuple[list[dict[str, Any]], str]:
-        """All objects with the labels, and the resource version to watch from."""
-        items: list[dict[str, Any]] = []
+    async def pages(
+        self, kind: Kind, namespace: str | None, selector: str, *, limit: int = 100
+    ) -> AsyncIterator[dict[str, Any]]:
+        """All objects with the labels, as lists of some; each says the resource version to watch from.
+
+        Objects may have a megabyte each, and whoever may label one in a namespace of pools is listed too.
+        """
         query: dict[str, Any] = {"labelSelector": selector, "limit": limit}
         while True:
             page = await self._json("GET", kind.path(namespace), "list", kind.name, query=query)
-            items += page["items"]
+            yield page
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
-                return items, page["metadata"]["resourceVersion"]
+                return
 
     async def watch(
         self, kind: Kind, namespace: str | None, selector: str, version: str, *, lasting_s: int

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from sagesched_operator.names import APPLIED_HASH
+from sagesched_operator.quantities import amount_of
 
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "topologyKey", "uid", "number", "type")
 """By which entries of lists are told apart, the first that all entries have."""
@@ -26,11 +26,6 @@ _RULE = re.compile(r"spec\.(ingress|egress)\[")
 
 _EXACT_LISTS = re.compile(r"spec\.(ingress|egress)(\[\d+\]\.(from|to|ports))?")
 """Lists of a NetworkPolicy, likewise."""
-
-_QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
-_UNITS = {None: Decimal(1), "m": Decimal("0.001")}
-_UNITS |= {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTP", 1)}
-_UNITS |= {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTP", 1)}
 
 
 def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> str:
@@ -59,7 +54,7 @@ def _difference(wanted: Any, live: Any, path: str) -> str:
         return f"{path}.{min(added)}" if added else ""
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _list_difference(wanted, live, path)
-    if wanted == live or _quantity(wanted) == _quantity(live) is not None:
+    if wanted == live or amount_of(wanted) == amount_of(live) is not None:
         return ""
     # The server leaves out what is empty, zero or false.
     return "" if live is None and not wanted else path
@@ -92,8 +87,3 @@ def _list_difference(wanted: Sequence[Any], live: Any, path: str) -> str:
 
 def _has(entry: Any, key: str) -> bool:
     return isinstance(entry, Mapping) and key in entry
-
-
-def _quantity(value: Any) -> Decimal | None:
-    match = _QUANTITY.match(str(value)) if isinstance(value, str | int) else None
-    return Decimal(match[1]) * _UNITS[match[2]] if match else None

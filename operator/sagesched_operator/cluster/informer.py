@@ -21,6 +21,8 @@ _LASTING_S = (300, 600)
 """The server is asked to end a watch after so long, at random, so that not all come back at once."""
 
 _BACKOFF_S = (0.5, 30.0)
+_SHORT_S = 1.0
+"""Some proxies, and servers about to end, close every watch at once: to ask again at once would never end."""
 
 
 class Informer:
@@ -42,12 +44,15 @@ class Informer:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while True:
             try:
                 if not self._version:
                     await self._list()
+                began_at, version = loop.time(), self._version
                 await self._watch()
+                if loop.time() - began_at < _SHORT_S and self._version == version:
+                    raise ApiError(0, "Unreachable", "a watch ended as soon as it had begun")
                 failures = 0
             except ApiError as error:
                 if error.code == 410:
@@ -59,8 +64,14 @@ class Informer:
                 await asyncio.sleep(error.retry_after_s or backoff(failures))
 
     async def _list(self) -> None:
-        items, self._version = await self._api.list(self._kind, self._namespace, self._selector)
-        self._cache.replace_all(items, self._namespace)
+        listed, version = set[str](), ""
+        async for page in self._api.pages(self._kind, self._namespace, self._selector):
+            version = page["metadata"]["resourceVersion"]
+            for body in page["items"]:
+                listed.add(body["metadata"]["uid"])
+                self._cache.put(body)
+        self._cache.keep_only(listed, self._namespace)
+        self._version = version
         self.is_synced.set()
 
     async def _watch(self) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from sagesched_operator.api.pool import Pool
 from sagesched_operator.build.desired import Desired
 from sagesched_operator.build.manifest import Manifest
-from sagesched_operator.build.settings import settings_digest
 from sagesched_operator.cluster.cache import PoolKey, Seen
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.compare import first_difference
@@ -33,10 +30,11 @@ from sagesched_operator.control.children import Children
 from sagesched_operator.control.fights import NOT_KEPT_PAUSE_S, Fights
 from sagesched_operator.control.metrics import OperatorMetrics
 from sagesched_operator.control.observed import counts_of
+from sagesched_operator.control.outcome import Outcome
+from sagesched_operator.control.pod_notes import AskNow, PodNotes
 from sagesched_operator.control.pods import PodView
 from sagesched_operator.control.reports import Reports
-from sagesched_operator.control.victims import deletion_costs
-from sagesched_operator.names import APPLIED_HASH, DELETION_COST, POOL_LABEL, SETTINGS_DIGEST
+from sagesched_operator.names import APPLIED_HASH, POOL_LABEL
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,31 +42,10 @@ _KINDS = {kind.name: kind for kind in (*CHILDREN, *OPTIONAL_CHILDREN)}
 _DISPENSABLE = frozenset({*OPTIONAL_CHILDREN, HPA})
 """Pods serve without them: one that cannot be written for now stands in no other's way."""
 
-_DISPENSABLE_AGAIN_S = 30.0
+_FAILED_AGAIN_S = 30.0
 
 _TAKEN_OVER = frozenset({CONFIG_MAP, SERVICE_ACCOUNT})
 """An apply without force takes somebody else's over where no field conflicts, and they have few fields."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of applying.
-
-    Attributes:
-        num_writes: objects written or deleted.
-        troubles: (reason, message) of children that could not be had.
-        refused: what the API server said of the first child that it refuses for good; None for nothing.
-        look_again_s: when to look again although nothing may happen until then; None for not.
-    """
-
-    num_writes: int = 0
-    troubles: list[tuple[str, str]] = field(default_factory=list)
-    refused: ApiError | None = None
-    look_again_s: float | None = None
-
-    def again(self, after_s: float) -> None:
-        """Look again, at the latest after so long."""
-        self.look_again_s = min(after_s, self.look_again_s or after_s)
 
 
 class Applier:
@@ -79,7 +56,7 @@ class Applier:
         api: Api,
         children: Children,
         metrics: OperatorMetrics,
-        ask_now: Callable[[Sequence[PodView]], Awaitable[Reports]],
+        ask_now: AskNow,
     ) -> None:
         """Take the parts it works with.
 
@@ -92,7 +69,7 @@ class Applier:
         self._api = api
         self._children = children
         self._metrics = metrics
-        self._ask_now = ask_now
+        self._notes = PodNotes(api, children.cache(POD.name), ask_now)
         self._fights = Fights()
 
     def is_missing_some(self, pool: Pool, desired: Desired) -> bool:
@@ -127,14 +104,14 @@ class Applier:
                 continue
             live = self._children.cache(kind.name).find(key, name)
             if kind is DEPLOYMENT and live is not None:
-                await self._mark_victims(wanted, live.body, pods, outcome)
+                await self._notes.mark_victims(wanted, live.body, pods, outcome)
             try:
                 await self._bring_about(pool, wanted, live, outcome)
             except ApiError as error:
                 refused.add(kind.name)
                 self._note_failure(kind, name, error, outcome)
         await self._prune(pool, desired, outcome, _KINDS.values())
-        await self._hasten(pool, desired, pods, reports, outcome)
+        await self._notes.hasten(pool, desired, pods, reports, outcome)
         return outcome
 
     def _note_failure(self, kind: Kind, name: str, error: ApiError, outcome: Outcome) -> None:
@@ -142,9 +119,9 @@ class Applier:
         if kind in OPTIONAL_CHILDREN and error.is_about_the_kind:
             self._children.lost(kind)
             outcome.again(1.0)
-        elif kind in _DISPENSABLE and error.code >= 500:
+        elif error.is_about_a_webhook or (kind in _DISPENSABLE and error.code >= 500):
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
-            outcome.again(_DISPENSABLE_AGAIN_S)
+            outcome.again(_FAILED_AGAIN_S)
         elif error.is_refusal:
             outcome.refused = outcome.refused or error
         else:
@@ -281,40 +258,3 @@ class Applier:
         revisions = self._children.cache(CONTROLLER_REVISION.name).of(key)
         newest = sorted(revisions, key=lambda seen: -int(seen.body["revision"]))
         return {seen.name for seen in newest[: pool.spec.rollout.revision_history + 1]}
-
-    async def _mark_victims(
-        self, wanted: Manifest, live: Mapping[str, Any], pods: Sequence[PodView], outcome: Outcome
-    ) -> None:
-        num_going = max(int(live["spec"].get("replicas", 0)) - int(wanted["spec"]["replicas"]), 0)
-        if not num_going:
-            return
-        # What was read in the last round may be seconds old, and an idle pod busy by now.
-        reports = await self._ask_now(pods)
-        for name, cost in deletion_costs(pods, reports, num_going).items():
-            await self._annotate(wanted["metadata"]["namespace"], name, {DELETION_COST: cost}, outcome)
-
-    async def _hasten(
-        self, pool: Pool, desired: Desired, pods: Sequence[PodView], reports: Reports, outcome: Outcome
-    ) -> None:
-        """Kubelet looks at a pod's mounts when the pod changes, else only about once a minute."""
-        digest = settings_digest(desired.settings)
-        for pod in pods:
-            report = reports.get(pod.uid)
-            if report is None or pod.is_ending or pod.settings_digest == digest:
-                continue
-            if report.status.config.file_digest not in ("", digest):
-                await self._annotate(pool.namespace, pod.name, {SETTINGS_DIGEST: digest}, outcome)
-
-    async def _annotate(
-        self, namespace: str, name: str, annotations: Mapping[str, str | None], outcome: Outcome
-    ) -> None:
-        """Pods do without: what a policy refuses is told, and stands in nothing's way."""
-        try:
-            body = await self._api.merge(POD, namespace, name, {"metadata": {"annotations": annotations}})
-        except ApiError as error:
-            if not error.is_refusal:
-                raise
-            if error.code != 404:  # the pod is gone
-                outcome.troubles.append(("ObjectFailed", f"Pod {name} cannot be annotated: {error}"))
-        else:
-            self._children.cache(POD.name).put(body, is_ours=True)

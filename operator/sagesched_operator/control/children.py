@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sagesched_operator.build.surroundings import Capabilities
 from sagesched_operator.cluster.cache import Cache, PoolKey, Seen
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.discovery import served
 from sagesched_operator.cluster.informer import Informer
-from sagesched_operator.cluster.kinds import CHILDREN, OPTIONAL_CHILDREN, POD, Kind
+from sagesched_operator.cluster.kinds import (
+    CHILDREN,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    OPTIONAL_CHILDREN,
+    POD,
+    SCALERS,
+    Kind,
+)
 from sagesched_operator.control import pods
-from sagesched_operator.names import POOL_LABEL
+from sagesched_operator.names import APPLIED_HASH, POOL_LABEL
 
 _LOG = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S = 300.0
 """How often it is looked whether a kind that was not there has been installed."""
+
+_READ_WHOLE = frozenset({DEPLOYMENT, CONTROLLER_REVISION, *SCALERS})
+"""More is read of them than whether they are as wanted."""
+
+
+def trim(body: dict[str, Any]) -> Mapping[str, Any]:
+    """What is kept in memory of an object that is only compared: where our hash is not on it, that is all."""
+    metadata = body["metadata"]
+    if APPLIED_HASH in metadata.get("annotations", {}):
+        return body
+    wanted = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences")
+    kept = {name: metadata[name] for name in wanted if name in metadata}
+    return {"metadata": kept | {"labels": {POOL_LABEL: metadata.get("labels", {}).get(POOL_LABEL, "")}}}
 
 
 class Children:
@@ -49,7 +71,8 @@ class Children:
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._on_new_kind = on_new_kind
         self._caches = {
-            kind.name: Cache(lambda key, _: on_change(key)) for kind in (*CHILDREN, *OPTIONAL_CHILDREN)
+            kind.name: Cache(lambda key, _: on_change(key), *(() if kind in _READ_WHOLE else (trim,)))
+            for kind in (*CHILDREN, *OPTIONAL_CHILDREN)
         }
         self._caches[POD.name] = Cache(lambda key, _: on_change(key), pods.trim)
         self._informers: list[Informer] = []

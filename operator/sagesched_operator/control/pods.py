@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagesched_operator.names import DELETION_COST, SETTINGS_DIGEST
+from sagesched_operator.names import DELETION_COST, POOL_LABEL, SETTINGS_DIGEST
 
 _PULLING = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName")
 _BRINGING = ("fetch-model", "copy-model", "fetch-predictor", "copy-predictor")
@@ -20,7 +20,7 @@ class PodView:
 
     Attributes:
         name, uid: of its metadata.
-        ip: empty until it has one.
+        ip: where its gateway is; empty until that was started, and once the pod is over.
         is_ready: all containers that have a readiness probe pass it.
         is_ending: being deleted, or over: evicted pods stay as objects.
         settings_digest: last given as annotation to hasten kubelet.
@@ -42,9 +42,14 @@ class PodView:
 def trim(body: dict[str, Any]) -> Mapping[str, Any]:
     """What is kept of a pod in memory."""
     metadata, status = body["metadata"], body.get("status", {})
-    wanted = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
+    wanted = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
+    read = {"labels": (POOL_LABEL,), "annotations": (SETTINGS_DIGEST, DELETION_COST)}
     return {
-        "metadata": {name: metadata[name] for name in wanted if name in metadata},
+        "metadata": {name: metadata[name] for name in wanted if name in metadata}
+        | {
+            part: {name: value for name, value in metadata.get(part, {}).items() if name in names}
+            for part, names in read.items()
+        },
         "status": {
             name: status[name]
             for name in ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
@@ -59,18 +64,27 @@ def view(body: Mapping[str, Any]) -> PodView:
     annotations = metadata.get("annotations", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
     is_ready = conditions.get("Ready", {}).get("status") == "True"
+    is_over = status.get("phase") in ("Failed", "Succeeded")
     reason, message = ("", "") if is_ready else _why(metadata["name"], conditions, status)
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
-        ip=status.get("podIP", ""),
+        ip="" if is_over or not _has_gateway(status) else status.get("podIP", ""),
         is_ready=is_ready,
-        is_ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+        is_ending="deletionTimestamp" in metadata or is_over,
         settings_digest=annotations.get(SETTINGS_DIGEST, ""),
         deletion_cost=annotations.get(DELETION_COST, ""),
         reason=reason,
         message=message,
     )
+
+
+def _has_gateway(status: Mapping[str, Any]) -> bool:
+    """Whether the gateway was started: a pod has its address long before, while its model is fetched."""
+    for container in status.get("initContainerStatuses", ()):
+        if container["name"] == "gateway":
+            return "running" in container.get("state", {}) or container.get("restartCount", 0) > 0
+    return True
 
 
 def _why(

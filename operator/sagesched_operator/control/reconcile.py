@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,11 +20,12 @@ from sagesched_operator.cluster.cache import PoolKey
 from sagesched_operator.cluster.client import Api
 from sagesched_operator.cluster.errors import ApiError
 from sagesched_operator.cluster.kinds import CONTROLLER_REVISION, DEPLOYMENT, POD, POOL, SCALERS
-from sagesched_operator.control.apply import Applier, Outcome
+from sagesched_operator.control.apply import Applier
 from sagesched_operator.control.children import Children
 from sagesched_operator.control.events import Events
 from sagesched_operator.control.fights import Fights
 from sagesched_operator.control.observed import observe
+from sagesched_operator.control.outcome import Outcome
 from sagesched_operator.control.pods import PodView, view
 from sagesched_operator.control.reports import Reports
 from sagesched_operator.control.status import compute_status
@@ -94,6 +96,7 @@ class Reconciler:
 
         Raises:
             ApiError: the API server is in the way for now; try again.
+            Exception: the operator is at fault; the pool's status says so.
         """
         known = self._pools.get(key)
         if known is None:
@@ -103,14 +106,25 @@ class Reconciler:
         if "deletionTimestamp" in body["metadata"]:
             return Outcome()
         try:
+            return await self._look(known, body)
+        except ApiError:
+            raise
+        except Exception as error:
+            problem = f"the operator fails at this pool: {type(error).__name__}: {error}"
+            with suppress(ApiError):
+                await self._write_stalled(body, ("OperatorFailed", problem))
+            raise
+
+    async def _look(self, known: KnownPool, body: dict[str, Any]) -> Outcome:
+        try:
             pool = parse_pool(body)
-        except SpecError as error:
-            return await self._write_unreadable(body, str(error))
+        except SpecError as error:  # it fits the API server's schema: another release's definition
+            return await self._write_stalled(body, ("SpecRejected", str(error)))
         attempt = await self._attempt(known, pool)
         if attempt.is_over:
             return attempt.outcome
         await self._write_status(body, self._status(pool, attempt), attempt.outcome)
-        self._settled[key] = known.uid
+        self._settled[pool.namespace, pool.name] = known.uid
         return attempt.outcome
 
     async def _attempt(self, known: KnownPool, pool: Pool) -> _Attempt:
@@ -120,6 +134,8 @@ class Reconciler:
             desired = self._build(pool)
         except ConfigError as error:
             return _Attempt(stalled=("SpecRejected", f"the gateway's settings would be refused: {error}"))
+        except SpecError as error:
+            return _Attempt(stalled=("SpecRejected", str(error)))
         if desired.forbidden:
             return _Attempt(desired, stalled=("NotAllowed", desired.forbidden))
         if await self._is_gone(known, key, pool, desired):
@@ -218,10 +234,10 @@ class Reconciler:
         self._pools.put(written, is_ours=True)
         await self._events.tell(body, before.get("conditions", ()), wanted["conditions"])
 
-    async def _write_unreadable(self, body: dict[str, Any], problem: str) -> Outcome:
-        """The resource fits the API server's schema but not this operator's: another release's CRD."""
+    async def _write_stalled(self, body: dict[str, Any], stalled: tuple[str, str]) -> Outcome:
+        """Nothing else can be told of the pool: all that is known of it stays as it was."""
         status = dict(body.get("status") or {})
-        conditions = stalled_conditions(status, body["metadata"]["generation"], problem, _now())
+        conditions = stalled_conditions(status, body["metadata"]["generation"], stalled, _now())
         status |= {"observedGeneration": body["metadata"]["generation"], "conditions": conditions}
         outcome = Outcome()
         await self._write_status(body, status, outcome)

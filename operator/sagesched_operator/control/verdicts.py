@@ -165,13 +165,13 @@ def _backlog_saturated(pool: Pool, signal: Signal | str) -> Condition:
 
 
 def stalled_conditions(
-    status: Mapping[str, Any], generation: int, problem: str, now: str
+    status: Mapping[str, Any], generation: int, stalled: tuple[str, str], now: str
 ) -> list[dict[str, Any]]:
-    """Conditions of a pool whose spec cannot be read."""
+    """Conditions of a pool that nothing can be told of but (reason, message) of why."""
     told = [
-        Condition("Ready", False, "SpecRejected", problem),
-        Condition("Progressing", False, "SpecRejected", problem),
+        Condition("Ready", False, *stalled),
+        Condition("Progressing", False, *stalled),
         _fine("Degraded"),
-        Condition("Stalled", True, "SpecRejected", problem),
+        Condition("Stalled", True, *stalled),
     ]
     return merge(status.get("conditions", ()), told, generation=generation, now=now)

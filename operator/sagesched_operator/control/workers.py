@@ -31,9 +31,14 @@ class Workers:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(NUM_WORKERS):
-                tasks.create_task(self._work())
+        # Asked for at each scrape: workers that hang tell nothing of what waits for them.
+        self._metrics.queue.set_function(lambda: len(self._queue))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(NUM_WORKERS):
+                    tasks.create_task(self._work())
+        finally:
+            self._metrics.queue.set_function(lambda: 0)  # who does not lead has nothing to look at
 
     async def _work(self) -> None:
         while True:
@@ -42,7 +47,6 @@ class Workers:
                 await self._look(key)
             finally:
                 self._queue.done(key)
-                self._metrics.queue.set(len(self._queue))
 
     async def _look(self, key: PoolKey) -> None:
         loop = asyncio.get_running_loop()

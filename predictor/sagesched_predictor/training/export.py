@@ -38,7 +38,7 @@ DEFAULT_PRECISION = "int8"
 def cache_root() -> Path:
     """$SAGESCHED_CACHE, or ~/.cache/sagesched."""
     configured = os.environ.get("SAGESCHED_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "sagesched"
+    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "sagesched"
 
 
 def export_encoder(

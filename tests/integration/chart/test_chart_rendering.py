@@ -17,6 +17,9 @@ from cluster.control_plane import ControlPlane
 from cluster.schemas import conform
 from cluster.tools import Tools
 from sagesched_operator.admission.refusals import refusals
+from sagesched_operator.api.pool import parse_pool
+from sagesched_operator.build.network_policy import network_policy
+from sagesched_operator.build.surroundings import Installation
 from sagesched_operator.cli import _parser
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "charts"))
@@ -39,6 +42,8 @@ ALL_ON = (
     *("--set", "networkPolicy.monitoringNamespace=monitoring"),
     *("--set", "networkPolicy.kedaNamespace=keda"),
     *("--set", "networkPolicy.apiServerCidr=10.0.0.1/32"),
+    *("--set", "networkPolicy.apiServerPorts={16443}"),
+    *("--set", "networkPolicy.dnsPorts={53,5353}"),
     *("--set", "pools.allowHostPath=true"),
     *("--set", "imagePullSecrets[0].name=registry"),
     *("--set", "priorityClassName=system-cluster-critical"),
@@ -103,6 +108,7 @@ def test_every_object_fits_the_servers_own_schema(
         ("log.level=verbose", "at '/log/level'"),
         ("monitoring.serviceMonitor.intervall=5s", "at '/monitoring/serviceMonitor'"),
         ("networkPolicy.apiServerCidr=everywhere", "at '/networkPolicy/apiServerCidr'"),
+        ("networkPolicy.apiServerPorts={65536}", "at '/networkPolicy/apiServerPorts/0'"),
         ("watchNamespaces={Team_A}", "at '/watchNamespaces/0'"),
         ("fullnameOverride=9pools", "at '/fullnameOverride'"),  # a Service's name starts with a letter
     ],
@@ -149,6 +155,33 @@ def test_another_chart_can_have_this_one_by_its_usual_condition(helm: Helm, tmp_
         assert bool(of_kind(objects(done.stdout), "Deployment")) == is_on
 
 
+def test_names_stay_text_whatever_yaml_makes_of_them(helm: Helm) -> None:
+    """A namespace may be called 2024, a release 1e3, and everything `on`."""
+    names = ("fullnameOverride=on", "serviceAccount.name=null", "priorityClassName=true")
+    names += ("networkPolicy.monitoringNamespace=0x1f", "networkPolicy.kedaNamespace=077")
+    names += ("watchNamespaces={1000,off}",)
+    settings = [part for name in names for part in ("--set-string", name)]
+    monitored = ("--set", "monitoring.serviceMonitor.enabled=true")
+    done = helm("template", "1e3", str(CHART), "-n", "2024", *settings, *monitored)
+    assert done.returncode == 0, done.stderr
+
+    def names_in(value: Any) -> Iterator[Any]:
+        if isinstance(value, list):
+            for item in value:
+                yield from names_in(item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key in ("name", "namespace", "serviceAccountName", "priorityClassName", "matchNames"):
+                    yield from item if isinstance(item, list) else [item]
+                elif key in ("labels", "matchLabels", "resourceNames", "command", "args"):
+                    yield from item.values() if isinstance(item, dict) else item
+                yield from names_in(item) if key != "spec" or "versions" not in item else ()
+
+    found = [name for one in objects(done.stdout) for name in names_in(one)]
+    assert {"on", "1e3", "2024", "1000", "off", "null", "true", "0x1f", "077"} <= set(map(str, found))
+    assert [name for name in found if not isinstance(name, str | dict)] == []
+
+
 def test_the_pool_of_helms_test_has_a_name_that_pools_may_have(helm: Helm) -> None:
     done = helm("template", f"sagesched-{40 * 'x'}", str(CHART), "--show-only", "templates/tests/pool.yaml")
     [pod] = of_kind(objects(done.stdout), "Pod")
@@ -189,6 +222,24 @@ def test_the_operators_own_command_line_takes_every_argument(render: Render) -> 
         options = _parser().parse_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
         assert options.scaler_address == "sagesched.sagesched-system.svc:9090"
     assert options.namespace == ["team-a", "team-b"]
+
+
+def test_the_ways_out_are_those_of_the_cluster(render: Render) -> None:
+    def ports(*values: str) -> list[list[tuple[str, int]]]:
+        [policy] = of_kind(objects(render(*values)), "NetworkPolicy")
+        return [
+            [(one["protocol"], one["port"]) for one in rule["ports"]] for rule in policy["spec"]["egress"]
+        ]
+
+    names, _, api_server = ports()
+    assert (names, api_server) == ([("UDP", 53), ("TCP", 53)], [("TCP", 443), ("TCP", 6443)])
+    names, _, api_server = ports(*ALL_ON)
+    assert names == [("UDP", 53), ("TCP", 53), ("UDP", 5353), ("TCP", 5353)]
+    assert api_server == [("TCP", 16443)]
+    [deployment] = of_kind(objects(render(*ALL_ON)), "Deployment")
+    options = _parser().parse_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
+    pools = network_policy(parse_pool(a_pool(SMALLEST)), Installation(dns_ports=options.dns_ports))
+    assert [(one["protocol"], one["port"]) for one in pools["spec"]["egress"][0]["ports"]] == names
 
 
 def test_labels_that_pools_network_policies_let_in_are_those_of_the_operators_pods(render: Render) -> None:

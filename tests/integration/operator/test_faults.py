@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import time
 import urllib.error
 import urllib.request
@@ -253,6 +254,41 @@ def test_an_object_that_pods_can_do_without_holds_up_no_other(own, proxy, start,
     trouble.left = 0
     own.apply(merged(SMALLEST, {"replicas": 3, "scaling": {"actuator": "HPA", "maxReplicas": 3}}))
     until(lambda: own.find("hpa", "llama"))
+    own.wait_condition("Degraded", status="False")
+
+
+def test_a_policy_whose_webhook_does_not_answer_is_told(plane, own, start):
+    """As when the last node that Kyverno ran on is gone."""
+    webhook = {
+        "name": "policies.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:9/validate"},
+        "rules": [
+            {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}
+        ],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": own.name}},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 2,
+    }
+    body = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "policies"},
+        "webhooks": [webhook],
+    }
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    try:
+        start().wait_leading()
+        own.apply(SMALLEST)
+        degraded = own.wait_condition("Degraded", status="True")
+        assert degraded["reason"] == "ObjectFailed"
+        assert "Deployment llama cannot be written" in degraded["message"]
+        assert 'failed calling webhook "policies.example.com"' in degraded["message"]
+        assert own.find("service", "llama")  # the rest is made
+        assert not own.names("controllerrevision")  # nothing has run
+    finally:
+        plane.kubectl("delete", "validatingwebhookconfiguration", "policies")
+    until(lambda: own.find("deployment", "llama"), 45)
     own.wait_condition("Degraded", status="False")
 
 

@@ -306,6 +306,22 @@ def test_the_number_of_claimed_gpus_can_be_changed(space):
     assert space.condition("Stalled")["status"] == "False"
 
 
+def test_a_claim_follows_the_limit_of_gpus_as_kubernetes_reads_it(space):
+    def apply(limit):
+        predictor = {"device": "GPU", "gpu": {"sharing": "Claim"}}
+        limits = {"limits": {"nvidia.com/gpu": limit}}
+        space.apply(merged(SMALLEST, {"predictor": predictor, "resources": limits}))
+
+    apply("0.5")
+    stalled = space.wait_condition("Stalled", status="True")
+    assert stalled["reason"] == "SpecRejected"
+    assert stalled["message"] == "spec.resources.limits.nvidia.com/gpu: must be a whole number, not '0.5'"
+    apply("1.0")
+    space.wait_condition("Stalled", status="False")
+    [template] = space.get("resourceclaimtemplates")["items"]
+    assert template["spec"]["spec"]["devices"]["requests"][0]["exactly"]["count"] == 1
+
+
 def test_a_folder_of_the_node_is_not_allowed(space):
     source = {"model": {"source": {"pvc": None, "hostPath": {"path": "/data"}}}}
     space.apply(merged(SMALLEST, source))

@@ -67,6 +67,10 @@ def queries() -> Iterator[tuple[str, str]]:
         yield alert["alert"], alert["expr"]
 
 
+def promql(query: str) -> promql_parser.Expr:
+    return promql_parser.parse(query.replace("$__rate_interval", "5m"))
+
+
 @pytest.mark.parametrize(("where", "query"), list(queries()), ids=lambda value: value[:40])
 def test_every_series_asked_for_exists(where: str, query: str) -> None:
     asked = set(SERIES.findall(query))
@@ -77,7 +81,16 @@ def test_every_series_asked_for_exists(where: str, query: str) -> None:
 @pytest.mark.parametrize(("where", "query"), list(queries()), ids=lambda value: value[:40])
 def test_every_query_is_promql(where: str, query: str) -> None:
     if not where.split(": ")[-1].startswith("$"):  # Grafana's own functions fill variables
-        promql_parser.parse(query.replace("$__rate_interval", "5m"))
+        promql(query)
+
+
+@pytest.mark.parametrize("file", sorted((CHART / "dashboards").glob("*.json")), ids=lambda file: file.stem)
+def test_lines_without_a_pods_name_are_one_of_all_pods(file: Path) -> None:
+    """Every replica of the operator tells what it knows of a pool."""
+    for panel in json.loads(file.read_text())["panels"]:
+        for target in panel["targets"]:
+            is_of_all = not isinstance(promql(target["expr"]), promql_parser.VectorSelector)
+            assert is_of_all or "{{pod}}" in target["legendFormat"], panel["title"]
 
 
 @pytest.mark.parametrize("alert", list(alerts()), ids=lambda alert: alert["alert"])

@@ -34,6 +34,15 @@ def test_what_the_api_server_takes_is_taken(name):
     assert refusals(a_pool(spec_of(name))) == []
 
 
+def test_nothing_is_nothing_as_a_number_and_as_a_percentage():
+    for nothing in (0, "0%"):
+        rollout = {"maxSurge": nothing, "maxUnavailable": 1}
+        kept = {"predictor": {"history": {"snapshot": {"claimName": "h"}}}}
+        assert refusals(a_pool(merged(SMALLEST, {"rollout": rollout, **kept}))) == []
+    for nothing in (0, "0%", "00%"):
+        assert refusals(a_pool(merged(SMALLEST, {"rollout": {"maxSurge": nothing}}))) != []
+
+
 @pytest.mark.parametrize("name", ["Llama", "1llama", "a" * 51, "llama.cpp", ""])
 def test_names_are_refused(name):
     (told,) = refusals(a_pool(SMALLEST, name=name))

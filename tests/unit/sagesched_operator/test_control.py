@@ -11,11 +11,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from builders import a_pod, a_report
 
 from sagesched_operator.cluster.cache import Cache
+from sagesched_operator.control.children import trim
 from sagesched_operator.control.fights import Fights
+from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.pods import trim as trim_pod
 from sagesched_operator.control.pods import view
 from sagesched_operator.control.queue import WorkQueue
 from sagesched_operator.control.store import PoolStore
 from sagesched_operator.control.victims import GOES, deletion_costs
+from sagesched_operator.control.workers import NUM_WORKERS, Workers
+from sagesched_operator.names import APPLIED_HASH, POOL_LABEL
 
 
 async def test_a_pool_asked_for_again_while_it_is_worked_on_comes_back():
@@ -64,6 +69,26 @@ async def test_what_failed_is_not_looked_at_earlier_whatever_happens():
     assert await queue.take() == key
 
 
+async def test_who_leads_no_more_has_no_pools_that_wait():
+    queue, metrics, all_work = WorkQueue(), OperatorMetrics(), asyncio.Event()
+
+    class Busy:
+        async def reconcile(self, key):
+            if key == ("n", str(NUM_WORKERS - 1)):
+                all_work.set()
+            await asyncio.Event().wait()
+
+    for number in range(NUM_WORKERS + 5):
+        queue.add(("n", str(number)))
+    leading = asyncio.create_task(Workers(queue, Busy(), metrics).run())
+    async with asyncio.timeout(5):
+        await all_work.wait()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert len(queue) == 5
+    assert metrics.registry.get_sample_value("sagesched_operator_queue_depth") == 0
+
+
 def an_object(version, *, uid="u", **metadata):
     labels = {"serving.sagesched.io/pool": "p"}
     known = {"namespace": "n", "name": "x", "uid": uid, "resourceVersion": str(version), "labels": labels}
@@ -85,7 +110,7 @@ def test_a_listing_tells_what_is_gone():
     heard = []
     cache = Cache(lambda key, how: heard.append(how))
     cache.put(an_object(1))
-    cache.replace_all([], None)
+    cache.keep_only((), None)
     assert heard == ["added", "removed"]
     assert len(cache) == 0
 
@@ -113,6 +138,16 @@ def test_the_last_foreign_manager_is_known():
     cache = Cache(lambda key, how: None)
     cache.put(an_object(1, managedFields=managed))
     assert cache.find(("n", "p"), "x").manager == "kubectl-edit"
+
+
+def test_of_what_is_large_and_not_read_nothing_is_kept():
+    large = {"note": 1000 * "x"}
+    ours = an_object(1, annotations={**large, APPLIED_HASH: "h"})
+    for trimmed in (trim, trim_pod):
+        cache = Cache(lambda key, how: None, trimmed)
+        cache.put(an_object(1, annotations=large, labels={POOL_LABEL: "p", **large}) | {"data": large})
+        assert len(cache.find(("n", "p"), "x").text) < 300
+    assert trim(ours | {"data": large}) == ours | {"data": large}
 
 
 def test_a_pool_made_anew_is_another():
@@ -175,6 +210,21 @@ def test_an_evicted_pod_is_over():
     killed = {"name": "triton", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
     assert view(a_body(phase="Failed", reason="Evicted", containerStatuses=[killed])).is_ending
     assert not view(a_body(phase="Running", containerStatuses=[killed])).is_ending
+
+
+def test_a_gateway_is_asked_from_its_start_to_the_end_of_its_pod():
+    """Else a pool that fetches its first model for long looks as if the operator could reach nobody."""
+    waiting = {"name": "gateway", "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+    running = {"name": "gateway", "restartCount": 0, "state": {"running": {}}}
+    fallen = {"name": "gateway", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+
+    def ip_of(gateway, phase="Running"):
+        fetch = {"name": "fetch-model", "state": {"running": {}}}
+        return view(a_body(podIP="10.0.0.1", phase=phase, initContainerStatuses=[fetch, gateway])).ip
+
+    assert ip_of(waiting, "Pending") == ""
+    assert ip_of(running) == ip_of(fallen) == "10.0.0.1"
+    assert ip_of(running, "Failed") == ""
 
 
 def test_the_pods_with_the_least_work_go_and_marks_of_before_are_taken_away():

@@ -147,6 +147,8 @@ def test_what_is_wrong_is_said_on_one_line(
         "--policy fcfs@engine --replicas 2 --balancer round-robin --balancer least-queue",
         "--policy direct --replicas 1 --replicas 2 --balancer global",
         "--policy gittins-boost --tail-weight 1 --tail-weight 0",
+        "--json nowhere/out.json",
+        "--html nowhere/report.html",
     ],
 )
 def test_what_cannot_be_run_is_said_before_the_first_run(
@@ -157,6 +159,16 @@ def test_what_cannot_be_run_is_said_before_the_first_run(
     assert main(f"run --distribution none --requests 20 --policy fcfs {arguments}".split()) == 2
     assert capsys.readouterr().err.startswith("sagesched-replay: ")
     assert runs == []
+
+
+@pytest.mark.parametrize("policy", ["fcfs", "fcfs@engine"])
+def test_lengths_beyond_all_measure_are_refused(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("prompt_tokens,output_tokens\n1e300,1e300\n")
+    assert main(f"run --data {path} --distribution none --requests 2 --policy {policy}".split()) == 2
+    assert capsys.readouterr().err.startswith("sagesched-replay: ")
 
 
 def test_settings_are_read_before_prompts_are_encoded(

@@ -27,6 +27,7 @@ from sagesched_gateway.api.grpc_face.passthrough import (
     is_for_triton,
 )
 from sagesched_gateway.api.grpc_face.stream import StreamBounds, StreamSession
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
@@ -40,7 +41,7 @@ from sagesched_gateway.kserve import (
     ServerReadyResponse,
 )
 from sagesched_gateway.request import Attributes
-from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts, refuse_many_fields
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -64,6 +65,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         reader: AttributeReader,
         sweeper: Sweeper,
         bounds: StreamBounds,
+        passed: PassedCalls,
     ) -> None:
         """Put together.
 
@@ -75,6 +77,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
             reader: reads attributes of requests.
             sweeper: looks at open streams.
             bounds: of streams opened from now on; may be replaced.
+            passed: counts what is only passed on.
         """
         self.bounds = bounds
         self._dispatcher = dispatcher
@@ -83,6 +86,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         self._gate = gate
         self._reader = reader
         self._sweeper = sweeper
+        self._passed = passed
         self._prefix = f"/{SERVICE}/"
         self._handlers: dict[str, grpc.RpcMethodHandler] = {
             self._prefix + "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream_infer),
@@ -108,7 +112,9 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         except InvalidRequestError as error:
             await abort(context, error)
             return
-        session = StreamSession(self._dispatcher, self._upstream, context, attributes, self.bounds)
+        session = StreamSession(
+            self._dispatcher, self._upstream, context, attributes, self.bounds, self._passed
+        )
         self._sweeper.add(session)
         try:
             await session.run()
@@ -119,6 +125,7 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
         """Queue a request to a model that answers once; a decoupled model's refusal is Triton's to give."""
         try:
             call = CallAttributes(self._reader, context)
+            refuse_many_fields(body)
             message = ModelInferRequest.FromString(body)
             refuse_cut_texts(message)
             attributes, body = call.take(message, body)
@@ -138,7 +145,11 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
 
     async def _judged_by_triton(self, body: bytes, context: CallContext) -> bytes:
         """What cannot be queued is answered, or refused, in Triton's own words."""
-        return await forward_unary(self._upstream, self._prefix + "ModelInfer", body, context)
+        return await self._forward(self._prefix + "ModelInfer", body, context)
+
+    async def _forward(self, path: str, body: bytes, context: CallContext) -> bytes:
+        with self._passed.one():
+            return await forward_unary(self._upstream, path, body, context)
 
     async def _generate(
         self,
@@ -210,6 +221,6 @@ class KServeFace(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no t
                 self._gate.check_grpc(method, body)
             except ForbiddenError as error:
                 await abort(context, error)
-            return await forward_unary(self._upstream, path, body, context)
+            return await self._forward(path, body, context)
 
         return pass_on

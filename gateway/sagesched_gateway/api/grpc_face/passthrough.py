@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from sagesched_gateway.api.attributes import PRIVATE_PREFIX
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.api.status_codes import grpc_code
 from sagesched_gateway.errors import (
     DeadlineUnreachableError,
@@ -35,6 +36,9 @@ RETRY_AFTER_MS_KEY = "retry-after-ms"
 
 PROBABILITY_KEY = "x-sagesched-probability"
 """Of being done in time, where a deadline is the reason of a refusal."""
+
+QUIET_S = 2.0
+"""A passed stream that has owed nothing and heard nothing for so long is not waited for by a drain."""
 
 _NOT_FORWARDED = ("grpc-", ":", PRIVATE_PREFIX)
 _NOT_FORWARDED_KEYS = frozenset({"user-agent", "content-type", "te", "host", "connection"})
@@ -142,7 +146,9 @@ def is_for_triton(error: GatewayError) -> bool:
 class PassedStream:
     """The part of a caller's `ModelStreamInfer` stream that goes to Triton untouched, opened at first need.
 
-    Responses of Triton to several requests on one stream keep Triton's own order.
+    Responses of Triton to several requests on one stream keep Triton's own order. How many come to a request
+    only its model knows: a drain takes it to be over when at least one has come to each, and then none for a
+    while.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class PassedStream:
         metadata: Metadata,
         received: Callable[[bytes], None],
         ended: Callable[[GatewayError | None], None],
+        calls: PassedCalls,
     ) -> None:
         """Open the stream.
 
@@ -159,18 +166,29 @@ class PassedStream:
             metadata: the caller's.
             received: takes each response of Triton, as it is.
             ended: called once when Triton has closed the stream.
+            calls: counts what is under way.
         """
         self._upstream = upstream
         self._received = received
         self._ended = ended
         self._call = upstream.stream(metadata=metadata)
         self._is_closed = False
+        self._num_owed = 0
+        self._heard_at = -math.inf
+        self._loop = asyncio.get_running_loop()
+        self._calls = calls
+        calls.opened(self)
         self._reader = asyncio.create_task(self._read())
+
+    def is_busy(self, now: float) -> bool:
+        """See `PassedOn`."""
+        return self._num_owed > 0 or now - self._heard_at < QUIET_S
 
     async def send(self, message: bytes) -> None:
         """Pass a request on."""
         # A broken stream is reported by the reader.
         if not self._reader.done():
+            self._num_owed += 1
             try:
                 await self._call.write(message)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -190,6 +208,8 @@ class PassedStream:
         error = None
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
+                self._num_owed -= 1
+                self._heard_at = self._loop.time()
                 self._received(message)
         except grpc.aio.AioRpcError as failure:
             error = self._upstream.error_of(failure)
@@ -197,4 +217,6 @@ class PassedStream:
             # After `close` the pending read is cancelled by the call; otherwise it is this task.
             if not self._is_closed:
                 raise
+        finally:
+            self._calls.ended(self)
         self._ended(error)

@@ -34,6 +34,7 @@ from sagesched_gateway.api.grpc_face.passthrough import (
     trailing_metadata,
 )
 from sagesched_gateway.api.grpc_face.response_order import ResponseOrder
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.generation import Generation
 from sagesched_gateway.errors import (
@@ -43,6 +44,7 @@ from sagesched_gateway.errors import (
     InternalError,
     InvalidRequestError,
     SlowReaderError,
+    TooLargeError,
     UpstreamError,
 )
 from sagesched_gateway.kserve import (
@@ -53,7 +55,7 @@ from sagesched_gateway.kserve import (
 )
 from sagesched_gateway.request import Attributes
 from sagesched_gateway.settings.config import GatewayConfig
-from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts
+from sagesched_gateway.text_tensors import refuse_classes_of_texts, refuse_cut_texts, refuse_many_fields
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class StreamSession:
         context: CallContext,
         attributes: CallAttributes,
         bounds: StreamBounds,
+        passed: PassedCalls,
     ) -> None:
         self._dispatcher = dispatcher
         self._upstream = upstream
@@ -124,6 +127,7 @@ class StreamSession:
         self._opened_at = self._loop.time()
         self._stuck_at, self._stuck_since = -1, 0.0  # see `look`
         self._idle_at, self._idle_since = -1, 0.0
+        self._passed_calls = passed
         self._passed: PassedStream | None = None
         self._is_passing = False
         self._is_half_closed = False
@@ -256,7 +260,11 @@ class StreamSession:
     async def _take(self, body: bytes) -> None:
         """One message of the caller."""
         try:
+            refuse_many_fields(body)
             message = ModelInferRequest.FromString(body)
+        except TooLargeError as error:
+            self._failure = error
+            return
         except DecodeError:
             self._failure = InvalidRequestError("a message of the stream is no ModelInferRequest")
             return
@@ -298,7 +306,11 @@ class StreamSession:
     async def _pass_on(self, body: bytes) -> None:
         if self._passed is None or not self._is_passing:
             self._passed = PassedStream(
-                self._upstream, self._passed_metadata, self._received, self._passing_ended
+                self._upstream,
+                self._passed_metadata,
+                self._received,
+                self._passing_ended,
+                self._passed_calls,
             )
             self._is_passing = True
         await self._passed.send(body)

@@ -12,11 +12,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.http_face.body import BODY_ROOM, BodyRoom
 from sagesched_gateway.api.http_face.errors import errors_as_json
 from sagesched_gateway.api.http_face.generate import GenerateFace
 from sagesched_gateway.api.http_face.infer import InferFace
 from sagesched_gateway.api.http_face.passthrough import Passthrough
 from sagesched_gateway.api.http_face.slow_readers import slow_reader_guard
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.dispatch.dispatcher import Dispatcher
 from sagesched_gateway.dispatch.ports import Readiness
 from sagesched_gateway.errors import DrainingError, TooLargeError, UpstreamUnavailableError
@@ -39,6 +41,7 @@ def build_http_app(
     reader: AttributeReader | None = None,
     gate: AdminGate | None = None,
     openai: web.Application | None = None,
+    passed: PassedCalls | None = None,
 ) -> web.Application:
     """The application to serve on the HTTP port.
 
@@ -50,6 +53,7 @@ def build_http_app(
         reader: knows whose attributes are believed; None believes nobody.
         gate: refuses management calls; None refuses all of them.
         openai: served under `/v1`.
+        passed: counts what is only passed on; None counts for nobody.
     """
     reader = reader or AttributeReader(AttributesConfig())
     app = web.Application(
@@ -58,8 +62,12 @@ def build_http_app(
         # A caller who leaves must end its handler, or its request would keep its place in the engine.
         handler_args={"handler_cancellation": True, **connection_options(limits)},
     )
+    app[BODY_ROOM] = BodyRoom(limits)
     passthrough = Passthrough(
-        triton_http_address, gate or AdminGate(AdminConfig()), most_bytes=limits.message_bytes
+        triton_http_address,
+        gate or AdminGate(AdminConfig()),
+        most_bytes=limits.message_bytes,
+        passed=passed or PassedCalls(),
     )
     face = GenerateFace(dispatcher, passthrough, limits=limits, reader=reader)
     infer = InferFace(dispatcher, passthrough, limits=limits, reader=reader)

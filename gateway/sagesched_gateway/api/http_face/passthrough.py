@@ -19,6 +19,7 @@ from yarl import URL
 from sagesched_gateway.api.admin_gate import AdminGate
 from sagesched_gateway.api.http_face.body import pieces_of
 from sagesched_gateway.api.http_face.errors import caller_left
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.errors import GatewayError, UpstreamUnavailableError
 
 _LOG = logging.getLogger(__name__)
@@ -47,14 +48,16 @@ _CONNECT_TIMEOUT_S = 5.0
 class Passthrough:
     """Forwards requests to Triton's HTTP endpoint."""
 
-    def __init__(self, address: str, gate: AdminGate, *, most_bytes: int) -> None:
+    def __init__(self, address: str, gate: AdminGate, *, most_bytes: int, passed: PassedCalls) -> None:
         """Remember where Triton is.
 
         Args:
             address: `host:port` of Triton's HTTP endpoint.
             gate: refuses management calls.
             most_bytes: largest body of a request.
+            passed: counts what is under way.
         """
+        self._passed = passed
         self._gate = gate
         self._most_bytes = most_bytes
         self._address = address
@@ -86,11 +89,15 @@ class Passthrough:
             TooLargeError, InvalidRequestError: as `read_body`.
             UpstreamUnavailableError: Triton cannot be reached, or hung up before it answered.
         """
-        assert self._session is not None, "the application is running"
         self._gate.check_http(request.method, request.rel_url.raw_path)
         if request.method == hdrs.METH_HEAD:
             # Triton takes none, and its refusal has a body, which no client can tell from the next answer.
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
+        with self._passed.one():
+            return await self._forward(request, body)
+
+    async def _forward(self, request: web.Request, body: bytes | None) -> web.StreamResponse:
+        assert self._session is not None, "the application is running"
         response: web.StreamResponse | None = None
         streamed = _Streamed(request, self._most_bytes)
         try:

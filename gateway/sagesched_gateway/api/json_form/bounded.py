@@ -1,4 +1,4 @@
-"""`parse_json`: JSON of strangers, bounded in depth; every failure is the caller's and told as such."""
+"""`parse_json`: JSON of strangers, bounded in depth and number; every failure is told as the caller's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from sagesched_gateway.errors import InvalidRequestError
+from sagesched_gateway.errors import InvalidRequestError, TooLargeError
+from sagesched_gateway.kserve import MOST_VALUES
 
 
 def parse_json(body: bytes, most_levels: int) -> Any:
@@ -19,7 +20,13 @@ def parse_json(body: bytes, most_levels: int) -> Any:
 
     Raises:
         InvalidRequestError: it is no JSON, names a key twice, or is nested deeper.
+        TooLargeError: it holds more than `MOST_VALUES` values.
     """
+    # Commas within texts count as well: a text of a million of them is no prompt either.
+    if body.count(b",") >= MOST_VALUES:
+        raise TooLargeError(
+            f"the request's JSON holds more than {MOST_VALUES} values; send large tensors as binary data"
+        )
     try:
         value = json.loads(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:

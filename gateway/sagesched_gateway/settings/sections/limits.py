@@ -18,7 +18,7 @@ class LimitsConfig:
         header_bytes: metadata or headers of one call.
         json_depth: nesting of a JSON body.
         queued_requests: requests waiting here.
-        queued_bytes: their messages together.
+        queued_bytes: their messages together; of HTTP bodies still on their way, as much again.
         queued_s: predicted seconds that the engine needs to start all that waits here; the dearest newcomer
             is refused beyond it. None for no limit.
         sheddable_below: where that limit is exceeded, waiting requests of a lower priority than this go

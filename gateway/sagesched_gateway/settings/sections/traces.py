@@ -43,5 +43,5 @@ def _is_endpoint(text: str) -> bool:
     if scheme is None:
         return False
     host, _, port = text.removeprefix(scheme).rpartition(":")
-    is_port = port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 1 <= int(port) <= 65535
     return bool(host) and is_port and not set(host) & set("/ ?#@")

@@ -29,6 +29,14 @@ def test_each_refused_caller_is_told_to_come_one_mean_time_later():
     assert refused(waiting, 10, 1, 50.0, 1000.0) == pytest.approx(5.0), "what was told long ago is over"
 
 
+def test_callers_who_come_again_unasked_do_not_push_others_away():
+    waiting = Waiting(QueueLimits(requests=8))
+    told = [refused(waiting, 8, 1, 64.0, 100.0) for _ in range(1000)]
+    assert max(told) == pytest.approx(64.0), "by then all that waits now will have started"
+    assert told[8:16] == pytest.approx(told[:8]), "still one after the other"
+    assert refused(waiting, 8, 1, 4.0, 100.0) <= 4.0, "the queue moves faster than it did"
+
+
 def test_nobody_is_told_to_come_at_once():
     waiting = Waiting(QueueLimits(bytes=100, code="RESOURCE_EXHAUSTED"))
     waiting.bytes = 100

@@ -106,3 +106,21 @@ def test_a_write_that_ends_half_way_leaves_whole_lines(opened, tmp_path, monkeyp
     assert path.read_bytes() == b"first\n"
     file.write([b"fourth\n"])
     assert path.read_bytes() == b"first\nfourth\n"
+
+
+@pytest.mark.parametrize("deed", ["removed", "moved", "replaced", "emptied"])
+def test_a_file_that_somebody_takes_away_or_empties_goes_on_where_the_path_leads(opened, tmp_path, deed):
+    path = tmp_path / "log.jsonl"
+    file = opened(max_bytes=12 if deed == "emptied" else 100)
+    file.write([b"before\n"])
+    if deed == "removed":
+        path.unlink()
+    elif deed == "emptied":
+        os.truncate(path, 0)
+    else:
+        path.rename(tmp_path / "taken")
+        if deed == "replaced":
+            path.touch()
+    file.write([b"after\n"])
+    assert path.read_bytes() == b"after\n"
+    assert not (tmp_path / "log.jsonl.1").exists(), "what was taken away does not count"

@@ -146,3 +146,22 @@ def test_who_ran_before_is_no_newcomer(a_core):
     core.requeue("dear")  # the engine was away
     [reject] = submit(core, "newcomer", 150)
     assert reject.job_id == "newcomer"
+
+
+@pytest.mark.parametrize("priority", [-1, 0], ids=["sheddable", "newcomers"])
+def test_a_limit_lowered_far_below_what_waits_looks_at_each_once(a_core, monkeypatch, priority):
+    core = limited(a_core, seconds=1e6)
+    outputs = {f"{number}": 50 + (number * 37) % 100 for number in range(200)}
+    for job_id, output in outputs.items():
+        submit(core, job_id, output, priority)
+    core.handle(
+        events.PressureChanged(settings=PressureSettings(overload=OverloadSettings(max_backlog_s=3.0)))
+    )
+    looks = []
+    waits = overload._waits
+    monkeypatch.setattr(overload, "_waits", lambda job: looks.append(job) or waits(job))
+    refused = [reject.job_id for reject in submit(core, "last", 10, priority)]
+    assert len(refused) > 190
+    dearest_first = sorted((outputs[job_id] for job_id in refused), reverse=True)
+    assert [outputs[job_id] for job_id in refused] == dearest_first
+    assert len(looks) <= 2 * 201

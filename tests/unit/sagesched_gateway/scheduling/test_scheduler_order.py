@@ -99,6 +99,17 @@ def test_the_snapshot_says_what_is_going_on(a_core):
     assert core.scheduler.snapshot().num_rekeys == 1
 
 
+def test_where_nothing_waits_nothing_is_given_a_new_key(a_core):
+    core = a_core("gittins-boost", kv_blocks=100)
+    core.change(kv_blocks=50)
+    core.handle(PolicyChanged(settings=PolicySettings(name="sagesched")))
+    assert core.scheduler.snapshot().num_rekeys == 0
+    core.submit("running")
+    core.submit("a", output=60)
+    core.handle(PolicyChanged(settings=PolicySettings(name="fcfs")))
+    assert core.scheduler.snapshot().num_rekeys == 1
+
+
 def test_an_empty_core_has_nothing_to_say(a_core):
     snapshot = a_core("fcfs").scheduler.snapshot()
     assert snapshot.gamma is None

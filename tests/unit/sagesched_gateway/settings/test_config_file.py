@@ -37,6 +37,26 @@ def test_a_missing_setting_is_blamed_on_its_section():
     assert complaint.startswith("gateway.yaml:2: predictor.encoder: missing")
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "0x1" + "0" * 5000])
+@pytest.mark.parametrize(
+    "setting",
+    ["limits.queuedSeconds", "limits.queuedRequests", "engine.slots", "tenants.weights.a", "limits.fullCode"],
+)
+def test_a_number_of_hundreds_of_digits_is_a_mistake_like_others(setting, number):
+    *sections, name = setting.split(".")
+    text = "".join(f"{'  ' * depth}{section}:\n" for depth, section in enumerate(sections))
+    complaint = complaint_about(f"{text}{'  ' * len(sections)}{name}: {number}")
+    assert complaint.startswith(f"gateway.yaml:{len(sections) + 1}: {setting}: ")
+
+
+def test_a_port_of_hundreds_of_digits_is_none():
+    text = f"listen: {{grpc: '127.0.0.1:{'9' * 5000}'}}\ntraces: {{endpoint: 'http://a:{'9' * 5000}'}}"
+    for line, setting in zip(
+        complaint_about(text).splitlines(), ("listen.grpc", "traces.endpoint"), strict=True
+    ):
+        assert f"{setting}: must be" in line
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -47,6 +67,9 @@ def test_a_missing_setting_is_blamed_on_its_section():
         ("a: &a [*a]", "gateway.yaml:1: a: unknown setting"),
         ("- 1\n- 2", "gateway.yaml: must hold a mapping of settings, not list"),
         ("a: \x00", "gateway.yaml: not valid YAML: "),
+        ("a: " + "[" * 3000, "gateway.yaml: not valid YAML: nested too deep"),
+        ("a: 2001-99-99", "gateway.yaml: not valid YAML: a value cannot be read: month must be in 1..12"),
+        ("a: 1" + "0" * 5000, "gateway.yaml: not valid YAML: a value cannot be read: "),
     ],
 )
 def test_text_that_is_no_settings_is_refused(text, complaint):

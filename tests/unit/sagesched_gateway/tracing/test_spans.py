@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "dispatch"))
 from dispatch_fakes import Bench, a_message, ticks
 from trace_receiver import TraceReceiver
 
+from sagesched_gateway.request import Conversation
 from sagesched_gateway.settings.config import parse_config
 from sagesched_gateway.settings.section import ConfigError
 from sagesched_gateway.settings.sections.traces import TracesConfig
@@ -101,6 +102,19 @@ async def test_a_request_is_a_span_with_its_phases_under_its_callers(receiver):
     assert {span.name for span in spans.values()} == {"text_completion text", "queue", "prefill", "decode"}
 
 
+async def test_a_chat_is_an_operation_of_its_own(receiver):
+    tracing = await a_tracing(receiver)
+    b = Bench(slots=2, tracing=tracing)
+    b.dispatcher.generate(a_message("chat"), conversation=Conversation(text="chat"))
+    b.dispatcher.generate(a_message("text"))
+    for prompt in ("chat", "text"):
+        b.upstream.call(prompt).token(final=True)
+    await ticks()
+    spans = await sent(receiver, tracing, 8)
+    assert spans["chat text"].attributes["gen_ai.operation.name"] == "chat"
+    assert spans["text_completion text"].attributes["gen_ai.operation.name"] == "text_completion"
+
+
 async def test_an_error_is_named_by_its_word(receiver):
     tracing = await a_tracing(receiver)
     b = Bench(slots=1, tracing=tracing)
@@ -181,3 +195,12 @@ async def test_a_collector_that_is_away_holds_up_nothing_and_is_given_up():
 def test_an_endpoint_is_scheme_host_and_port(endpoint):
     with pytest.raises(ConfigError, match=r"traces\.endpoint: must be http://host:port"):
         parse_config({"traces": {"endpoint": endpoint}})
+
+
+async def test_tracing_that_cannot_begin_is_told_and_holds_up_nothing(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none such")
+    tracing = LiveTracing(TracesConfig(endpoint="http://127.0.0.1:1"))
+    await tracing.started()
+    assert not tracing.is_on
+    assert "traces: cannot begin, requests are served without" in caplog.messages
+    await tracing.close()

@@ -7,8 +7,8 @@ import struct
 import pytest
 from fake_triton import a_request
 
-from sagesched_gateway.errors import InvalidRequestError
-from sagesched_gateway.kserve import ModelInferRequest, ModelInferResponse
+from sagesched_gateway.errors import InvalidRequestError, UnsupportedError
+from sagesched_gateway.kserve import MOST_VALUES, ModelInferRequest, ModelInferResponse
 from sagesched_gateway.triton.tensors import Inputs, add_flag, take_counts
 
 
@@ -133,3 +133,24 @@ def test_counts_that_are_none_are_not_guessed(datatype, raw):
     response = ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="n", datatype=datatype, shape=[1])
     assert take_counts(response, ("n",), frozenset()) == [None]
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_masses_of_numbers_are_not_looked_at(is_raw):
+    """Not as something for Triton to judge: it might take them, and the request would pass the queue by."""
+    message = ModelInferRequest()
+    tensor = message.inputs.add(name="max_tokens", datatype="INT32", shape=[MOST_VALUES + 1])
+    if is_raw:
+        message.raw_input_contents.append(b"\0\0\0\0" * (MOST_VALUES + 1))
+    else:
+        tensor.contents.int_contents.extend([0] * (MOST_VALUES + 1))
+    with pytest.raises(UnsupportedError, match="'max_tokens' has 1048577 elements, more than 1048576"):
+        Inputs(message).integers("max_tokens")
+
+
+def test_masses_of_typed_texts_are_not_looked_at():
+    message = ModelInferRequest()
+    tensor = message.inputs.add(name="text_input", datatype="BYTES", shape=[MOST_VALUES + 1])
+    tensor.contents.bytes_contents.extend([b""] * (MOST_VALUES + 1))
+    with pytest.raises(UnsupportedError, match="'text_input' has 1048577 elements"):
+        Inputs(message).texts("text_input")

@@ -187,6 +187,8 @@ def test_the_shipped_parts_are_small_and_complete() -> None:
 def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGESCHED_CACHE", str(tmp_path))
     assert cache_root() == tmp_path
+    monkeypatch.setenv("SAGESCHED_CACHE", "~/elsewhere")
+    assert cache_root() == Path.home() / "elsewhere"
     monkeypatch.delenv("SAGESCHED_CACHE")
     assert cache_root() == Path.home() / ".cache" / "sagesched"
 

@@ -23,6 +23,7 @@ from sagesched_gateway.api.grpc_face.kserve import KServeFace
 from sagesched_gateway.api.grpc_face.reflection import ReflectionFace
 from sagesched_gateway.api.grpc_face.server import serve_grpc, server_options
 from sagesched_gateway.api.grpc_face.stream import StreamBounds
+from sagesched_gateway.api.passed_calls import PassedCalls
 from sagesched_gateway.api.sweeper import Sweeper
 from sagesched_gateway.errors import GatewayError, UpstreamError
 from sagesched_gateway.kserve import (
@@ -74,11 +75,14 @@ class RawStream:
         self.written: list[bytes] = []
         self.is_cancelled = False
         self.holds = False  # an answer is still to come
+        self.is_silent = False  # no answers
         self.breaks_with: grpc.aio.AioRpcError | None = None
         self._box: asyncio.Queue[Any] = asyncio.Queue()
 
     async def write(self, message: bytes) -> None:
         self.written.append(message)
+        if self.is_silent:
+            return
         request = ModelInferRequest.FromString(message)
         response = ModelInferResponse(model_name=f"echo {request.model_name}", id=request.id)
         self._box.put_nowait(ModelStreamInferResponse(infer_response=response).SerializeToString())
@@ -118,6 +122,7 @@ class Face:
         self.readiness = FixedReadiness()
         self.config = config
         self.sweeper = Sweeper(SWEEP_S)
+        self.passed = PassedCalls()
         self.server: grpc.aio.Server | None = None
         self.channel: grpc.aio.Channel | None = None
 
@@ -130,6 +135,7 @@ class Face:
             reader=AttributeReader(self.config.attributes),
             sweeper=self.sweeper,
             bounds=StreamBounds.of(self.config),
+            passed=self.passed,
         )
         self.health = HealthFace(self.readiness, self.sweeper, kserve.check_health)
         faces = (kserve, self.health, ReflectionFace())

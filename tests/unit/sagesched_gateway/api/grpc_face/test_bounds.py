@@ -12,7 +12,7 @@ from dispatch_fakes import a_message, until
 
 from sagesched_gateway.api.grpc_face.server import server_options
 from sagesched_gateway.api.grpc_face.stream import StreamBounds
-from sagesched_gateway.kserve import ModelInferResponse
+from sagesched_gateway.kserve import SERVICE, ModelInferResponse
 from sagesched_gateway.request import Chunk
 from sagesched_gateway.settings.config import parse_config
 
@@ -148,3 +148,16 @@ def test_bounds_follow_the_settings():
     assert options["grpc.max_connection_age_ms"] == 60_000
     assert "grpc.max_connection_age_grace_ms" not in options  # age cuts nothing that runs
     assert StreamBounds.of(config).age_s == pytest.approx(66)
+
+
+async def test_millions_of_inputs_are_refused_before_they_are_decoded(face):
+    body = b"\x2a\x00" * 2**20
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await face.unary("ModelInfer", body)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    call = face.channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")()
+    await call.write(body)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not face.raw.calls

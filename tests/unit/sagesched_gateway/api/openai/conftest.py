@@ -12,6 +12,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from sagesched_gateway.api.attributes import AttributeReader
+from sagesched_gateway.api.http_face.body import BODY_ROOM, BodyRoom
 from sagesched_gateway.api.openai.chat_template import ChatTemplate, TemplateSource
 from sagesched_gateway.api.openai.face import OpenAIFace
 from sagesched_gateway.dispatch.generation import Generation
@@ -194,6 +195,7 @@ async def face(
         reader=AttributeReader(AttributesConfig(trusted_networks=("127.0.0.0/8",))),
     )
     app = web.Application(handler_args={"handler_cancellation": True})
+    app[BODY_ROOM] = BodyRoom(LimitsConfig())
     app.add_subapp("/v1", openai.app())
     async with TestClient(TestServer(app)) as client:
         yield Face(dispatcher, client)
