@@ -36,7 +36,8 @@ def test_no_error_is_without_a_word_a_remedy_and_codes(cls):
 
 
 def test_words_differ():
-    words = [cls.word for cls in all_errors() if cls not in (MissingInputError, OutOfReachError, StopOrderError)]
+    special_cases = (MissingInputError, OutOfReachError, StopOrderError)
+    words = [cls.word for cls in all_errors() if cls not in special_cases]
     assert len(words) == len(set(words))
 
 
