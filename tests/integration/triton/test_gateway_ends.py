@@ -88,10 +88,8 @@ def test_a_caller_that_leaves_stops_its_request_in_the_engine(direct_triton, sta
     assert gateway.status()["counters"]["cancelled"] == 1
 
 
-def test_a_caller_of_the_engine_model_that_leaves_stops_it_by_closing_its_stream(direct_triton, start):
-    gateway = start(engine={"slots": 1, "lookahead": 0})
-    gateway.wait_ready()
-    num_before = len(direct_triton.report().requests)
+def for_the_engine() -> ModelInferRequest:
+    """A long request to `tensorrt_llm` itself."""
     message = ModelInferRequest(model_name="tensorrt_llm", id="mine")
     for name, values in (
         ("input_ids", range(300, 340)),
@@ -101,7 +99,14 @@ def test_a_caller_of_the_engine_model_that_leaves_stops_it_by_closing_its_stream
         tensor = message.inputs.add(name=name, datatype="INT32", shape=[1, len(values)])
         tensor.contents.int_contents.extend(values)
     message.inputs.add(name="streaming", datatype="BOOL", shape=[1, 1]).contents.bool_contents.append(True)
-    exchange = Exchange(gateway.grpc_address, message)
+    return message
+
+
+def test_a_caller_of_the_engine_model_that_leaves_stops_it(direct_triton, start):
+    gateway = start(engine={"slots": 1, "lookahead": 0})
+    gateway.wait_ready()
+    num_before = len(direct_triton.report().requests)
+    exchange = Exchange(gateway.grpc_address, for_the_engine())
     exchange.next()
     exchange.cancel()
     until(lambda: gateway.queue() == (0, 0))
@@ -136,6 +141,15 @@ def test_a_deadline_ends_the_request_in_the_engine_too(direct_triton, start, kno
     until(lambda: gateway.queue() == (0, 0))
 
 
+def a_stop(name: str) -> ModelInferRequest:
+    """The order to stop the request of that id, as clients of TensorRT-LLM's backend send it."""
+    stop = ModelInferRequest(model_name="tensorrt_llm", id=name)
+    for tensor, value in (("input_ids", 0), ("input_lengths", 0), ("request_output_len", 0)):
+        stop.inputs.add(name=tensor, datatype="INT32", shape=[1, 1]).contents.int_contents.append(value)
+    stop.inputs.add(name="stop", datatype="BOOL", shape=[1, 1]).contents.bool_contents.append(True)
+    return stop
+
+
 def test_a_stop_request_of_a_caller_finds_its_request(direct_triton, start, known):
     gateway = start(engine={"slots": 1, "lookahead": 0})
     gateway.wait_ready()
@@ -144,13 +158,22 @@ def test_a_stop_request_of_a_caller_finds_its_request(direct_triton, start, know
     waiting = Exchange(gateway.grpc_address, a_request(known.very_long.prompt, id="b"), metadata=AS_STATUS)
     until(lambda: gateway.queue() == (1, 1))
     for name in ("b", "a"):
-        stop = ModelInferRequest(model_name="tensorrt_llm", id=name)
-        for tensor, value in (("input_ids", 0), ("input_lengths", 0), ("request_output_len", 0)):
-            stop.inputs.add(name=tensor, datatype="INT32", shape=[1, 1]).contents.int_contents.append(value)
-        stop.inputs.add(name="stop", datatype="BOOL", shape=[1, 1]).contents.bool_contents.append(True)
-        Exchange(gateway.grpc_address, stop).rest()
+        Exchange(gateway.grpc_address, a_stop(name)).rest()
     assert len(running.rest()) < LONG / 2
     assert waiting.rest() == [("CANCELLED", "stopped by a request with the same id before it had started")]
+
+
+def test_a_stopped_request_to_the_engine_model_ends_with_its_last_response(direct_triton, start):
+    gateway = start()
+    gateway.wait_ready()
+    for address in (direct_triton.grpc_address, gateway.grpc_address):
+        running = Exchange(address, for_the_engine())
+        running.next()
+        Exchange(address, a_stop("mine")).rest()
+        *_, last = running.rest()
+        assert isinstance(last, ModelStreamInferResponse)
+        assert not last.error_message
+        assert last.infer_response.parameters["triton_final_response"].bool_param
 
 
 def test_draining_finishes_what_is_here_and_takes_nothing_new(start, known):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from typing import Any
@@ -14,7 +15,7 @@ def parse_json(body: bytes, most_levels: int) -> Any:
     """The value that a text holds.
 
     Args:
-        body: UTF-8.
+        body: UTF-8; a byte order mark before it is passed over, as by Triton.
         most_levels: nesting of objects and lists that is allowed.
 
     Raises:
@@ -27,7 +28,7 @@ def parse_json(body: bytes, most_levels: int) -> Any:
             f"the request's JSON holds more than {MOST_VALUES} values; send large tensors as binary data"
         )
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique)
+        value = json.loads(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"the request body is not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:

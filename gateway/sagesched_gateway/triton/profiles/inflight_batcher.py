@@ -152,7 +152,9 @@ class TokenProfile(InflightBatcherProfile):
 
     def __init__(self, description: ModelDescription, tokenizer: ModelTokenizer | None = None) -> None:
         """Take a model; with its tokenizer it takes text."""
-        cancelling = Cancelling(stop_model=None, hold_s=_HOLD_S)
+        # By `stop`, whoever asked for one by id gets the engine's own last response, not a broken stream.
+        stop_model = description.name if "stop" in description.inputs else None
+        cancelling = Cancelling(stop_model=stop_model, hold_s=_HOLD_S)
         super().__init__(description, cancelling, (NUM_OUTPUT_TOKENS,), tokenizer)
         self.takes_text = tokenizer is not None
 

@@ -17,7 +17,7 @@ from sagesched_gateway.triton.watch import TritonWatch
 async def test_the_engine_is_found_by_its_tensors(catalog):
     assert catalog.engine.name == "tensorrt_llm"
     assert catalog.profile("ensemble").cancelling.stop_model == "tensorrt_llm"
-    assert catalog.profile("tensorrt_llm").cancelling.stop_model is None
+    assert catalog.profile("tensorrt_llm").cancelling.stop_model == "tensorrt_llm"
 
 
 async def test_metadata_is_asked_for_once(client, triton):

@@ -14,6 +14,10 @@ def test_what_is_flat_enough_is_read(text):
     assert parse_json(text.encode(), 3) == json.loads(text)
 
 
+def test_a_byte_order_mark_is_passed_over_as_by_triton():
+    assert parse_json('{"a":1}'.encode("utf-8-sig"), 3) == {"a": 1}
+
+
 @pytest.mark.parametrize("text", ["[[[[]]]]", '{"a":{"b":{"c":{}}}}', "[1,[2,[3,[4]]]]", "[" * 200_000])
 def test_what_is_nested_deeper_is_refused(text):
     with pytest.raises(InvalidRequestError):
