@@ -37,7 +37,7 @@ def product_limit(
         order = np.argsort(values)
         return values[order], weights[order] / weights.sum()
     # At equal values, what ended comes before what was cut.
-    order = np.argsort(np.where(censored, np.nextafter(values, np.inf), values), kind="stable")
+    order = np.lexsort((censored, values))
     values, weights = values[order], weights[order]
     ended = ~censored[order]
     at_risk = np.cumsum(weights[::-1])[::-1]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sagesched_predictor.blend import SOURCES, Blend, weights_of
@@ -54,6 +54,7 @@ def test_a_blend_stays_among_its_sources_whatever_it_learns(
         st.tuples(st.floats(-1e6, 1e6), st.booleans(), st.floats(0, 1e6)), min_size=1, max_size=60
     ).filter(lambda rows: sum(weight for *_, weight in rows) > 1e-6)
 )
+@example([(1e6, False, 0.0), (np.nextafter(1e6, 0), True, 1.0)])
 def test_the_product_limit_is_a_distribution_and_never_shorter_than_the_naive_one(
     rows: list[tuple[float, bool, float]],
 ) -> None:

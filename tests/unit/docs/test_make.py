@@ -57,6 +57,6 @@ def test_a_dataset_may_have_any_path(tree: Path, name: str) -> None:
     demo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     demo.chmod(0o755)
     (tree / ".venv/installed").touch()
-    command = ["make", "demo", f"DATASET={name.replace('$', '$$')}"]
+    command = ["make", "--no-print-directory", "demo", f"DATASET={name.replace('$', '$$')}"]
     told = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout.splitlines()
     assert told[-2:] == ["--dataset", str(Path(name).expanduser())]
