@@ -121,6 +121,7 @@ class Applier:
             outcome.again(1.0)
         elif error.is_about_a_webhook or (kind in _DISPENSABLE and error.code >= 500):
             outcome.troubles.append(("ObjectFailed", f"{kind.name} {name} cannot be written: {error}"))
+            outcome.is_unfinished |= kind not in _DISPENSABLE
             outcome.again(_FAILED_AGAIN_S)
         elif error.is_refusal:
             outcome.refused = outcome.refused or error

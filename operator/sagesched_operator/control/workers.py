@@ -65,9 +65,14 @@ class Workers:
             self._queue.hold(key, _wait_s(self._failures[key] + 3))
             result = "error"
         else:
-            self._failures.pop(key, None)
             self._queue.free(key)
-            result = "changed" if outcome.num_writes else "unchanged"
+            if outcome.is_unfinished:
+                self._failures[key] += 1
+                self._queue.add(key, _wait_s(self._failures[key]))
+                result = "retry"
+            else:
+                self._failures.pop(key, None)
+                result = "changed" if outcome.num_writes else "unchanged"
             if outcome.look_again_s is not None:
                 self._queue.add(key, outcome.look_again_s)
         self._metrics.reconciled(result, loop.time() - began_at)

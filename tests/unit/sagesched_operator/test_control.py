@@ -14,6 +14,7 @@ from sagesched_operator.cluster.cache import Cache
 from sagesched_operator.control.children import trim
 from sagesched_operator.control.fights import Fights
 from sagesched_operator.control.metrics import OperatorMetrics
+from sagesched_operator.control.outcome import Outcome
 from sagesched_operator.control.pods import trim as trim_pod
 from sagesched_operator.control.pods import view
 from sagesched_operator.control.queue import WorkQueue
@@ -87,6 +88,29 @@ async def test_who_leads_no_more_has_no_pools_that_wait():
     await asyncio.gather(leading, return_exceptions=True)
     assert len(queue) == 5
     assert metrics.registry.get_sample_value("sagesched_operator_queue_depth") == 0
+
+
+async def test_what_is_left_unfinished_is_tried_again_soon_and_counts_as_such():
+    """Alerts are about tries that end badly, and a webhook that does not answer lets none end well."""
+    queue, metrics, tried, done = WorkQueue(), OperatorMetrics(), [], asyncio.Event()
+
+    class Unfinished:
+        async def reconcile(self, key):
+            tried.append(key)
+            if len(tried) == 3:
+                done.set()
+            return Outcome(is_unfinished=len(tried) < 3)
+
+    queue.add(("n", "p"))
+    leading = asyncio.create_task(Workers(queue, Unfinished(), metrics).run())
+    async with asyncio.timeout(10):
+        await done.wait()
+    await asyncio.sleep(0)
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    name = "sagesched_operator_reconciles_total"
+    assert metrics.registry.get_sample_value(name, {"result": "retry"}) == 2
+    assert metrics.registry.get_sample_value(name, {"result": "unchanged"}) == 1
 
 
 def an_object(version, *, uid="u", **metadata):
