@@ -88,6 +88,7 @@ class ReplayedRun:
         """
         self.compares = _compares(session)
         self._session = session
+        self._outputs = session.get_outputs()
         self._dimension = dimension
         self._widest = widest
         self._device = device
@@ -96,13 +97,11 @@ class ReplayedRun:
 
     def __call__(self, inputs: Inputs) -> npt.NDArray[Any]:
         """The embeddings for these inputs, by name. The first run of a shape makes its recording."""
-        return self._replay(
-            inputs, NO_REQUEST, self._nothing, self._session.get_outputs()[0], self._dimension
-        )
+        return self._replay(inputs, NO_REQUEST, self._nothing, self._outputs[0], self._dimension)
 
     def compare(self, inputs: Inputs, request: FloatMatrix, copy: DeviceCopy) -> npt.NDArray[Any]:
         """`compared` for these inputs, with what is in this copy; see `comparison.py`."""
-        return self._replay(inputs, request, copy, self._session.get_outputs()[1], width(self._dimension))
+        return self._replay(inputs, request, copy, self._outputs[1], width(self._dimension))
 
     def new_copy(self, num_records: int, num_landmarks: int, request_size: int) -> DeviceCopy:
         """Room to compare with, on the device; there should be few, since recordings are of one copy."""

@@ -187,8 +187,10 @@ class Predictor:
 
     def _search_on_device(self, features: PromptFeatures, vector: FloatMatrix) -> None:
         """Embed a prompt that is new, and compare it on the encoder's device where that can be."""
+        if self._search is None:
+            return
         key, series = _key(features.prompt), self._series.get(SeriesKey.of(features))
-        if self._search is None or series is None or key in self._embeddings:
+        if series is None or key in self._embeddings:
             return
         embedding = self._search.run(key, features.prompt, vector, series)
         if embedding is not None:
